@@ -1,0 +1,103 @@
+package httpx
+
+import "postern.dev/postern/internal/fault"
+
+// Code is one row of the table of problems: the stable machine code that a
+// caller may act on, the status that goes with it, a title, and what to do.
+// docs/errors.md is made from it.
+type Code struct {
+	Code   string
+	Status int
+	Title  string
+	Remedy string // shown as the hint where the error brings none of its own
+}
+
+// codes is the one table of all problem codes, by status and then by name.
+var codes = []Code{
+	{"invalid_request", 400, "The request is not valid", "Correct the request; the detail says what is wrong."},
+	{"ambiguous_path", 400, "The path can be read in two ways", "Send a path without dot segments, encoded slashes, backslashes, control characters or a fragment."},
+	{"duplicate_credentials", 400, "Credentials were given more than once", "Send one Authorization header or one X-API-Key header."},
+	{"conflicting_credentials", 400, "Two credentials name different keys", "Send one credential, or two that name the same access key."},
+	{"body_malformed", 400, "The body does not parse", "Send a body that is valid for its content-type."},
+	{"manifest_missing", 400, "There is no manifest", "Run: postern functions init"},
+	{"manifest_invalid", 400, "The manifest is not valid", "Correct the named line of postern.json or sinch.json."},
+	{"entry_missing", 400, "There is no function.ts", "Put the handlers into function.ts beside the manifest."},
+	{"bundle_failed", 400, "The code does not bundle", "Correct the named file and line."},
+	{"artefact_invalid", 400, "The artefact is not valid", "Deploy again with the same version of postern as the server."},
+	{"unauthenticated", 401, "No valid credentials", "Send the access key as HTTP Basic (key ID and secret) or as X-API-Key (secret)."},
+	{"signature_required", 401, "This callback needs a provider's signature", "This version of Postern verifies no callback signatures, and refuses callbacks."},
+	{"not_allowed", 403, "The access key may not do this", "Use a key of this project with the needed scope, from an allowed address."},
+	{"not_found", 404, "There is nothing here", "Check the address."},
+	{"function_not_found", 404, "There is no such function", "List the functions with: postern functions list"},
+	{"handler_not_found", 404, "The function has no such handler", "The last segment of the path names the handler."},
+	{"artefact_missing", 404, "The artefact was not uploaded", "Upload the artefact, then ask for the deployment again."},
+	{"method_not_allowed", 405, "This method is not served", "Use GET, POST, PUT, PATCH, DELETE or OPTIONS."},
+	{"conflict", 409, "It exists already, or changed meanwhile", "Read it again, then decide."},
+	{"display_name_taken", 409, "A key of this project has that display name", "Choose another display name."},
+	{"deploy_raced", 409, "Another deploy was faster", "Look at what is deployed now, then deploy again."},
+	{"schema_newer", 409, "The database is of a newer version", "Use the newer postern, or another data directory."},
+	{"data_locked", 409, "Another server uses the data directory", "Stop the other server, or choose another directory with --data."},
+	{"body_too_large", 413, "The body is larger than the handler takes", "Send less, or raise bodyLimit of this handler in the manifest."},
+	{"smoke_test_failed", 422, "The new version did not start", "The detail has its last lines; traffic stays on the version before."},
+	{"module_failed", 422, "The module threw while it was loaded", "Correct the error that the detail shows; traffic stays on the version before."},
+	{"auth_malformed", 422, "The auth export is malformed", "Export auth as '*' or as an array of handler names."},
+	{"auth_unknown_handler", 422, "The auth export names a handler that does not exist", "Correct the name; the detail lists the handlers."},
+	{"no_handlers", 422, "The module exports no handler", "Export at least one function."},
+	{"rate_limited", 429, "The access key is over its rate", "Wait as long as Retry-After says."},
+	{"client_closed", 499, "The caller went away", "Nothing to do."},
+	{"internal", 500, "Internal error", "Give the request ID to whoever runs this server."},
+	{"handler_failed", 500, "The handler failed", "The function's log has the reason under the request ID."},
+	{"method_unknown", 501, "This method is not known", "Use a method of RFC 9110, in upper case."},
+	{"worker_lost", 502, "The worker ended before it answered", "The function's log has the reason under the request ID."},
+	{"unavailable", 503, "A part that is needed is away", "Try again later."},
+	{"queue_full", 503, "Too many calls wait for a worker", "Try again later, or raise the number of workers."},
+	{"start_failed", 503, "The function does not start", "The function's log has the reason."},
+	{"circuit_open", 503, "The function keeps failing to start", "Deploy a version that starts; the function's log has the reason."},
+	{"shutting_down", 503, "The server is stopping", "Try again; another server or a restarted one will answer."},
+	{"node_missing", 503, "Node is missing or too old on the server", "Install Node 20 or newer, or name it with --node."},
+	{"port_in_use", 503, "The port is in use", "Stop the other program, or choose another address."},
+	{"timeout", 504, "It took too long", "Raise the handler's timeout in the manifest, or answer sooner."},
+}
+
+// kindCodes is the code that stands for a kind when an error brings none.
+var kindCodes = map[fault.Kind]string{
+	fault.Internal:        "internal",
+	fault.Invalid:         "invalid_request",
+	fault.Unauthenticated: "unauthenticated",
+	fault.Denied:          "not_allowed",
+	fault.NotFound:        "not_found",
+	fault.Conflict:        "conflict",
+	fault.TooMany:         "rate_limited",
+	fault.Unavailable:     "unavailable",
+	fault.Timeout:         "timeout",
+}
+
+var byCode = func() map[string]*Code {
+	m := make(map[string]*Code, len(codes))
+	for i := range codes {
+		m[codes[i].Code] = &codes[i]
+	}
+	return m
+}()
+
+// Codes returns the table of all problem codes, ordered by status.
+func Codes() []Code { return codes }
+
+// Lookup returns the row of a code; ok is false for a code that has none.
+func Lookup(code string) (c Code, ok bool) {
+	if row := byCode[code]; row != nil {
+		return *row, true
+	}
+	return Code{}, false
+}
+
+// CodeOf is the row that describes err: that of its own code, else that of
+// its kind. What is unknown is "internal".
+func CodeOf(err error) Code {
+	if e := asFault(err); e != nil {
+		if c := byCode[e.Code]; c != nil {
+			return *c
+		}
+	}
+	return *byCode[kindCodes[fault.KindOf(err)]]
+}
