@@ -1,0 +1,165 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Problem is one thing that is wrong with the settings.
+type Problem struct {
+	Key  string
+	Text string // one sentence, without a full stop
+	Hint string // what to do about it
+}
+
+// Error is the set of all problems; it is never empty.
+type Error struct{ Problems []Problem }
+
+// Error joins the problems into one line.
+func (e *Error) Error() string {
+	texts := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		texts[i] = p.Text
+	}
+	return strings.Join(texts, "; ")
+}
+
+var domainPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
+
+// check finds what is wrong with values that are of the right type. Keys that
+// have a problem already are left out.
+func (c *Config) check(already []Problem) []Problem {
+	var found []Problem
+	add := func(ok bool, key, text, hint string) {
+		same := func(p Problem) bool { return p.Key == key }
+		if ok || slices.ContainsFunc(already, same) || slices.ContainsFunc(found, same) {
+			return
+		}
+		o := c.origins[key]
+		found = append(found, Problem{key, spelled(key, o) + " " + text, strings.ReplaceAll(hint, "{}", place(key, o))})
+	}
+	add(c.Data != "", "data", "has no default here, because there is no home directory", "name a directory with --data")
+	if c.Data != "" {
+		c.absolute()
+	}
+	add(validAddress(c.Listen), "listen", "must be host:port with a port from 0 to 65535", "write {} as 127.0.0.1:8080 or :8080")
+	add(validAddress(c.ControlListen), "control-listen", "must be host:port with a port from 0 to 65535", "write {} as 127.0.0.1:8081")
+	add(c.Listen != c.ControlListen || strings.HasSuffix(c.Listen, ":0"), "control-listen", "is the same address as listen; the two doors are kept apart", "give {} another port")
+	add(len(c.BaseDomain) <= 190 && domainPattern.MatchString(c.BaseDomain), "base-domain", "must be a domain name in lower case, without a port", "write {} as functions.example.org")
+	add(c.PublicURL == "" || validURL(c.PublicURL), "public-url", "must begin with http:// or https:// and have no path, query or user", "write {} as https://functions.example.org")
+	add(validDSN(c.Database) || c.Data == "", "database", "must begin with sqlite:/// or postgres://", "write {} as postgres://user@host/database")
+	add((c.TLSCert == "") == (c.TLSKey == ""), "tls-cert", "and tls-key must be given together", "give both --tls-cert and --tls-key, or neither")
+	add(c.Node != "", "node", "must not be empty", "name the program, such as /usr/bin/node")
+	for _, n := range []struct {
+		key      string
+		v        int
+		min, max int
+	}{{"workers", c.Workers, 1, 1024}, {"max-in-flight", c.MaxInFlight, 1, 1 << 16}, {"queue", c.Queue, 0, 1 << 20}} {
+		add(n.v >= n.min && n.v <= n.max, n.key, fmt.Sprintf("must be between %d and %d", n.min, n.max), "change {}")
+	}
+	for _, d := range []struct {
+		key string
+		v   time.Duration
+		min time.Duration
+	}{{"queue-timeout", c.QueueTimeout, time.Millisecond}, {"start-timeout", c.StartTimeout, 100 * time.Millisecond}, {"idle-timeout", c.IdleTimeout, 0},
+		{"timeout", c.Timeout, time.Millisecond}, {"drain-timeout", c.DrainTimeout, 0}} {
+		add(d.v >= d.min && d.v <= 24*time.Hour, d.key, fmt.Sprintf("must be between %s and 24h", d.min), "change {}")
+	}
+	add(validURL(c.Server), "server", "must begin with http:// or https:// and have no path, query or user", "write {} as http://127.0.0.1:8081")
+	return found
+}
+
+// absolute makes the paths independent of the directory the server runs in.
+func (c *Config) absolute() {
+	before := c.Data
+	if abs, err := filepath.Abs(c.Data); err == nil {
+		c.Data = abs
+	}
+	if before != c.Data && c.origins["database"].Source == FromDefault {
+		c.Database = databaseIn(c)
+	}
+}
+
+func validAddress(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return false
+	}
+	n, err := strconv.Atoi(port)
+	return err == nil && n >= 0 && n <= 65535
+}
+
+func validURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil &&
+		strings.Trim(u.Path, "/") == "" && u.RawQuery == "" && u.Fragment == ""
+}
+
+func validDSN(s string) bool {
+	if strings.HasPrefix(s, "sqlite:///") {
+		return len(s) > len("sqlite:///")
+	}
+	return strings.HasPrefix(s, "postgres://") || strings.HasPrefix(s, "postgresql://")
+}
+
+// spelled is the key as its owner wrote it.
+func spelled(key string, o Origin) string {
+	switch o.Source {
+	case FromFlag, FromEnvironment:
+		return o.Name
+	case FromFile:
+		return key + " in " + o.Name
+	default:
+		return key
+	}
+}
+
+// place is what to change.
+func place(key string, o Origin) string {
+	if o.Source == FromDefault {
+		return "--" + key
+	}
+	return spelled(key, o)
+}
+
+// didYouMean names the known key nearest to an unknown one.
+func didYouMean(key string) string {
+	best, distance := "", len(key)/2+1
+	for i := range fields {
+		if d := editDistance(key, fields[i].key); d < distance {
+			best, distance = fields[i].key, d
+		}
+	}
+	if best == "" {
+		return "run `postern config show` to see every setting"
+	}
+	return fmt.Sprintf("did you mean %q?", best)
+}
+
+// editDistance is Levenshtein's.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,164 @@
+// Package config resolves the settings of the server and of the command line
+// into one [Config]: flags win over POSTERN_* variables, these over the file,
+// and the file over the defaults.
+//
+// Each setting has one name in three spellings: "drain-timeout" in the file,
+// --drain-timeout on the command line, POSTERN_DRAIN_TIMEOUT in the
+// environment. [Fields] lists them all. This is the only package that reads the
+// environment; the others take their own small options.
+//
+// A Config that [Load] returned has been validated as a whole.
+package config
+
+import (
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Config holds every setting. The zero value is of no use; take one from [Load].
+type Config struct {
+	// Data is the directory that holds everything the server keeps.
+	Data string
+	// Listen is the address of the gateway, host:port; port 0 takes a free one.
+	Listen string
+	// ControlListen is the address of the control plane.
+	ControlListen string
+	// BaseDomain is the domain below which functions answer by host name.
+	BaseDomain string
+	// PublicURL is where callers reach the gateway when that is not its own
+	// address: behind a load balancer. Empty: derived from Listen.
+	PublicURL string
+	// Database is the DSN of the store; it may hold a password.
+	Database string
+	// TLSCert and TLSKey name PEM files; both empty: plain HTTP.
+	TLSCert, TLSKey string
+	// Node is the Node.js program: a path, or a name to look up in PATH.
+	Node string
+	// Workers is the most workers that one deployment runs at a time.
+	Workers int
+	// MaxInFlight is the most invocations that one worker has at a time.
+	MaxInFlight int
+	// Queue is the most requests that wait for a worker of one deployment.
+	Queue int
+	// QueueTimeout is how long one of them waits.
+	QueueTimeout time.Duration
+	// StartTimeout is how long a worker may take until it is ready.
+	StartTimeout time.Duration
+	// IdleTimeout is after how long without requests a worker is stopped; 0 keeps it.
+	IdleTimeout time.Duration
+	// Timeout is how long a handler may take where the manifest sets nothing.
+	Timeout time.Duration
+	// DrainTimeout is how long requests in flight may take once the server stops.
+	DrainTimeout time.Duration
+	// LogLevel is the least level that the server logs.
+	LogLevel slog.Level
+	// LogFormat is "text" or "json".
+	LogFormat string
+	// AccessLog is "all", "errors" or "off".
+	AccessLog string
+	// Metrics says who may read /metrics: "loopback" or "any".
+	Metrics string
+
+	// Server is the URL of the control plane that the commands talk to.
+	Server string
+	// ProjectID, KeyID and KeySecret are the commands' credential.
+	ProjectID, KeyID string
+	KeySecret        Secret
+
+	origins map[string]Origin
+}
+
+// Secret is a text that formats as [redacted] wherever it is printed.
+type Secret struct{ text string }
+
+// NewSecret hides text.
+func NewSecret(text string) Secret { return Secret{text} }
+
+// Reveal returns the text, for the one place that needs it.
+func (s Secret) Reveal() string { return s.text }
+
+// String hides the text; empty stays empty, so that "not set" can be seen.
+func (s Secret) String() string {
+	if s.text == "" {
+		return ""
+	}
+	return "[redacted]"
+}
+
+// GoString hides the text from %#v.
+func (s Secret) GoString() string { return s.String() }
+
+// LogValue hides the text from slog.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText hides the text from encoders.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Origin says where a setting's value was taken from.
+type Origin struct {
+	Source Source
+	Name   string // the flag, variable or file; empty for a default
+}
+
+// String is the origin as `postern config show` prints it.
+func (o Origin) String() string {
+	if o.Name == "" {
+		return string(o.Source)
+	}
+	return string(o.Source) + " " + o.Name
+}
+
+// Source is a class of origins.
+type Source string
+
+// The sources, weakest first.
+const (
+	FromDefault     Source = "default"
+	FromFile        Source = "file"
+	FromEnvironment Source = "environment"
+	FromFlag        Source = "flag"
+)
+
+// Origin returns where the setting of that key came from.
+func (c *Config) Origin(key string) Origin { return c.origins[key] }
+
+// Setting is one row of what `postern config show` prints.
+type Setting struct {
+	Key    string `json:"key"`
+	Value  string `json:"value"`
+	Origin string `json:"origin"`
+}
+
+// Settings lists all settings in their documented order, secrets and the
+// password of a database redacted.
+func (c *Config) Settings() []Setting {
+	rows := make([]Setting, 0, len(fields))
+	for i := range fields {
+		f := &fields[i]
+		rows = append(rows, Setting{f.key, redact(f.key, f.value(c).String()), c.Origin(f.key).String()})
+	}
+	return rows
+}
+
+// redact hides the password within a database's DSN; the types hide the rest.
+func redact(key, value string) string {
+	if key != "database" {
+		return value
+	}
+	u, err := url.Parse(value)
+	if err != nil {
+		return "[redacted]"
+	}
+	if q := u.Query(); q.Has("password") {
+		q.Set("password", "xxxxx")
+		u.RawQuery = q.Encode()
+	}
+	return u.Redacted()
+}
+
+// variable is the name in the environment of the setting of that key.
+func variable(key string) string {
+	return "POSTERN_" + strings.ToUpper(strings.ReplaceAll(key, "-", "_"))
+}

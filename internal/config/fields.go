@@ -1,0 +1,123 @@
+package config
+
+import (
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"time"
+)
+
+// Part says which commands a setting is for.
+type Part uint8
+
+const (
+	Serving Part = iota // the server's
+	Calling             // the commands' that talk to one
+)
+
+// Field describes one setting to the command line.
+type Field struct {
+	Key   string // also the flag's name
+	Usage string
+	Part  Part
+	// Flag is false for secrets: a process list shows what is on a command line.
+	Flag bool
+}
+
+// Fields lists the settings in their documented order.
+func Fields() []Field {
+	list := make([]Field, 0, len(fields))
+	for i := range fields {
+		f := &fields[i]
+		list = append(list, Field{f.key, f.usage, f.part, !f.secret})
+	}
+	return list
+}
+
+// field is one row of the table that everything here is driven by.
+type field struct {
+	key    string
+	usage  string
+	part   Part
+	secret bool
+	preset func(*Config) string // the default; sees the fields above it
+	value  func(*Config) value
+}
+
+// value gives access to one field of a Config by text.
+type value interface {
+	Set(string) error // refuses what is not of the field's type
+	String() string
+}
+
+func fixed(s string) func(*Config) string { return func(*Config) string { return s } }
+
+// fields is read only. "data" stands before "database", whose default needs it.
+var fields = [...]field{
+	{key: "data", usage: "directory that holds everything the server keeps", preset: fixed(""), value: func(c *Config) value { return (*text)(&c.Data) }},
+	{key: "listen", usage: "address of the gateway", preset: fixed("127.0.0.1:8080"), value: func(c *Config) value { return (*text)(&c.Listen) }},
+	{key: "control-listen", usage: "address of the control plane", preset: fixed("127.0.0.1:8081"), value: func(c *Config) value { return (*text)(&c.ControlListen) }},
+	{key: "base-domain", usage: "functions answer at <name>.<base domain>", preset: fixed("localhost"), value: func(c *Config) value { return (*text)(&c.BaseDomain) }},
+	{key: "public-url", usage: "URL at which callers reach the gateway, if not its own address", preset: fixed(""), value: func(c *Config) value { return (*text)(&c.PublicURL) }},
+	{key: "database", usage: "sqlite:///path or postgres://… (default: SQLite in the data directory)", preset: databaseIn, value: func(c *Config) value { return (*text)(&c.Database) }},
+	{key: "tls-cert", usage: "PEM file with the certificate chain", preset: fixed(""), value: func(c *Config) value { return (*text)(&c.TLSCert) }},
+	{key: "tls-key", usage: "PEM file with the certificate's key", preset: fixed(""), value: func(c *Config) value { return (*text)(&c.TLSKey) }},
+	{key: "node", usage: "Node.js program, 20 or newer", preset: fixed("node"), value: func(c *Config) value { return (*text)(&c.Node) }},
+	{key: "workers", usage: "most workers of one deployment (default: the number of cores)", preset: cores, value: func(c *Config) value { return (*number)(&c.Workers) }},
+	{key: "max-in-flight", usage: "most calls that one worker has at a time", preset: fixed("128"), value: func(c *Config) value { return (*number)(&c.MaxInFlight) }},
+	{key: "queue", usage: "most calls that wait for a worker of one deployment", preset: fixed("1024"), value: func(c *Config) value { return (*number)(&c.Queue) }},
+	{key: "queue-timeout", usage: "how long one of them waits", preset: fixed("10s"), value: func(c *Config) value { return (*period)(&c.QueueTimeout) }},
+	{key: "start-timeout", usage: "how long a worker may take to be ready", preset: fixed("10s"), value: func(c *Config) value { return (*period)(&c.StartTimeout) }},
+	{key: "idle-timeout", usage: "after how long without calls a worker is stopped; 0 keeps it", preset: fixed("15m"), value: func(c *Config) value { return (*period)(&c.IdleTimeout) }},
+	{key: "timeout", usage: "how long a handler may take where its manifest sets nothing", preset: fixed("30s"), value: func(c *Config) value { return (*period)(&c.Timeout) }},
+	{key: "drain-timeout", usage: "how long calls in flight may take once the server stops", preset: fixed("15s"), value: func(c *Config) value { return (*period)(&c.DrainTimeout) }},
+	{key: "log-level", usage: "debug, info, warn or error", preset: fixed("info"), value: func(c *Config) value { return (*level)(&c.LogLevel) }},
+	{key: "log-format", usage: "text or json", preset: fixed("text"), value: func(c *Config) value { return choice{&c.LogFormat, []string{"text", "json"}} }},
+	{key: "access-log", usage: "all, errors or off", preset: fixed("all"), value: func(c *Config) value { return choice{&c.AccessLog, []string{"all", "errors", "off"}} }},
+	{key: "metrics", usage: "who may read /metrics: loopback or any", preset: fixed("loopback"), value: func(c *Config) value { return choice{&c.Metrics, []string{"loopback", "any"}} }},
+	{key: "server", usage: "URL of the control plane", part: Calling, preset: fixed("http://127.0.0.1:8081"), value: func(c *Config) value { return (*text)(&c.Server) }},
+	{key: "project-id", usage: "project to work on", part: Calling, preset: fixed(""), value: func(c *Config) value { return (*text)(&c.ProjectID) }},
+	{key: "key-id", usage: "ID of the access key to work with", part: Calling, preset: fixed(""), value: func(c *Config) value { return (*text)(&c.KeyID) }},
+	{key: "key-secret", usage: "secret of that access key", part: Calling, secret: true, preset: fixed(""), value: func(c *Config) value { return &c.KeySecret }},
+}
+
+func cores(*Config) string { return strconv.Itoa(runtime.GOMAXPROCS(0)) }
+
+func databaseIn(c *Config) string {
+	if c.Data == "" {
+		return ""
+	}
+	return "sqlite://" + filepath.Join(c.Data, "postern.db")
+}
+
+type text string
+
+func (t *text) Set(s string) error { *t = text(s); return nil }
+func (t *text) String() string     { return string(*t) }
+
+// Set stores the secret.
+func (s *Secret) Set(v string) error { s.text = v; return nil }
+
+type number int
+
+func (n *number) Set(s string) error {
+	v, err := strconv.Atoi(s)
+	if err != nil {
+		return errText("must be a whole number")
+	}
+	*n = number(v)
+	return nil
+}
+func (n *number) String() string { return strconv.Itoa(int(*n)) }
+
+type period time.Duration
+
+func (p *period) Set(s string) error {
+	v, err := time.ParseDuration(s)
+	if err != nil {
+		return errText(`must be a length of time such as "500ms", "30s" or "15m"`)
+	}
+	*p = period(v)
+	return nil
+}
+func (p *period) String() string { return time.Duration(*p).String() }
