@@ -1,0 +1,136 @@
+// Package function knows what a function is: its manifest, its names, which
+// path finds which handler, and how each handler is guarded.
+//
+// [Manifest] is what a developer wrote, [Protect] decides the guards from it
+// and from what the module declares, and [Table] matches paths. The package
+// does no I/O but reading the manifest, and runs nothing.
+package function
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/platform"
+)
+
+// The two manifests. postern.json is ours; sinch.json is read the same way
+// where there is no postern.json, with the protection rule of its source.
+const (
+	SourcePostern = "postern.json"
+	SourceSinch   = "sinch.json"
+)
+
+// Manifest is a function's manifest, checked and normalised.
+type Manifest struct {
+	Name        string                    `json:"name"`
+	Runtime     string                    `json:"runtime"` // "node"
+	Description string                    `json:"description,omitempty"`
+	Variables   map[string]string         `json:"variables,omitempty"`
+	Handlers    map[string]HandlerOptions `json:"handlers,omitempty"`
+	Source      string                    `json:"source"` // SourcePostern or SourceSinch
+}
+
+// HandlerOptions are what the manifest says of one handler. Zero fields mean
+// the gateway's defaults.
+type HandlerOptions struct {
+	Body      platform.BodyMode `json:"body,omitempty"`
+	BodyLimit int64             `json:"bodyLimit,omitempty"` // bytes
+	Timeout   time.Duration     `json:"timeout,omitempty"`   // nanoseconds
+}
+
+// Encode is the normalised form that goes into the artefact: the same manifest
+// gives the same bytes.
+func (m Manifest) Encode() []byte {
+	out, _ := json.Marshal(m) // strings, numbers and sorted maps: cannot fail
+	return append(out, '\n')
+}
+
+// DecodeManifest reads what Encode wrote, and checks it again: an artefact
+// may come from anyone who may deploy.
+func DecodeManifest(data []byte) (Manifest, error) {
+	var m Manifest
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&m); err != nil {
+		return Manifest{}, fault.Wrap(err, fault.Invalid, "the artefact's manifest does not parse").WithCode("artefact_invalid")
+	}
+	err := ValidName(m.Name)
+	if err == nil && (m.Runtime != "node" || m.Source != SourcePostern && m.Source != SourceSinch) {
+		err = errors.New("unknown runtime or source")
+	}
+	for k := range m.Variables {
+		if err == nil {
+			err = validVariable(k)
+		}
+	}
+	for _, o := range m.Handlers {
+		if err == nil && (o.Body > platform.BodyStream || o.BodyLimit < 0 || o.BodyLimit > maxBodyLimit || o.Timeout < 0 || o.Timeout > maxTimeout) {
+			err = errors.New("handler options out of range")
+		}
+	}
+	if err != nil {
+		return Manifest{}, fault.Wrap(err, fault.Invalid, "the artefact's manifest is not valid: "+err.Error()).WithCode("artefact_invalid")
+	}
+	return m, nil
+}
+
+// LoadManifest reads the manifest of the project in dir. Warnings are
+// sentences for the developer.
+func LoadManifest(dir string) (m Manifest, warnings []string, err error) {
+	source := SourcePostern
+	data, err := os.ReadFile(filepath.Join(dir, SourcePostern))
+	_, sinchErr := os.Stat(filepath.Join(dir, SourceSinch))
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && sinchErr == nil:
+		source = SourceSinch
+		data, err = os.ReadFile(filepath.Join(dir, SourceSinch))
+	case errors.Is(err, fs.ErrNotExist):
+		return m, nil, fault.New(fault.Invalid, fmt.Sprintf("%s has no postern.json (and no sinch.json)", dir)).
+			WithCode("manifest_missing").WithHint("go to the function's directory, or make one: postern functions init")
+	case err == nil && sinchErr == nil:
+		warnings = append(warnings, "both postern.json and sinch.json are here: sinch.json is ignored")
+	}
+	if err != nil {
+		return m, nil, fault.Wrap(err, fault.Invalid, "cannot read "+filepath.Join(dir, source)).WithCode("manifest_invalid")
+	}
+	m, more, err := ParseManifest(source, data)
+	return m, append(warnings, more...), err
+}
+
+var namePattern = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$`)
+
+// ValidName checks a function's name: a DNS label of at most 40 characters
+// that begins with a letter, because the name becomes a host name. "fn-" at
+// the start is kept for addresses by ID.
+func ValidName(name string) error {
+	if !namePattern.MatchString(name) || strings.HasPrefix(name, "fn-") || strings.Contains(name, "--") {
+		return fault.New(fault.Invalid, fmt.Sprintf("%q is no function name", name)).WithCode("manifest_invalid").
+			WithHint("use at most 40 lower-case letters, digits and single dashes, beginning with a letter, not with fn-")
+	}
+	return nil
+}
+
+// NewFunctionID and NewDeploymentID return new identifiers that sort by time.
+func NewFunctionID(now time.Time) string { return "fn-" + newULID(now) }
+
+// NewDeploymentID: see NewFunctionID.
+func NewDeploymentID(now time.Time) string { return "dep_" + newULID(now) }
+
+// NewProjectID: see NewFunctionID.
+func NewProjectID(now time.Time) string { return "prj_" + newULID(now) }
+
+func newULID(now time.Time) string {
+	return strings.ToLower(ulid.MustNew(ulid.Timestamp(now), rand.Reader).String())
+}

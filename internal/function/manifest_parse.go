@@ -1,0 +1,285 @@
+package function
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/platform"
+)
+
+const (
+	maxBodyLimit = 1 << 40 // 1 TiB: more is a mistake
+	maxTimeout   = time.Hour
+)
+
+// Fields that the source's own tools write into sinch.json and that change
+// nothing here.
+var sinchFields = []string{"functionId", "tunnel", "createdResources", "projectId"}
+
+var posternFields = []string{"$schema", "name", "runtime", "description", "variables", "handlers", "webhookProtection"}
+
+// ParseManifest checks a manifest's bytes. Errors name source, line and column.
+func ParseManifest(source string, data []byte) (Manifest, []string, error) {
+	p := &parser{source: source, data: data, m: Manifest{Source: source}}
+	root, err := parseJSON(data)
+	if err != nil {
+		at := err.(*syntaxError)
+		return Manifest{}, nil, p.fail(at.offset, "", "%s", at.text)
+	}
+	if !root.isObject {
+		return Manifest{}, nil, p.fail(root.offset, "", "the manifest must be an object: { \"name\": …, \"runtime\": \"node\" }")
+	}
+	for _, f := range root.object {
+		if err := p.field(f); err != nil {
+			return Manifest{}, nil, err
+		}
+	}
+	if p.m.Name == "" {
+		return Manifest{}, nil, p.fail(root.offset, "add: \"name\": \"my-function\"", "the field name is missing")
+	}
+	if p.m.Runtime == "" {
+		return Manifest{}, nil, p.fail(root.offset, "add: \"runtime\": \"node\"", "the field runtime is missing")
+	}
+	return p.m, p.warnings, nil
+}
+
+type parser struct {
+	source   string
+	data     []byte
+	m        Manifest
+	warnings []string
+}
+
+func (p *parser) fail(offset int64, hint, format string, args ...any) error {
+	line, column := position(p.data, offset)
+	e := fault.New(fault.Invalid, fmt.Sprintf("%s:%d:%d: %s", p.source, line, column, fmt.Sprintf(format, args...))).WithCode("manifest_invalid")
+	if hint != "" {
+		e.WithHint(hint)
+	}
+	return e
+}
+
+func (p *parser) field(f member) (err error) {
+	switch f.key {
+	case "$schema":
+		_, err = p.text(f)
+	case "name":
+		if p.m.Name, err = p.text(f); err == nil {
+			if bad := ValidName(p.m.Name); bad != nil {
+				return p.fail(f.value.offset, bad.(*fault.Error).Hint, "%s", bad.Error())
+			}
+		}
+	case "runtime":
+		err = p.runtime(f)
+	case "description":
+		p.m.Description, err = p.text(f)
+	case "variables":
+		err = p.variables(f)
+	case "handlers":
+		err = p.handlers(f)
+	case "webhookProtection":
+		err = p.webhookProtection(f)
+	default:
+		return p.unknown(f)
+	}
+	return err
+}
+
+func (p *parser) unknown(f member) error {
+	if p.source == SourceSinch {
+		if !slices.Contains(sinchFields, f.key) {
+			p.warnings = append(p.warnings, fmt.Sprintf("sinch.json: the field %q is not used here", f.key))
+		}
+		return nil
+	}
+	hint := "the fields are: " + strings.Join(posternFields, ", ")
+	if near := Nearest(f.key, posternFields); near != "" {
+		hint = fmt.Sprintf("did you mean %q?", near)
+	}
+	return p.fail(f.offset, hint, "unknown field %q", f.key)
+}
+
+func (p *parser) text(f member) (string, error) {
+	s, ok := f.value.value.(string)
+	if !ok {
+		return "", p.fail(f.value.offset, "", "%s must be a string", f.key)
+	}
+	return s, nil
+}
+
+var nodeRuntime = regexp.MustCompile(`^node(js)?[0-9]*(\.x)?$`)
+
+func (p *parser) runtime(f member) error {
+	s, err := p.text(f)
+	if err != nil {
+		return err
+	}
+	if !nodeRuntime.MatchString(s) {
+		return p.fail(f.value.offset, `use "runtime": "node"`, "the runtime %q is not one that this version runs", s)
+	}
+	p.m.Runtime = "node"
+	return nil
+}
+
+var variablePattern = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*$`)
+
+// Names that the platform sets itself, and that a variable must not pretend to be.
+var platformVariables = []string{"PROJECT_ID", "PROJECT_ID_API_KEY", "PROJECT_ID_API_SECRET", "FUNCTION_ID", "NODE_ENV",
+	"PATH", "HOME", "TMPDIR", "NODE_OPTIONS", "LD_PRELOAD", "LD_LIBRARY_PATH"}
+
+func validVariable(key string) error {
+	switch {
+	case !variablePattern.MatchString(key):
+		return fmt.Errorf("%q is no variable name: use upper-case letters, digits and underscores", key)
+	case slices.Contains(platformVariables, key) || strings.HasPrefix(key, "POSTERN_"):
+		return fmt.Errorf("the variable %s belongs to the platform", key)
+	}
+	return nil
+}
+
+func (p *parser) variables(f member) error {
+	if !f.value.isObject {
+		return p.fail(f.value.offset, `write: "variables": { "GREETING": "hello" }`, "variables must be an object")
+	}
+	p.m.Variables = make(map[string]string, len(f.value.object))
+	for _, v := range f.value.object {
+		if err := validVariable(v.key); err != nil {
+			return p.fail(v.offset, "", "%s", err)
+		}
+		s, ok := v.value.value.(string)
+		if !ok {
+			return p.fail(v.value.offset, fmt.Sprintf("put it in quotes: %q: \"…\"", v.key), "the variable %s must be a string", v.key)
+		}
+		if strings.ContainsRune(s, 0) {
+			return p.fail(v.value.offset, "", "the variable %s has a NUL character", v.key)
+		}
+		p.m.Variables[v.key] = s
+	}
+	return nil
+}
+
+// webhookProtection may only say what this version does: callbacks are refused
+// until there is a verifier for their signatures.
+func (p *parser) webhookProtection(f member) error {
+	s, err := p.text(f)
+	if err != nil {
+		return err
+	}
+	switch s {
+	case "deploy", "always":
+		return nil
+	case "never":
+		return p.fail(f.value.offset, `remove the line, or write "deploy"`, "webhookProtection \"never\" is not supported: callbacks stay refused")
+	}
+	return p.fail(f.value.offset, `write "deploy" or "always"`, "webhookProtection cannot be %q", s)
+}
+
+func (p *parser) handlers(f member) error {
+	if !f.value.isObject {
+		return p.fail(f.value.offset, `write: "handlers": { "upload": { "body": "stream" } }`, "handlers must be an object")
+	}
+	p.m.Handlers = make(map[string]HandlerOptions, len(f.value.object))
+	for _, h := range f.value.object {
+		if !h.value.isObject {
+			return p.fail(h.value.offset, "", "the options of handler %s must be an object", h.key)
+		}
+		var o HandlerOptions
+		for _, opt := range h.value.object {
+			if err := p.handlerOption(&o, h.key, opt); err != nil {
+				return err
+			}
+		}
+		p.m.Handlers[h.key] = o
+	}
+	return nil
+}
+
+func (p *parser) handlerOption(o *HandlerOptions, handler string, f member) error {
+	switch f.key {
+	case "body":
+		switch f.value.value {
+		case "buffered":
+			o.Body = platform.BodyBuffered
+		case "stream":
+			o.Body = platform.BodyStream
+		default:
+			return p.fail(f.value.offset, `write "buffered" or "stream"`, "body of handler %s is neither", handler)
+		}
+	case "bodyLimit":
+		n, ok := parseSize(f.value.value)
+		if !ok {
+			return p.fail(f.value.offset, `write a number of bytes, or "10MiB"`, "bodyLimit of handler %s is no size", handler)
+		}
+		o.BodyLimit = n
+	case "timeout":
+		s, _ := f.value.value.(string)
+		d, err := time.ParseDuration(s)
+		if err != nil || d <= 0 || d > maxTimeout {
+			return p.fail(f.value.offset, `write "30s" or "5m", at most "1h"`, "timeout of handler %s is no duration", handler)
+		}
+		o.Timeout = d
+	default:
+		known := []string{"body", "bodyLimit", "timeout"}
+		hint := "the options are: " + strings.Join(known, ", ")
+		if near := Nearest(f.key, known); near != "" {
+			hint = fmt.Sprintf("did you mean %q?", near)
+		}
+		return p.fail(f.offset, hint, "unknown option %q of handler %s", f.key, handler)
+	}
+	return nil
+}
+
+func parseSize(v any) (int64, bool) {
+	if num, ok := v.(json.Number); ok {
+		n, err := num.Int64()
+		return n, err == nil && n > 0 && n <= maxBodyLimit
+	}
+	s, ok := v.(string)
+	if !ok {
+		return 0, false
+	}
+	for unit, factor := range map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30} {
+		if num, found := strings.CutSuffix(s, unit); found {
+			n, err := strconv.ParseInt(strings.TrimSpace(num), 10, 32)
+			return n * factor, err == nil && n > 0 && n*factor <= maxBodyLimit
+		}
+	}
+	return 0, false
+}
+
+// Nearest is the known word closest to a mistyped one, or "" when none is close.
+func Nearest(word string, known []string) string {
+	best, bestDistance := "", max(2, len(word)/3)+1
+	for _, k := range known {
+		if d := distance(strings.ToLower(word), strings.ToLower(k)); d < bestDistance {
+			best, bestDistance = k, d
+		}
+	}
+	return best
+}
+
+// distance is the Levenshtein distance of two short words.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,149 @@
+package function_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/function"
+	"postern.dev/postern/internal/platform"
+)
+
+func TestParseManifest_Accepts(t *testing.T) {
+	t.Parallel()
+	got, warnings, err := function.ParseManifest(function.SourcePostern, []byte(`{
+  "$schema": "https://example.org/s.json", "name": "orders", "runtime": "node", "description": "d",
+  "variables": {"GREETING": "hi", "_X1": ""}, "webhookProtection": "deploy",
+  "handlers": {"upload": {"body": "stream", "bodyLimit": "100MiB", "timeout": "5m"}, "small": {"bodyLimit": 10}}
+}`))
+	if err != nil || len(warnings) != 0 {
+		t.Fatal(err, warnings)
+	}
+	want := function.Manifest{Name: "orders", Runtime: "node", Description: "d", Source: function.SourcePostern,
+		Variables: map[string]string{"GREETING": "hi", "_X1": ""},
+		Handlers: map[string]function.HandlerOptions{
+			"upload": {Body: platform.BodyStream, BodyLimit: 100 << 20, Timeout: 5 * time.Minute}, "small": {BodyLimit: 10}}}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	again, err := function.DecodeManifest(got.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(got, again); d != "" {
+		t.Error("decode of encode differs: ", d)
+	}
+}
+
+func TestParseManifest_SinchFields(t *testing.T) {
+	t.Parallel()
+	m, warnings, err := function.ParseManifest(function.SourceSinch, []byte(`{"name":"a","runtime":"nodejs20","functionId":"x","tunnel":{"preference":"no"},"secrets":["A"],"other":1}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Runtime != "node" || m.Source != function.SourceSinch || len(warnings) != 2 {
+		t.Errorf("%+v, warnings %q", m, warnings)
+	}
+}
+
+func TestParseManifest_Refuses(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ in, want, hint string }{
+		"empty":               {``, "postern.json:1:1: the file ends too early", ""},
+		"cut off":             {`{"name": "a"`, "the file ends too early", ""},
+		"not JSON":            {"{\n  name: 1}", "postern.json:2:3", ""},
+		"comma too many":      {"{\"name\":\"a\",\n}", "postern.json:2:1", ""},
+		"a list":              {`[]`, "must be an object", ""},
+		"two values":          {`{"name":"a","runtime":"node"} {}`, "follows the end", ""},
+		"unknown field":       {"{\n  \"name\": \"a\",\n  \"runtme\": \"node\"}", `postern.json:3:3: unknown field "runtme"`, `did you mean "runtime"?`},
+		"field far from any":  {`{"zzzzzzzzzzz":1}`, "unknown field", "the fields are"},
+		"twice":               {"{\"name\":\"a\",\n \"name\":\"b\",\"runtime\":\"node\"}", `postern.json:2:2: "name" stands twice`, ""},
+		"no name":             {`{"runtime":"node"}`, "name is missing", `"name"`},
+		"no runtime":          {`{"name":"a"}`, "runtime is missing", `"runtime"`},
+		"name not text":       {`{"name": 7,"runtime":"node"}`, "postern.json:1:10: name must be a string", ""},
+		"upper-case name":     {`{"name":"Orders","runtime":"node"}`, "is no function name", "lower-case"},
+		"name with a dot":     {`{"name":"a.b","runtime":"node"}`, "is no function name", ""},
+		"name fn-":            {`{"name":"fn-a","runtime":"node"}`, "is no function name", ""},
+		"C#":                  {`{"name":"a","runtime":"csharp"}`, `"csharp" is not one that this version runs`, "node"},
+		"variables a list":    {`{"name":"a","runtime":"node","variables":[]}`, "variables must be an object", ""},
+		"variable a number":   {`{"name":"a","runtime":"node","variables":{"N":1}}`, "the variable N must be a string", "quotes"},
+		"variable lower case": {`{"name":"a","runtime":"node","variables":{"n":"1"}}`, "no variable name", ""},
+		"platform's variable": {`{"name":"a","runtime":"node","variables":{"PROJECT_ID_API_KEY":"1"}}`, "belongs to the platform", ""},
+		"our variable":        {`{"name":"a","runtime":"node","variables":{"POSTERN_WORKER_FD":"1"}}`, "belongs to the platform", ""},
+		"loader variable":     {`{"name":"a","runtime":"node","variables":{"NODE_OPTIONS":"--require x"}}`, "belongs to the platform", ""},
+		"protection never":    {`{"name":"a","runtime":"node","webhookProtection":"never"}`, "not supported", ""},
+		"protection unknown":  {`{"name":"a","runtime":"node","webhookProtection":"off"}`, "cannot be", ""},
+		"handlers a text":     {`{"name":"a","runtime":"node","handlers":"x"}`, "handlers must be an object", ""},
+		"handler a text":      {`{"name":"a","runtime":"node","handlers":{"x":"y"}}`, "options of handler x", ""},
+		"handler option":      {`{"name":"a","runtime":"node","handlers":{"x":{"timeOut":"1s"}}}`, `unknown option "timeOut"`, `did you mean "timeout"?`},
+		"body neither":        {`{"name":"a","runtime":"node","handlers":{"x":{"body":"raw"}}}`, "is neither", ""},
+		"limit negative":      {`{"name":"a","runtime":"node","handlers":{"x":{"bodyLimit":-1}}}`, "is no size", ""},
+		"limit unit":          {`{"name":"a","runtime":"node","handlers":{"x":{"bodyLimit":"10MB"}}}`, "is no size", ""},
+		"limit overflow":      {`{"name":"a","runtime":"node","handlers":{"x":{"bodyLimit":"9999999999GiB"}}}`, "is no size", ""},
+		"timeout a number":    {`{"name":"a","runtime":"node","handlers":{"x":{"timeout":30}}}`, "is no duration", ""},
+		"timeout too long":    {`{"name":"a","runtime":"node","handlers":{"x":{"timeout":"2h"}}}`, "is no duration", ""},
+	} {
+		_, _, err := function.ParseManifest(function.SourcePostern, []byte(tc.in))
+		f, ok := errors.AsType[*fault.Error](err)
+		if !ok || f.Kind != fault.Invalid || f.Code != "manifest_invalid" || !strings.Contains(f.Text, tc.want) || !strings.Contains(f.Hint, tc.hint) {
+			t.Errorf("%s: err = %v (hint %q), want %q and hint %q", name, err, hintOf(f), tc.want, tc.hint)
+		}
+	}
+}
+
+func hintOf(f *fault.Error) string {
+	if f == nil {
+		return ""
+	}
+	return f.Hint
+}
+
+func TestDecodeManifest_ChecksAgain(t *testing.T) {
+	t.Parallel()
+	for _, in := range []string{``, `{}`, `{"name":"../x","runtime":"node","source":"postern.json"}`, `{"name":"a","runtime":"node","source":"x"}`,
+		`{"name":"a","runtime":"node","source":"postern.json","variables":{"LD_PRELOAD":"x"}}`, `{"name":"a","runtime":"sh","source":"postern.json"}`,
+		`{"name":"a","runtime":"node","source":"postern.json","handlers":{"x":{"timeout":-1}}}`, `{"name":"a","runtime":"node","source":"postern.json","more":1}`} {
+		if _, err := function.DecodeManifest([]byte(in)); fault.KindOf(err) != fault.Invalid {
+			t.Errorf("DecodeManifest(%s): err = %v", in, err)
+		}
+	}
+}
+
+func TestLoadManifest(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	_, _, err := function.LoadManifest(dir)
+	if f, ok := errors.AsType[*fault.Error](err); !ok || f.Code != "manifest_missing" || !strings.Contains(f.Hint, "postern functions init") {
+		t.Errorf("no manifest: %v", err)
+	}
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("sinch.json", `{"name":"theirs","runtime":"node"}`)
+	if m, w, err := function.LoadManifest(dir); err != nil || m.Name != "theirs" || m.Source != function.SourceSinch || len(w) != 0 {
+		t.Errorf("sinch.json alone: %+v %v %v", m, w, err)
+	}
+	write("postern.json", `{"name":"ours","runtime":"node"}`)
+	if m, w, err := function.LoadManifest(dir); err != nil || m.Name != "ours" || len(w) != 1 {
+		t.Errorf("both: %+v %v %v, want ours and one warning", m, w, err)
+	}
+}
+
+func TestNearest(t *testing.T) {
+	t.Parallel()
+	known := []string{"webhook", "status"}
+	for in, want := range map[string]string{"webhok": "webhook", "Webhook": "webhook", "stats": "status", "payments": "", "": ""} {
+		if got := function.Nearest(in, known); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", in, got, want)
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package function
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/platform"
+)
+
+// Protect decides how each declared handler is guarded: opt-out for
+// postern.json (what nobody decided is closed), the source's own opt-in for
+// sinch.json (docs/decisions/0005-opt-out.md). Callbacks are guarded by
+// signature whatever auth says. An auth export or a handler option that names
+// no handler is an error, because a misspelt name would silently open a door.
+func Protect(m Manifest, d platform.Declaration) ([]platform.Handler, []string, error) {
+	if err := checkNames(m, d); err != nil {
+		return nil, nil, err
+	}
+	var handlers []platform.Handler
+	var open []string
+	for _, dh := range d.Handlers {
+		o := m.Handlers[dh.Name]
+		h := platform.Handler{Name: dh.Name, Kind: dh.Kind, Guard: guardOf(m, d, dh), Body: o.Body, BodyLimit: o.BodyLimit, Timeout: o.Timeout}
+		if h.Guard == platform.GuardOpen {
+			open = append(open, h.Name)
+		}
+		handlers = append(handlers, h)
+	}
+	var warnings []string
+	if m.Source == SourceSinch && !d.Auth.Present && len(open) > 0 {
+		warnings = append(warnings, fmt.Sprintf("no auth export in a sinch.json project: open to everyone: %s. To close them: export const auth = '*'", strings.Join(open, ", ")))
+	}
+	return handlers, warnings, nil
+}
+
+func guardOf(m Manifest, d platform.Declaration, h platform.DeclaredHandler) platform.Guard {
+	switch {
+	case h.Kind == platform.HandlerCallback:
+		return platform.GuardSignature
+	case d.Auth.All, d.Auth.Present && slices.Contains(d.Auth.Names, h.Name):
+		return platform.GuardKey
+	case d.Auth.Present, m.Source == SourceSinch:
+		return platform.GuardOpen
+	}
+	return platform.GuardKey
+}
+
+func checkNames(m Manifest, d platform.Declaration) error {
+	if len(d.Handlers) == 0 {
+		return fault.New(fault.Invalid, "the module exports no handler").WithCode("no_handlers")
+	}
+	var names []string
+	callbacks := map[string]bool{}
+	for _, h := range d.Handlers {
+		if !Routable(h.Name) && h.Kind != platform.HandlerRoot {
+			return fault.New(fault.Invalid, fmt.Sprintf("%q is no name for a handler", h.Name)).WithCode("module_failed")
+		}
+		names = append(names, h.Name)
+		callbacks[h.Name] = h.Kind == platform.HandlerCallback
+	}
+	for _, n := range d.Auth.Names {
+		if callbacks[n] {
+			return fault.New(fault.Invalid, fmt.Sprintf("auth names the callback %q", n)).WithCode("auth_unknown_handler").
+				WithHint("remove it from auth: callbacks are checked by signature, never by key")
+		}
+		if !slices.Contains(names, n) {
+			return unknownHandler("auth", n, names).WithCode("auth_unknown_handler")
+		}
+	}
+	for n := range m.Handlers {
+		if !slices.Contains(names, n) {
+			return unknownHandler(m.Source+": handlers", n, names).WithCode("manifest_invalid")
+		}
+	}
+	return nil
+}
+
+func unknownHandler(where, name string, names []string) *fault.Error {
+	e := fault.New(fault.Invalid, fmt.Sprintf("%s names %q, but the module exports no such handler; it exports: %s", where, name, strings.Join(names, ", ")))
+	if near := Nearest(name, names); near != "" {
+		e.WithHint(fmt.Sprintf("did you mean %q?", near))
+	}
+	return e
+}
+
+// Names that are never handlers, because they mean something to the runtime
+// or to JavaScript itself.
+var reserved = []string{"auth", "setup", "default", "constructor", "prototype", "__proto__", "toString", "valueOf", "hasOwnProperty",
+	"isPrototypeOf", "propertyIsEnumerable", "toLocaleString", "then"}
+
+// Routable reports whether an export's name may be a handler's name: an ASCII
+// JavaScript identifier of at most 64 characters that is not reserved.
+func Routable(name string) bool {
+	if name == "" || len(name) > 64 || slices.Contains(reserved, name) || strings.HasPrefix(name, "__") {
+		return false
+	}
+	for i := range len(name) {
+		c := name[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c == '$'
+		if !letter && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
+}
