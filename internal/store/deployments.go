@@ -1,0 +1,147 @@
+package store
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/platform"
+)
+
+const deploymentColumns = `d.id, d.function_id, f.project_id, d.number, d.artefact, d.runtime, d.declaration, d.handlers, d.variables, d.key_id, d.sealed_key_secret, d.created_at`
+
+// DeployInput is everything that one deploy writes.
+type DeployInput struct {
+	// Function needs ID, ProjectID and Name. A new function gets its slug here:
+	// its name where that is free on the installation, else with a short suffix.
+	Function   platform.Function
+	Deployment platform.Deployment // Number is given here
+	Key        platform.AccessKey  // the function's own
+	// ExpectActive is the deployment that the deploy means to replace; empty
+	// for the first. When another is active the deploy has been raced.
+	ExpectActive string
+	// OldKeyExpiresAt is when the keys of earlier deployments end; their calls
+	// in flight may use them until then.
+	OldKeyExpiresAt time.Time
+}
+
+// DeployResult is what a deploy wrote.
+type DeployResult struct {
+	Function   platform.Function
+	Deployment platform.Deployment
+	Seq        int64
+}
+
+// Deploy records a deployment and makes it the active one, in one transaction:
+// after a crash either all of it is there or nothing.
+func (db *DB) Deploy(ctx context.Context, in DeployInput) (out DeployResult, err error) {
+	at := in.Deployment.CreatedAt
+	out.Seq, err = db.update(ctx, func(t *tx) error {
+		f, err := db.upsertFunction(ctx, t, in.Function, at)
+		if err != nil {
+			return err
+		}
+		if f.ActiveDeploymentID != in.ExpectActive {
+			return fault.New(fault.Conflict, "another deploy of this function was faster").WithCode("deploy_raced")
+		}
+		if err := expireKeys(ctx, t, f.ID, in.OldKeyExpiresAt, at); err != nil {
+			return err
+		}
+		if err := db.insertKey(ctx, t, in.Key); err != nil {
+			return err
+		}
+		d := in.Deployment
+		if err := insertDeployment(ctx, t, &d); err != nil {
+			return err
+		}
+		f.ActiveDeploymentID, f.UpdatedAt = d.ID, fromMicros(micros(at))
+		if _, err := t.ExecContext(ctx, `UPDATE functions SET active_deployment_id = $1, updated_at = $2 WHERE id = $3`, d.ID, micros(at), f.ID); err != nil {
+			return fmt.Errorf("activate deployment %s: %w", d.ID, err)
+		}
+		out.Function, out.Deployment = f, d
+		return t.log(ctx, platform.ChangeFunction, f.ID, at)
+	})
+	return out, err
+}
+
+func insertDeployment(ctx context.Context, t *tx, d *platform.Deployment) error {
+	err := t.QueryRowContext(ctx, `SELECT COALESCE(MAX(number), 0) + 1 FROM deployments WHERE function_id = $1`, d.FunctionID).Scan(&d.Number)
+	if err == nil {
+		_, err = t.ExecContext(ctx, `INSERT INTO deployments (id, function_id, number, artefact, runtime, declaration, handlers, variables, key_id, sealed_key_secret, created_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`, d.ID, d.FunctionID, d.Number, d.Artefact, d.Runtime, encode(d.Declaration), encode(d.Handlers),
+			encode(d.Variables), d.KeyID, base64.StdEncoding.EncodeToString(d.SealedKeySecret), micros(d.CreatedAt))
+	}
+	if err != nil {
+		return fmt.Errorf("insert deployment %s: %w", d.ID, err)
+	}
+	return nil
+}
+
+// expireKeys gives the function's earlier keys an end.
+func expireKeys(ctx context.Context, t *tx, functionID string, expires, at time.Time) error {
+	rows, err := t.QueryContext(ctx, `UPDATE access_keys SET expires_at = $1 WHERE function_id = $2 AND revoked_at = 0 AND (expires_at = 0 OR expires_at > $1) RETURNING id`,
+		micros(expires), functionID)
+	if err != nil {
+		return fmt.Errorf("end the earlier keys of function %s: %w", functionID, err)
+	}
+	ids, err := scanStrings(rows)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := t.log(ctx, platform.ChangeKey, id, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Deployment returns a deployment by its ID.
+func (db *DB) Deployment(ctx context.Context, id string) (platform.Deployment, error) {
+	return scanDeployment(db.read.QueryRowContext(ctx, `SELECT `+deploymentColumns+` FROM deployments d JOIN functions f ON f.id = d.function_id WHERE d.id = $1`, id))
+}
+
+// Deployments lists the newest limit deployments of a function, newest first.
+func (db *DB) Deployments(ctx context.Context, functionID string, limit int) ([]platform.Deployment, error) {
+	rows, err := db.read.QueryContext(ctx, `SELECT `+deploymentColumns+` FROM deployments d JOIN functions f ON f.id = d.function_id
+		WHERE d.function_id = $1 ORDER BY d.number DESC LIMIT $2`, functionID, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list deployments: %w", err)
+	}
+	defer rows.Close()
+	var out []platform.Deployment
+	for rows.Next() {
+		d, err := scanDeployment(rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, d)
+	}
+	return out, rows.Err()
+}
+
+func scanDeployment(row scanner, before ...any) (platform.Deployment, error) {
+	var d platform.Deployment
+	var declaration, handlers, variables, sealed string
+	var created int64
+	err := row.Scan(append(before, &d.ID, &d.FunctionID, &d.ProjectID, &d.Number, &d.Artefact, &d.Runtime, &declaration, &handlers, &variables, &d.KeyID, &sealed, &created)...)
+	if err != nil {
+		return platform.Deployment{}, notFound(err, "deployment")
+	}
+	for _, column := range []struct {
+		text string
+		into any
+	}{{declaration, &d.Declaration}, {handlers, &d.Handlers}, {variables, &d.Variables}} {
+		if err := json.Unmarshal([]byte(column.text), column.into); err != nil {
+			return platform.Deployment{}, fmt.Errorf("deployment %s: a column does not parse: %w", d.ID, err)
+		}
+	}
+	if d.SealedKeySecret, err = base64.StdEncoding.DecodeString(sealed); err != nil {
+		return platform.Deployment{}, fmt.Errorf("deployment %s: its sealed key does not parse: %w", d.ID, err)
+	}
+	d.CreatedAt = fromMicros(created)
+	return d, nil
+}

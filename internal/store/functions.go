@@ -1,0 +1,134 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/platform"
+)
+
+const functionColumns = `f.id, f.project_id, f.name, f.slug, f.active_deployment_id, f.created_at, f.updated_at`
+
+// Function returns a function of a project by its name.
+func (db *DB) Function(ctx context.Context, projectID, name string) (platform.Function, error) {
+	return scanFunction(db.read.QueryRowContext(ctx, `SELECT `+functionColumns+` FROM functions f WHERE f.project_id = $1 AND f.name = $2`, projectID, name))
+}
+
+// Functions lists up to limit functions of a project with a name after the given one.
+func (db *DB) Functions(ctx context.Context, projectID, after string, limit int) ([]platform.Function, error) {
+	rows, err := db.read.QueryContext(ctx, `SELECT `+functionColumns+` FROM functions f WHERE f.project_id = $1 AND f.name > $2 ORDER BY f.name LIMIT $3`, projectID, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list functions: %w", err)
+	}
+	defer rows.Close()
+	var out []platform.Function
+	for rows.Next() {
+		f, err := scanFunction(rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, f)
+	}
+	return out, rows.Err()
+}
+
+// DeleteFunction removes a function and its deployments, and revokes the keys
+// that it was given. What it returns is the function as it was.
+func (db *DB) DeleteFunction(ctx context.Context, projectID, name string, at time.Time) (f platform.Function, seq int64, err error) {
+	seq, err = db.update(ctx, func(t *tx) error {
+		f, err = scanFunction(t.QueryRowContext(ctx, `SELECT `+functionColumns+` FROM functions f WHERE f.project_id = $1 AND f.name = $2`, projectID, name))
+		if err != nil {
+			return err
+		}
+		if err := endKeys(ctx, t, f.ID, at); err != nil {
+			return err
+		}
+		if _, err := t.ExecContext(ctx, `DELETE FROM functions WHERE id = $1`, f.ID); err != nil {
+			return fmt.Errorf("delete function %s: %w", f.ID, err)
+		}
+		return t.log(ctx, platform.ChangeFunction, f.ID, at)
+	})
+	return f, seq, err
+}
+
+// endKeys revokes every live key that was minted for a function.
+func endKeys(ctx context.Context, t *tx, functionID string, at time.Time) error {
+	rows, err := t.QueryContext(ctx, `UPDATE access_keys SET revoked_at = $1 WHERE function_id = $2 AND revoked_at = 0 RETURNING id`, micros(at), functionID)
+	if err != nil {
+		return fmt.Errorf("revoke the keys of function %s: %w", functionID, err)
+	}
+	ids, err := scanStrings(rows)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := t.log(ctx, platform.ChangeKey, id, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func scanStrings(rows *sql.Rows) (out []string, err error) {
+	defer rows.Close()
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			return nil, fmt.Errorf("scan: %w", err)
+		}
+		out = append(out, s)
+	}
+	return out, rows.Err()
+}
+
+// upsertFunction returns the stored function of the given project and name,
+// making it with the given ID and a free slug when there is none.
+func (db *DB) upsertFunction(ctx context.Context, t *tx, f platform.Function, at time.Time) (platform.Function, error) {
+	have, err := scanFunction(t.QueryRowContext(ctx, `SELECT `+functionColumns+` FROM functions f WHERE f.project_id = $1 AND f.name = $2`, f.ProjectID, f.Name))
+	if err == nil {
+		if have.ID != f.ID {
+			return have, fault.New(fault.Conflict, "the function was made anew meanwhile").WithCode("deploy_raced")
+		}
+		return have, nil
+	}
+	if fault.KindOf(err) != fault.NotFound {
+		return have, err
+	}
+	f.Slug, f.CreatedAt, f.UpdatedAt, f.ActiveDeploymentID = f.Name, at, at, ""
+	for {
+		var one int
+		err := t.QueryRowContext(ctx, `SELECT 1 FROM functions WHERE slug = $1`, f.Slug).Scan(&one)
+		if errors.Is(err, sql.ErrNoRows) {
+			break
+		}
+		if err != nil {
+			return f, fmt.Errorf("look for a free address: %w", err)
+		}
+		f.Slug = f.Name + "-" + strings.ToLower(rand.Text()[:4])
+	}
+	_, err = t.ExecContext(ctx, `INSERT INTO functions (id, project_id, name, slug, active_deployment_id, created_at, updated_at) VALUES ($1, $2, $3, $4, '', $5, $5)`,
+		f.ID, f.ProjectID, f.Name, f.Slug, micros(at))
+	if err != nil {
+		return f, fmt.Errorf("insert function %s: %w", f.Name, err)
+	}
+	return f, nil
+}
+
+func scanFunction(row scanner) (platform.Function, error) {
+	var f platform.Function
+	var created, updated int64
+	if err := row.Scan(&f.ID, &f.ProjectID, &f.Name, &f.Slug, &f.ActiveDeploymentID, &created, &updated); err != nil {
+		if err = notFound(err, "function"); fault.KindOf(err) == fault.NotFound {
+			err = err.(*fault.Error).WithCode("function_not_found")
+		}
+		return platform.Function{}, err
+	}
+	f.CreatedAt, f.UpdatedAt = fromMicros(created), fromMicros(updated)
+	return f, nil
+}

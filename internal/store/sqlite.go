@@ -1,0 +1,55 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"runtime"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+type sqliteDialect struct{}
+
+// openSQLite opens a file with one connection that writes and some that read.
+// The file and its side files are for the owner only.
+func (db *DB) openSQLite(path string) error {
+	// SQLite would create the file with the process's umask.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("open the database file: %w", err)
+	}
+	f.Close()
+	pragmas := url.Values{"_pragma": {"journal_mode(WAL)", "foreign_keys(1)", "busy_timeout(10000)", "synchronous(FULL)"}, "_txlock": {"immediate"}}
+	dsn := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: pragmas.Encode()}).String()
+	if db.write, err = sql.Open("sqlite", dsn); err != nil {
+		return fmt.Errorf("open the database: %w", err)
+	}
+	db.write.SetMaxOpenConns(1)
+	if db.read, err = sql.Open("sqlite", dsn); err != nil {
+		return fmt.Errorf("open the database: %w", err)
+	}
+	db.read.SetMaxOpenConns(max(4, runtime.NumCPU()))
+	db.dialect = sqliteDialect{}
+	return nil
+}
+
+func (sqliteDialect) name() string        { return "sqlite3" }
+func (sqliteDialect) lockWriters() string { return "" } // one writing connection, BEGIN IMMEDIATE
+func (sqliteDialect) notify() string      { return "" } // one process: the bell is in it
+
+func (sqliteDialect) uniqueViolation(err error) (string, bool) {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY) {
+		return e.Error(), true
+	}
+	return "", false
+}
+
+func (sqliteDialect) listen(ctx context.Context, _ func()) error {
+	<-ctx.Done()
+	return nil
+}

@@ -1,0 +1,95 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/platform"
+)
+
+// tx is a writing transaction. The log of its changes is written with it.
+type tx struct {
+	*sql.Tx
+	seq int64 // of the last change logged; 0: none
+}
+
+// update runs f in one writing transaction, and rings the bell after the
+// commit when f logged a change. It returns the sequence of the last change.
+func (db *DB) update(ctx context.Context, f func(*tx) error) (seq int64, err error) {
+	sqlTx, err := db.write.BeginTx(ctx, nil)
+	if err != nil {
+		return 0, fmt.Errorf("begin: %w", err)
+	}
+	defer sqlTx.Rollback() // after a commit it does nothing
+	t := &tx{Tx: sqlTx}
+	if lock := db.dialect.lockWriters(); lock != "" {
+		if _, err := t.ExecContext(ctx, lock); err != nil {
+			return 0, fmt.Errorf("queue to write: %w", err)
+		}
+	}
+	if err := f(t); err != nil {
+		return 0, err
+	}
+	if notify := db.dialect.notify(); notify != "" && t.seq > 0 {
+		if _, err := t.ExecContext(ctx, notify); err != nil {
+			return 0, fmt.Errorf("notify: %w", err)
+		}
+	}
+	if err := t.Commit(); err != nil {
+		return 0, fmt.Errorf("commit: %w", err)
+	}
+	if t.seq > 0 {
+		db.bells.ring()
+	}
+	return t.seq, nil
+}
+
+// log appends one row to the change log.
+func (t *tx) log(ctx context.Context, kind platform.ChangeKind, id string, at time.Time) error {
+	err := t.QueryRowContext(ctx, `UPDATE change_counter SET seq = seq + 1 WHERE one = 1 RETURNING seq`).Scan(&t.seq)
+	if err == nil {
+		_, err = t.ExecContext(ctx, `INSERT INTO changes (seq, kind, id, at) VALUES ($1, $2, $3, $4)`, t.seq, string(kind), id, micros(at))
+	}
+	if err != nil {
+		return fmt.Errorf("log the change of %s %s: %w", kind, id, err)
+	}
+	return nil
+}
+
+// micros is a time as the store keeps it: UTC microseconds, 0 for never.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func fromMicros(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(n).UTC()
+}
+
+// notFound turns a missing row into the fault that says so.
+func notFound(err error, what string) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return fault.New(fault.NotFound, "there is no such "+what)
+	}
+	return fmt.Errorf("read %s: %w", what, err)
+}
+
+// encode writes a column that holds JSON. The values are our own types, which
+// always encode.
+func encode(v any) string {
+	out, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("store: encode %T: %v", v, err))
+	}
+	return string(out)
+}
