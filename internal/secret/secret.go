@@ -1,0 +1,119 @@
+// Package secret seals small secrets, such as a function's own key, so that
+// they can lie in the database.
+//
+// [Box] is the type to know. What it seals is bound to a name: a sealed value
+// that is moved to another row does not open there. Values are sealed with
+// NaCl secretbox under the installation's sealing key.
+package secret
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"gocloud.dev/secrets"
+	"gocloud.dev/secrets/localsecrets"
+
+	"postern.dev/postern/internal/fault"
+)
+
+// ErrUnsealable says that a value does not open: it was altered, sealed with
+// another key, or bound to another name.
+var ErrUnsealable = errors.New("the sealed value does not open")
+
+// Box seals and opens. It is safe for concurrent use.
+type Box struct{ keeper *secrets.Keeper }
+
+const keySize = 32
+
+// OpenBox opens the box whose key is in keyFile, and makes a key when there is
+// no file. A key file that others may read is refused: what it sealed must be
+// taken as known.
+func OpenBox(keyFile string) (*Box, error) {
+	key, err := readKey(keyFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = writeKey(keyFile); err == nil || errors.Is(err, fs.ErrExist) {
+			key, err = readKey(keyFile)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Box{localsecrets.NewKeeper(key)}, nil
+}
+
+func readKey(path string) (key [keySize]byte, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return key, fmt.Errorf("open the sealing key: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return key, fmt.Errorf("open the sealing key: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return key, fault.New(fault.Invalid, fmt.Sprintf("others may read the sealing key %s (mode %v)", path, info.Mode().Perm())).
+			WithHint("chmod 600 " + path)
+	}
+	if _, err := io.ReadFull(f, key[:]); err != nil || info.Size() != keySize {
+		return key, fault.New(fault.Invalid, fmt.Sprintf("the sealing key %s is damaged: it has %d bytes, not %d", path, info.Size(), keySize)).
+			WithHint("restore it from a backup; without it, deploy every function again after removing it")
+	}
+	return key, nil
+}
+
+// writeKey makes a key file atomically: whole and new, or not at all.
+func writeKey(path string) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".sealing-*") // mode 0600
+	if err != nil {
+		return fmt.Errorf("make the sealing key: %w", err)
+	}
+	defer os.Remove(tmp.Name())
+	key := make([]byte, keySize)
+	rand.Read(key)
+	_, err = tmp.Write(key)
+	if err == nil {
+		err = tmp.Sync()
+	}
+	if cerr := tmp.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Link(tmp.Name(), path) // fails when another was faster
+	}
+	if err != nil {
+		return fmt.Errorf("make the sealing key: %w", err)
+	}
+	return nil
+}
+
+// Seal seals plain under the name bind.
+func (b *Box) Seal(ctx context.Context, bind string, plain []byte) ([]byte, error) {
+	message := binary.AppendUvarint(nil, uint64(len(bind)))
+	message = append(append(message, bind...), plain...)
+	sealed, err := b.keeper.Encrypt(ctx, message)
+	if err != nil {
+		return nil, fmt.Errorf("seal %s: %w", bind, err)
+	}
+	return sealed, nil
+}
+
+// Open returns what was sealed under the name bind, or ErrUnsealable.
+func (b *Box) Open(ctx context.Context, bind string, sealed []byte) ([]byte, error) {
+	message, err := b.keeper.Decrypt(ctx, sealed)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", bind, ErrUnsealable)
+	}
+	n, used := binary.Uvarint(message)
+	if used <= 0 || n > uint64(len(message)-used) || string(message[used:used+int(n)]) != bind {
+		return nil, fmt.Errorf("open %s: %w", bind, ErrUnsealable)
+	}
+	return message[used+int(n):], nil
+}
