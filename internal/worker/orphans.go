@@ -1,0 +1,41 @@
+package worker
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// InstanceVariable marks the processes of one installation in their environment.
+const InstanceVariable = "POSTERN_INSTANCE"
+
+// ReapOrphans kills every process that carries the installation's mark: what a
+// server left behind that was itself killed. Call it before any worker is
+// started. It looks at /proc, and finds nothing on systems without one.
+func ReapOrphans(instanceID string) (killed int, err error) {
+	mark := []byte(InstanceVariable + "=" + instanceID)
+	entries, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		return 0, fmt.Errorf("list processes: %w", err)
+	}
+	for _, file := range entries {
+		env, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended, or is another user's
+		}
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if pid == os.Getpid() {
+			continue
+		}
+		for v := range bytes.SplitSeq(env, []byte{0}) {
+			if bytes.Equal(v, mark) && syscall.Kill(pid, syscall.SIGKILL) == nil {
+				killed++
+				break
+			}
+		}
+	}
+	return killed, nil
+}

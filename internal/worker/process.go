@@ -1,0 +1,178 @@
+package worker
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// workerFD is the worker's end of the socket pair: the first of ExtraFiles.
+const workerFD = 3
+
+// process is a started process and its process group.
+type process struct {
+	pid  int
+	last lastLines
+	end  chan exitState // capacity 1
+
+	mu   sync.Mutex
+	gone bool // the process was waited for: its number may be another's; guarded by mu
+}
+
+type exitState struct {
+	code   int
+	signal syscall.Signal
+}
+
+// spawn starts a process with one end of a socket pair as descriptor 3, and
+// its standard streams read line by line.
+func spawn(spec Spec, log func(Line)) (*process, net.Conn, error) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make a socket pair: %w", err)
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), "worker"), os.NewFile(uintptr(fds[1]), "host")
+	defer theirs.Close()
+	nc, err := net.FileConn(ours) // has a descriptor of its own
+	ours.Close()
+	if err != nil {
+		return nil, nil, fmt.Errorf("use the socket pair: %w", err)
+	}
+	cmd := exec.Command(spec.Argv[0], spec.Argv[1:]...)
+	cmd.Dir = spec.Dir
+	cmd.Env = append(spec.Env[:len(spec.Env):len(spec.Env)], fmt.Sprintf("POSTERN_WORKER_FD=%d", workerFD))
+	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	p := &process{end: make(chan exitState, 1)}
+	var pipes [2]*os.File
+	for i, to := range []*io.Writer{&cmd.Stdout, &cmd.Stderr} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			nc.Close()
+			return nil, nil, fmt.Errorf("make a pipe: %w", err)
+		}
+		defer w.Close()
+		*to, pipes[i] = w, r
+	}
+	started := make(chan error)
+	go p.own(cmd, started, pipes, log)
+	if err := <-started; err != nil {
+		nc.Close()
+		return nil, nil, err
+	}
+	return p, nc, nil
+}
+
+// own starts the process and waits for it, on a thread of its own: the kernel
+// sends the parent-death signal when the *thread* that started the process
+// ends (prctl(2)), and Go ends threads at will.
+func (p *process) own(cmd *exec.Cmd, started chan<- error, pipes [2]*os.File, log func(Line)) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := cmd.Start(); err != nil {
+		pipes[0].Close()
+		pipes[1].Close()
+		started <- fmt.Errorf("start %s: %w", cmd.Path, err)
+		return
+	}
+	p.pid = cmd.Process.Pid
+	var readers sync.WaitGroup
+	readers.Go(func() { p.readLines(pipes[0], slog.LevelInfo, log) })
+	readers.Go(func() { p.readLines(pipes[1], slog.LevelError, log) })
+	started <- nil
+	cmd.Wait()                // its error says no more than the state below
+	p.signal(syscall.SIGKILL) // the children that it left behind
+	p.mu.Lock()
+	p.gone = true
+	p.mu.Unlock()
+	// With the group gone the pipes end by themselves; a child that left the
+	// group must not keep us.
+	deadline := time.Now().Add(time.Second)
+	pipes[0].SetReadDeadline(deadline)
+	pipes[1].SetReadDeadline(deadline)
+	readers.Wait()
+	state := exitState{code: cmd.ProcessState.ExitCode()}
+	if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		state.signal = ws.Signal()
+	}
+	p.end <- state
+}
+
+func (p *process) wait() exitState { return <-p.end }
+
+// signal sends a signal to the whole process group.
+func (p *process) signal(sig syscall.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.gone {
+		syscall.Kill(-p.pid, sig)
+	}
+}
+
+const (
+	maxLine = 64 << 10
+	cutMark = "…[cut]"
+)
+
+// readLines reads a stream to its end, whatever comes: a reader that stopped
+// would in the end stop the writer. Lines are cut at maxLine.
+func (p *process) readLines(f *os.File, level slog.Level, log func(Line)) {
+	defer f.Close()
+	r := bufio.NewReaderSize(f, maxLine)
+	for {
+		line, err := r.ReadSlice('\n')
+		cut := errors.Is(err, bufio.ErrBufferFull)
+		text := string(line)
+		for errors.Is(err, bufio.ErrBufferFull) { // the rest of a long line
+			_, err = r.ReadSlice('\n')
+		}
+		if n := len(text); n > 0 && text[n-1] == '\n' {
+			text = text[:n-1]
+		}
+		if cut {
+			text += cutMark
+		}
+		if len(line) > 0 {
+			p.last.add(text)
+			log(Line{At: time.Now(), Level: level, Text: text})
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// lastLines keeps the last lines that a worker wrote, for the story of its end.
+type lastLines struct {
+	mu   sync.Mutex
+	kept []string // guarded by mu
+}
+
+const keepLines = 20
+
+func (l *lastLines) add(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(text) > 4096 {
+		text = text[:4096] + cutMark
+	}
+	if len(l.kept) == keepLines {
+		l.kept = append(l.kept[:0], l.kept[1:]...)
+	}
+	l.kept = append(l.kept, text)
+}
+
+func (l *lastLines) lines() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]string(nil), l.kept...)
+}

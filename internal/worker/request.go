@@ -1,0 +1,188 @@
+package worker
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"math"
+	"strings"
+	"time"
+)
+
+// ErrTooLarge says that a request's header does not fit into a frame.
+var ErrTooLarge = errors.New("the request header is too large for a worker")
+
+// Request is one invocation. Do does not keep it after it returned, but for
+// Body, which it may go on reading until the response is closed.
+type Request struct {
+	ID         string
+	Method     string
+	Handler    string
+	Path       string // canonical
+	Query      string // raw
+	Host       string
+	ClientIP   string
+	KeyID      string // empty when the handler is open
+	ProjectID  string
+	AuthMethod string
+	Scopes     string
+	// Header is the header as it came in canonical form. Credentials,
+	// hop-by-hop fields and x-postern-* fields are left out while it is copied.
+	Header map[string][]string
+	// Inline is the whole body when Body is nil.
+	Inline []byte
+	// Body, when set, is read and sent as the worker's window allows.
+	Body io.Reader
+	// Stream asks the worker to hand the body to the handler as it arrives.
+	Stream bool
+	// Deadline ends the invocation with ErrDeadline; zero means none. It is
+	// kept to within 50 ms.
+	Deadline time.Time
+}
+
+// appendRequest appends the REQUEST frame of r. On an error b is as it was.
+func appendRequest(b []byte, stream uint32, r *Request) ([]byte, error) {
+	start := len(b)
+	flags := byte(0)
+	if r.Body == nil {
+		flags = flagEnd
+	}
+	b = append(b, 0, 0, 0, 0, byte(frameRequest), flags)
+	b = binary.BigEndian.AppendUint32(b, stream)
+	mode := "buffered"
+	if r.Stream {
+		mode = "stream"
+	}
+	fields := [requestFields]string{r.ID, r.Method, r.Handler, r.Path, r.Query, r.ClientIP, r.KeyID, r.ProjectID, r.AuthMethod, r.Scopes, mode}
+	connection := r.Header["Connection"]
+
+	// First the lengths, then the bytes; the header map is walked twice, and
+	// must be walked in the same order: its keys are noted on the way.
+	var noted [64]string
+	names := noted[:0]
+	pairs := 1
+	for name, values := range r.Header {
+		if !stripped(name, connection) {
+			names = append(names, name)
+			pairs += len(values)
+		}
+	}
+	count := requestFields + 2*pairs
+	if count > math.MaxUint16 {
+		return b[:start], ErrTooLarge
+	}
+	b = binary.BigEndian.AppendUint16(b, uint16(count))
+	tooLong := false
+	length := func(s string) {
+		tooLong = tooLong || len(s) > math.MaxUint16
+		b = binary.BigEndian.AppendUint16(b, uint16(len(s)))
+	}
+	for _, f := range fields {
+		length(f)
+	}
+	length("host")
+	length(r.Host)
+	for _, name := range names {
+		for _, v := range r.Header[name] {
+			length(name)
+			length(v)
+		}
+	}
+	text := len(b)
+	for _, f := range fields {
+		b = append(b, f...)
+	}
+	b = append(b, "host"...)
+	b = append(b, r.Host...)
+	for _, name := range names {
+		for _, v := range r.Header[name] {
+			b = appendLower(b, name)
+			b = append(b, v...)
+		}
+	}
+	if isASCII(b[text:]) {
+		b[start+5] |= flagASCII
+	}
+	if r.Body == nil {
+		b = append(b, r.Inline...)
+	}
+	payload := len(b) - start - headerSize
+	if tooLong || payload > maxPayload {
+		return b[:start], ErrTooLarge
+	}
+	binary.BigEndian.PutUint32(b[start:], uint32(payload))
+	return b, nil
+}
+
+func appendLower(b []byte, s string) []byte {
+	for i := range len(s) {
+		c := s[i]
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		b = append(b, c)
+	}
+	return b
+}
+
+func isASCII(b []byte) bool {
+	for ; len(b) >= 8; b = b[8:] {
+		if binary.LittleEndian.Uint64(b)&0x8080808080808080 != 0 {
+			return false
+		}
+	}
+	for _, c := range b {
+		if c >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+// stripped reports whether a header field must not reach the handler:
+// credentials, what belongs to the connection (RFC 9110 §7.6.1), and names by
+// which a caller could pretend to be the gateway. "_" and "." count as "-",
+// because runtimes that turn headers into variables do not tell them apart.
+func stripped(name string, connection []string) bool {
+	switch name { // the common ones, as net/http spells them
+	case "Accept", "Accept-Encoding", "Content-Length", "Content-Type", "User-Agent":
+		return len(connection) > 0 && listed(connection, name)
+	case "Authorization", "X-Api-Key", "Connection":
+		return true
+	}
+	var plain [32]byte
+	n := min(len(name), len(plain))
+	for i := range n {
+		c := name[i]
+		switch {
+		case c >= 'A' && c <= 'Z':
+			c += 'a' - 'A'
+		case c == '_' || c == '.':
+			c = '-'
+		}
+		plain[i] = c
+	}
+	if len(name) <= len(plain) {
+		switch string(plain[:n]) {
+		case "authorization", "proxy-authorization", "x-api-key", "host", "connection", "keep-alive", "proxy-connection",
+			"proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings":
+			return true
+		}
+	}
+	if strings.HasPrefix(string(plain[:n]), "x-postern-") {
+		return true
+	}
+	return len(connection) > 0 && listed(connection, name)
+}
+
+// listed reports whether a Connection field names the header as hop-by-hop.
+func listed(connection []string, name string) bool {
+	for _, line := range connection {
+		for token := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(token), name) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,296 @@
+// The worker's end of the socket: reads frames, keeps the invocations, and writes all frames of an event-loop turn at once.
+import { Socket } from 'node:net';
+import { writeSync } from 'node:fs';
+import { ERRORS } from './errors.ts';
+import { Invocation } from './invocation.ts';
+import {
+  checkHeader, FLAG_ASCII, FLAG_END, HEADER, hello, helloVersion, MAX_DATA, ProtocolError, REQ, requestTableLength, RESET, responseBlock, T, Table, VERSION,
+  writeHeader,
+} from './protocol.ts';
+import type { Module } from './loader.ts';
+
+// Kept before user code can see process.exit, and before the runtime puts its own in place.
+const exit: (code: number) => never = process.exit.bind(process);
+
+const READ_BUFFER = 256 * 1024;
+const OUT_BUFFER = 64 * 1024;
+const MAX_UNSENT_LOG = 1 << 20;
+const MAX_UNSENT = 4 << 20;
+const MAX_LINE = 65536;
+
+export class Connection {
+  readonly invocations = new Map<number, Invocation>();
+  /** Set when no new work is taken; called when the last invocation is over. */
+  onIdle: (() => void) | undefined;
+  module: Module | undefined;
+  readonly #fd: number;
+  readonly #socket: Socket;
+  #greeted = false;
+  // Bytes of rbuf from r to w have come and are not yet handled.
+  #rbuf: Buffer = Buffer.allocUnsafe(READ_BUFFER);
+  #r = 0;
+  #w = 0;
+  // Frames of this turn.
+  #out: Buffer = Buffer.allocUnsafe(OUT_BUFFER);
+  #n = 0;
+  #spare: Buffer[] = [];
+  #scheduled = false;
+  #dropped = 0;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+    this.#socket = new Socket({
+      fd, readable: true, writable: true,
+      onread: { buffer: () => this.#room(), callback: (n: number) => this.#read(n) },
+    } as ConstructorParameters<typeof Socket>[0]);
+    // The host has gone: there is nobody left to work for.
+    const gone = (): void => { exit(0); };
+    this.#socket.on('end', gone).on('close', gone).on('error', gone);
+    this.send(T.HELLO, 0, 0, hello({ runtime: 'node', runtimeVersion: process.versions.node, pid: process.pid }));
+  }
+
+  // ── reading ──
+
+  #room(): Buffer {
+    if (this.#r === this.#w) this.#r = this.#w = 0;
+    const waiting = this.#w - this.#r;
+    const need = waiting >= HEADER ? HEADER + this.#rbuf.readUInt32BE(this.#r) : HEADER;
+    if (this.#rbuf.length - this.#r < need || this.#rbuf.length - this.#w < 4096) {
+      const into = need > this.#rbuf.length ? Buffer.allocUnsafe(need + READ_BUFFER) : this.#rbuf;
+      this.#rbuf.copy(into, 0, this.#r, this.#w);
+      this.#rbuf = into;
+      this.#r = 0;
+      this.#w = waiting;
+    }
+    return this.#rbuf.subarray(this.#w);
+  }
+
+  #read(n: number): boolean {
+    this.#w += n;
+    try {
+      while (this.#w - this.#r >= HEADER) {
+        const b = this.#rbuf;
+        const length = b.readUInt32BE(this.#r);
+        const type = b[this.#r + 4]!;
+        const stream = b.readUInt32BE(this.#r + 6);
+        checkHeader(length, type, stream);
+        if (this.#w - this.#r < HEADER + length) break;
+        const start = this.#r + HEADER;
+        const flags = b[this.#r + 5]!;
+        this.#r = start + length;
+        this.#frame(b, type, flags, stream, start, start + length);
+      }
+    } catch (err) {
+      if (!(err instanceof ProtocolError)) throw err;
+      this.stop(1, `protocol error: ${err.message}`);
+    }
+    return true;
+  }
+
+  #frame(b: Buffer, type: number, flags: number, stream: number, start: number, end: number): void {
+    if (!this.#greeted && type !== T.HELLO) throw new ProtocolError('the host did not begin with HELLO');
+    switch (type) {
+      case T.HELLO: {
+        const version = helloVersion(b, start, end);
+        if (version !== VERSION) {
+          this.failStart('version_mismatch', `the host speaks version ${version} of the protocol, this worker ${VERSION}`, '');
+          return;
+        }
+        this.#greeted = true;
+        return;
+      }
+      case T.REQUEST:
+        this.#request(b, flags, stream, start, end);
+        return;
+      case T.DATA:
+        this.invocations.get(stream)?.data(b.subarray(start, end), (flags & FLAG_END) !== 0);
+        return;
+      case T.WINDOW:
+        if (end - start !== 4) throw new ProtocolError('a WINDOW that is no u32');
+        this.invocations.get(stream)?.window(b.readUInt32BE(start));
+        return;
+      case T.RESET: {
+        const invocation = this.invocations.get(stream);
+        this.forget(stream);
+        invocation?.cancelled();
+        return;
+      }
+      case T.PING:
+        this.send(T.PONG, 0, 0, b.subarray(start, end));
+        return;
+      case T.DRAIN:
+        this.drain(0);
+    }
+  }
+
+  #request(b: Buffer, flags: number, stream: number, start: number, end: number): void {
+    const size = requestTableLength(b, start, end);
+    const table = new Table(b.latin1Slice(start, start + size), (flags & FLAG_ASCII) !== 0);
+    if (this.onIdle !== undefined || this.module === undefined) {
+      this.send(T.RESET, 0, stream, Buffer.from([RESET.REFUSED]));
+      return;
+    }
+    const name = table.get(REQ.HANDLER);
+    const handler = this.module.handlers.get(name);
+    if (handler === undefined) {
+      this.sendJSON(T.ERROR, stream, { code: ERRORS.HANDLER_NOT_FOUND, message: `there is no handler ${name}`, stack: '' });
+      return;
+    }
+    const invocation = new Invocation(this, stream, table, handler);
+    this.invocations.set(stream, invocation);
+    invocation.start(b.subarray(start + size, end), (flags & FLAG_END) !== 0);
+  }
+
+  forget(stream: number): void {
+    this.invocations.delete(stream);
+    if (this.invocations.size === 0) this.onIdle?.();
+  }
+
+  // ── writing ──
+
+  /** True while more is unsent than should be; drained() waits until it is not. */
+  get congested(): boolean { return this.#n + this.#socket.writableLength > MAX_UNSENT; }
+
+  drained(): Promise<void> {
+    this.flush();
+    return new Promise((resolve) => { this.#socket.once('drain', resolve); });
+  }
+
+  /** Makes room for n bytes and has them sent at the end of this turn; returns where they go. */
+  #reserve(n: number): number {
+    if (this.#n + n > this.#out.length) {
+      this.flush();
+      if (n > this.#out.length) this.#out = Buffer.allocUnsafe(n);
+    }
+    if (!this.#scheduled) {
+      this.#scheduled = true;
+      setImmediate(() => { this.#scheduled = false; this.flush(); });
+    }
+    return this.#n;
+  }
+
+  flush(): void {
+    if (this.#n === 0) return;
+    const full = this.#out;
+    const n = this.#n;
+    this.#n = 0;
+    this.#out = this.#spare.pop() ?? Buffer.allocUnsafe(OUT_BUFFER);
+    this.#socket.write(full.subarray(0, n), () => {
+      if (full.length === OUT_BUFFER && this.#spare.length < 8) this.#spare.push(full);
+    });
+  }
+
+  send(type: number, flags: number, stream: number, payload: Uint8Array): void {
+    const at = this.#reserve(HEADER + payload.length);
+    writeHeader(this.#out, at, payload.length, type, flags, stream);
+    this.#out.set(payload, at + HEADER);
+    this.#n = at + HEADER + payload.length;
+  }
+
+  sendJSON(type: number, stream: number, value: { message: string; stack: string } | object): void {
+    this.send(type, 0, stream, Buffer.from(JSON.stringify(value, (_, v: unknown) => (typeof v === 'string' ? v.slice(0, 65536) : v))));
+  }
+
+  sendWindow(stream: number, n: number): void {
+    const at = this.#reserve(HEADER + 4);
+    writeHeader(this.#out, at, 4, T.WINDOW, 0, stream);
+    this.#out.writeUInt32BE(n, at + HEADER);
+    this.#n = at + HEADER + 4;
+  }
+
+  sendResponseHead(stream: number, status: number, headers: readonly string[]): void {
+    const { block, ascii } = responseBlock(status, headers);
+    this.send(T.RESPONSE, ascii ? FLAG_ASCII : 0, stream, block);
+  }
+
+  /** Sends a whole answer in one frame; false when it is too large for one. */
+  sendReply(stream: number, status: number, headers: readonly string[], body: string | Uint8Array): boolean {
+    const most = typeof body === 'string' ? body.length * 3 : body.length;
+    if (most > MAX_DATA && (typeof body !== 'string' || Buffer.byteLength(body) > MAX_DATA)) return false;
+    const { block, ascii } = block1(status, headers);
+    const at = this.#reserve(HEADER + block.length + most);
+    const out = this.#out;
+    out.set(block, at + HEADER);
+    const from = at + HEADER + block.length;
+    let n = body.length;
+    if (typeof body === 'string') n = out.utf8Write(body, from);
+    else out.set(body, from);
+    writeHeader(out, at, block.length + n, T.RESPONSE, ascii ? FLAG_END | FLAG_ASCII : FLAG_END, stream);
+    this.#n = from + n;
+    return true;
+  }
+
+  /** One line for the function's log; dropped, and counted, while too much is unsent. */
+  log(level: number, text: string, requestId: string): void {
+    if (this.#n + this.#socket.writableLength > MAX_UNSENT_LOG) {
+      this.#dropped++;
+      return;
+    }
+    if (this.#dropped > 0) {
+      const n = this.#dropped;
+      this.#dropped = 0;
+      this.log(2, `[postern] ${n} log lines were dropped: they came faster than they could be taken`, '');
+    }
+    let line = Buffer.from(text);
+    if (line.length > MAX_LINE) line = Buffer.concat([line.subarray(0, MAX_LINE), Buffer.from('…[cut]')]);
+    const id = Buffer.from(requestId);
+    this.send(T.LOG, 0, 0, Buffer.concat([Buffer.from([level, id.length]), id, line]));
+  }
+
+  // ── the end ──
+
+  ready(module: Module): void {
+    this.module = module;
+    this.sendJSON(T.READY, 0, { handlers: module.declared, auth: module.auth });
+  }
+
+  /** Says why the worker cannot serve, and ends it. */
+  failStart(code: string, message: string, stack: string): void {
+    this.sendJSON(T.FAIL, 0, { code, message, stack });
+    this.stop(1, '');
+  }
+
+  /** Takes no new work, waits for what runs, then ends the process. */
+  drain(code: number): void {
+    if (this.onIdle !== undefined) return;
+    this.onIdle = () => { this.stop(code, ''); };
+    if (this.invocations.size === 0) this.onIdle();
+  }
+
+  /** Sends what is unsent and ends the process at once. */
+  stop(code: number, reason: string): void {
+    if (reason !== '') this.log(3, `[postern] ${reason}`, '');
+    const rest = this.#out.subarray(0, this.#n);
+    this.#n = 0;
+    if (this.#socket.writableLength > 0) {
+      this.#socket.end(rest, () => { exit(code); });
+      setTimeout(() => { exit(code); }, 1000).unref();
+      return;
+    }
+    try {
+      for (let at = 0, tries = 0; at < rest.length && tries < 1000; tries++) {
+        try {
+          at += writeSync(this.#fd, rest, at);
+        } catch (err) {
+          if ((err as NodeJS.ErrnoException).code !== 'EAGAIN') throw err;
+        }
+      }
+    } finally {
+      exit(code);
+    }
+  }
+}
+
+/** Blocks of the answers that nearly every handler gives, made once. */
+const common = new Map<string, ReturnType<typeof responseBlock>>();
+
+function block1(status: number, headers: readonly string[]): ReturnType<typeof responseBlock> {
+  if (headers.length !== 2 || headers[0] !== 'content-type') return responseBlock(status, headers);
+  const key = `${status}${headers[1]}`;
+  let made = common.get(key);
+  if (made === undefined) {
+    made = responseBlock(status, headers);
+    if (common.size < 64) common.set(key, made);
+  }
+  return made;
+}

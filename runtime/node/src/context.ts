@@ -1,0 +1,40 @@
+// What belongs to one request and must be found again from anywhere below it.
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { FunctionContext, FunctionLog } from './types.ts';
+import type { Invocation } from './invocation.ts';
+
+/** The invocation that is running. There is no "latest request": what runs outside of one has none. */
+export const current = new AsyncLocalStorage<Invocation>();
+
+const platformNames = /^(PROJECT_ID|PROJECT_ID_API_KEY|PROJECT_ID_API_SECRET|FUNCTION_ID|NODE_ENV|PATH|HOME|TMPDIR|LANG|TZ|POSTERN_.*)$/;
+
+const variables = (): Record<string, string> =>
+  Object.fromEntries(Object.entries(process.env).filter(([k]) => !platformNames.test(k))) as Record<string, string>;
+
+const log: FunctionLog = Object.freeze({
+  debug: (...args: unknown[]) => console.debug(...args),
+  info: (...args: unknown[]) => console.info(...args),
+  warn: (...args: unknown[]) => console.warn(...args),
+  error: (...args: unknown[]) => console.error(...args),
+});
+
+const config = Object.freeze({
+  projectId: process.env['PROJECT_ID'] ?? '',
+  functionName: process.env['POSTERN_FUNCTION_NAME'] ?? '',
+  environment: process.env['NODE_ENV'] ?? 'production',
+  variables: Object.freeze(variables()),
+});
+
+export class Context implements FunctionContext {
+  readonly #invocation: Invocation;
+
+  constructor(invocation: Invocation) {
+    this.#invocation = invocation;
+  }
+
+  get config(): FunctionContext['config'] { return config; }
+  get env(): NodeJS.ProcessEnv { return process.env; }
+  get log(): FunctionLog { return log; }
+  get requestId(): string { return this.#invocation.id; }
+  get timestamp(): string { return new Date(this.#invocation.startedAt).toISOString(); }
+}

@@ -1,0 +1,260 @@
+// One invocation: the stream of frames that carries a request to its handler and the answer back.
+import { Context, current } from './context.ts';
+import { describe, ERRORS } from './errors.ts';
+import { FLAG_END, MAX_DATA, REQ, RESET, T, type Table, WINDOW_SIZE } from './protocol.ts';
+import { BodyError, Request } from './request.ts';
+import { type Reply, ResultError, toReply } from './result.ts';
+import type { Connection } from './connection.ts';
+import type { FunctionHandler } from './types.ts';
+
+export class Invocation {
+  readonly startedAt = Date.now();
+  readonly stream: number;
+  readonly table: Table;
+  /** True once the answer's first frame is out, or an ERROR or RESET ended it. */
+  answered = false;
+  /** True when nothing more will be sent or received. */
+  over = false;
+  readonly #conn: Connection;
+  readonly #handler: FunctionHandler;
+  #request!: Request;
+  #abort: AbortController | undefined;
+  // The body as it comes.
+  #chunks: Buffer[] | undefined;
+  #received = 0;
+  #uncredited = 0;
+  #ended = false;
+  #body: ReadableStreamDefaultController<Uint8Array> | undefined;
+  // The answer as it goes.
+  #credit = WINDOW_SIZE;
+  #wake: (() => void) | undefined;
+  #source: ReadableStreamDefaultReader<Uint8Array> | undefined;
+
+  constructor(conn: Connection, stream: number, table: Table, handler: FunctionHandler) {
+    this.#conn = conn;
+    this.stream = stream;
+    this.table = table;
+    this.#handler = handler;
+  }
+
+  get id(): string { return this.table.get(REQ.ID); }
+
+  get signal(): AbortSignal {
+    this.#abort ??= new AbortController();
+    if (this.over && !this.answered) this.#abort.abort();
+    return this.#abort.signal;
+  }
+
+  /** Begins: `first` are the body's first bytes, which the caller may reuse afterwards. */
+  start(first: Buffer, end: boolean): void {
+    this.#request = new Request(this);
+    if (this.table.get(REQ.MODE) === 'stream') {
+      this.#request.body = new ReadableStream<Uint8Array>({
+        start: (controller) => { this.#body = controller; },
+        pull: () => { this.#giveCredit(); },
+        cancel: () => { this.#body = undefined; this.#giveCredit(); },
+      }, { highWaterMark: 0 });
+      this.data(first, end);
+      this.#run();
+      return;
+    }
+    if (end) {
+      this.#received = first.length;
+      this.#whole(first.length === 0 ? first : Buffer.from(first));
+      return;
+    }
+    this.#chunks = [];
+    this.data(first, end);
+  }
+
+  /** Takes more of the body. The bytes are copied. */
+  data(bytes: Buffer, end: boolean): void {
+    if (this.#ended) return;
+    this.#received += bytes.length;
+    this.#uncredited += bytes.length;
+    if (this.#uncredited > WINDOW_SIZE) {
+      this.reset(RESET.FLOW, 'more body than the window allows');
+      return;
+    }
+    this.#ended = end;
+    if (this.#chunks !== undefined) {
+      if (bytes.length > 0) this.#chunks.push(Buffer.from(bytes));
+      if (end) this.#whole(Buffer.concat(this.#chunks));
+      else if (this.#uncredited > WINDOW_SIZE / 2) this.#giveCredit();
+      return;
+    }
+    if (this.#body === undefined) { // the handler does not want it: let it flow past
+      if (!end) this.#giveCredit();
+      return;
+    }
+    if (bytes.length > 0) this.#body.enqueue(new Uint8Array(bytes)); // a copy of its own, which the handler may transfer
+    if (end) {
+      this.#body.close();
+      this.#body = undefined;
+    }
+  }
+
+  #giveCredit(): void {
+    if (this.#uncredited > 0 && !this.over && !this.#ended) this.#conn.sendWindow(this.stream, this.#uncredited);
+    this.#uncredited = 0;
+  }
+
+  #whole(raw: Buffer): void {
+    this.#ended = true;
+    this.#chunks = undefined;
+    try {
+      this.#request.setBody(raw);
+    } catch (err) {
+      if (!(err instanceof BodyError)) throw err;
+      this.fail(ERRORS.BODY_MALFORMED, err);
+      return;
+    }
+    this.#run();
+  }
+
+  #run(): void {
+    current.run(this, () => {
+      let result: unknown;
+      try {
+        result = this.#handler(new Context(this), this.#request);
+      } catch (err) {
+        this.#threw(err);
+        return;
+      }
+      if (result instanceof Promise || typeof (result as PromiseLike<unknown> | null)?.then === 'function') {
+        (result as PromiseLike<unknown>).then((r) => { this.#finish(r); }, (err: unknown) => { this.#threw(err); });
+      } else {
+        this.#finish(result);
+      }
+    });
+  }
+
+  #threw(err: unknown): void {
+    if (this.over) return; // the caller has gone; an aborted handler may well throw
+    this.#conn.log(3, describe(err), this.id);
+    this.fail(ERRORS.HANDLER_THREW, err);
+  }
+
+  #finish(result: unknown): void {
+    if (this.over || this.answered) return;
+    let reply: Reply;
+    try {
+      reply = toReply(result);
+    } catch (err) {
+      this.#conn.log(3, describe(err), this.id);
+      this.fail(err instanceof ResultError ? ERRORS.RESULT_INVALID : ERRORS.HANDLER_THREW, err);
+      return;
+    }
+    this.answered = true;
+    const { body } = reply;
+    if (body === null || typeof body === 'string' || body instanceof Uint8Array) {
+      if (this.#conn.sendReply(this.stream, reply.status, reply.headers, body ?? '')) {
+        this.#close();
+        return;
+      }
+      const bytes = typeof body === 'string' ? Buffer.from(body) : (body as Uint8Array);
+      this.#conn.sendResponseHead(this.stream, reply.status, reply.headers);
+      this.#pour(single(bytes));
+      return;
+    }
+    this.#conn.sendResponseHead(this.stream, reply.status, reply.headers);
+    try {
+      this.#source = body.getReader();
+    } catch (err) {
+      this.#conn.log(3, describe(err), this.id);
+      this.reset(RESET.HANDLER_FAILED, 'the body cannot be read');
+      return;
+    }
+    this.#pour(this.#read());
+  }
+
+  async *#read(): AsyncGenerator<Uint8Array> {
+    for (;;) {
+      const { done, value } = await this.#source!.read();
+      if (done) return;
+      if (!(value instanceof Uint8Array)) throw new ResultError('a streamed body must consist of Uint8Array chunks');
+      yield value;
+    }
+  }
+
+  /** Sends a body as the window allows, and ends the invocation. */
+  #pour(chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): void {
+    const send = async (): Promise<void> => {
+      for await (const chunk of chunks) {
+        for (let at = 0; at < chunk.length;) {
+          while (this.#credit === 0 && !this.over) await new Promise<void>((resolve) => { this.#wake = resolve; });
+          if (this.over) return;
+          const n = Math.min(chunk.length - at, this.#credit, MAX_DATA);
+          this.#credit -= n;
+          this.#conn.send(T.DATA, 0, this.stream, chunk.subarray(at, at + n));
+          at += n;
+          if (this.#conn.congested) await this.#conn.drained();
+        }
+      }
+      if (this.over) return;
+      this.#conn.send(T.DATA, FLAG_END, this.stream, new Uint8Array(0));
+      this.#close();
+    };
+    send().catch((err: unknown) => {
+      if (this.over) return;
+      this.#conn.log(3, describe(err), this.id);
+      this.reset(RESET.HANDLER_FAILED, 'the handler failed after its response began');
+    });
+  }
+
+  /** The host may take so many more bytes. */
+  window(n: number): void {
+    this.#credit += n;
+    this.#wake?.();
+    this.#wake = undefined;
+  }
+
+  /** The host ended it: the caller has gone, or the time is over. */
+  cancelled(): void {
+    this.over = true;
+    this.#end(new Error('the request was cancelled'));
+  }
+
+  /** Ends it with an error before the answer began; afterwards, with a RESET. */
+  fail(code: string, err: unknown): void {
+    if (this.over) return;
+    if (this.answered) {
+      this.reset(RESET.HANDLER_FAILED, 'the handler failed after its response began');
+      return;
+    }
+    this.answered = true;
+    const e = err instanceof Error ? err : new Error(String(err));
+    this.#conn.sendJSON(T.ERROR, this.stream, { code, message: e.message, stack: e.stack ?? '' });
+    this.#close();
+  }
+
+  reset(reason: number, text: string): void {
+    if (this.over) return;
+    this.answered = true;
+    this.#conn.send(T.RESET, 0, this.stream, Buffer.from(String.fromCharCode(reason) + text));
+    this.#close();
+    this.#end(new Error(text));
+  }
+
+  #close(): void {
+    this.over = true;
+    this.#conn.forget(this.stream);
+    if (!this.#ended) { // the body is not wanted any more
+      this.#ended = true;
+      if (this.#body !== undefined) this.#end(new Error('the response was sent before the body was read'));
+    }
+  }
+
+  #end(reason: Error): void {
+    this.#abort?.abort(reason);
+    this.#body?.error(reason);
+    this.#body = undefined;
+    this.#source?.cancel(reason).catch(() => {});
+    this.#wake?.();
+    this.#wake = undefined;
+  }
+}
+
+function* single(bytes: Uint8Array): Iterable<Uint8Array> {
+  yield bytes;
+}

@@ -1,0 +1,82 @@
+// Finds the handlers of a module and reads its auth export. What it reports is taken down when the function is deployed and
+// compared at every later start, so it must depend on the module alone.
+import type { FunctionHandler } from './types.ts';
+
+export class LoadError extends Error {
+  readonly code: string;
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export interface Module {
+  readonly handlers: Map<string, FunctionHandler>;
+  readonly declared: { name: string; kind: string }[];
+  readonly auth: null | '*' | string[];
+}
+
+const callbacks = new Set(['ice', 'ace', 'pie', 'dice', 'notify']);
+
+/** Names that mean something else to the runtime or to JavaScript. */
+const reserved = new Set(['auth', 'setup', 'default', 'constructor', 'prototype', '__proto__', 'toString', 'valueOf',
+  'hasOwnProperty', 'isPrototypeOf', 'propertyIsEnumerable', 'toLocaleString', 'then']);
+
+const identifier = /^[A-Za-z_$][A-Za-z0-9_$]{0,63}$/;
+
+export function inspect(namespace: unknown): Module {
+  const ns = namespace as Record<string, unknown>;
+  const handlers = new Map<string, FunctionHandler>();
+  collect(handlers, ns, 'the module');
+  const main = read(ns, 'default', 'the module');
+  if (typeof main === 'function') {
+    if (!isClass(main)) handlers.set('default', main as FunctionHandler);
+  } else if (typeof main === 'object' && main !== null && !Array.isArray(main)) {
+    if (Object.hasOwn(main, 'auth')) {
+      throw new LoadError('auth_malformed', 'auth stands inside the default export; write it beside: export const auth = […]');
+    }
+    collect(handlers, main as Record<string, unknown>, 'the default export');
+  }
+  const auth = readAuth(ns);
+  if (handlers.size === 0) throw new LoadError('no_handlers', 'the module exports no function that can be a handler');
+  const names = [...handlers.keys()].sort((a, b) => (a < b ? -1 : 1));
+  return { handlers, auth, declared: names.map((name) => ({ name, kind: kindOf(name) })) };
+}
+
+/** Own, enumerable, plain functions with a routable name; nothing that is inherited. */
+function collect(into: Map<string, FunctionHandler>, from: Record<string, unknown>, where: string): void {
+  for (const name of Object.keys(from)) {
+    if (reserved.has(name) || name.startsWith('__') || !identifier.test(name)) continue;
+    const value = read(from, name, where);
+    if (typeof value !== 'function' || isClass(value)) continue;
+    const before = into.get(name);
+    if (before !== undefined && before !== value) {
+      throw new LoadError('module_failed', `the handler ${name} is exported twice: by name and in the default export`);
+    }
+    into.set(name, value as FunctionHandler);
+  }
+}
+
+function read(from: Record<string, unknown>, name: string, where: string): unknown {
+  try {
+    return from[name];
+  } catch (err) {
+    throw new LoadError('module_failed', `reading ${name} of ${where} throws: ${String(err)}`);
+  }
+}
+
+const isClass = (f: Function): boolean => /^class[\s{]/.test(Function.prototype.toString.call(f));
+
+function kindOf(name: string): string {
+  if (callbacks.has(name)) return 'callback';
+  if (name === 'home' || name === 'default') return 'root';
+  return name.length > 'Webhook'.length && name.endsWith('Webhook') ? 'service' : 'custom';
+}
+
+function readAuth(ns: Record<string, unknown>): Module['auth'] {
+  if (!Object.hasOwn(ns, 'auth')) return null;
+  const auth = read(ns, 'auth', 'the module');
+  if (auth === '*') return '*';
+  if (Array.isArray(auth) && auth.every((n) => typeof n === 'string')) return [...auth] as string[];
+  throw new LoadError('auth_malformed', "the auth export must be '*' or an array of handler names");
+}

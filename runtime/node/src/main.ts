@@ -1,0 +1,57 @@
+// Where a worker begins: the bundle calls run with a function that loads the user's module.
+import { capture } from './capture.ts';
+import { Connection } from './connection.ts';
+import { current } from './context.ts';
+import { describe, ERRORS } from './errors.ts';
+import { inspect, LoadError } from './loader.ts';
+
+const OLDEST_NODE = 20;
+
+export function run(load: () => Promise<unknown>): void {
+  const conn = new Connection(Number(process.env['POSTERN_WORKER_FD'] ?? 3));
+  delete process.env['POSTERN_WORKER_FD'];
+  const major = Number(process.versions.node.split('.')[0]);
+  if (major < OLDEST_NODE) {
+    conn.failStart('runtime_too_old', `this is Node ${process.versions.node}; functions need Node ${OLDEST_NODE} or newer`, '');
+    return;
+  }
+  capture(conn);
+  guardProcess(conn);
+  load().then((namespace) => { conn.ready(inspect(namespace)); }).catch((err: unknown) => {
+    const e = err instanceof Error ? err : new Error(describe(err));
+    conn.failStart(err instanceof LoadError ? err.code : 'module_failed', e.message, e.stack ?? '');
+  });
+}
+
+/** A mistake in one request must cost that request, and no other. */
+function guardProcess(conn: Connection): void {
+  const exit = process.exit.bind(process);
+  process.exit = ((code?: number): never => {
+    const invocation = current.getStore();
+    if (invocation === undefined && conn.module === undefined) exit(code);
+    const err = new Error(`process.exit(${code ?? ''}) was called`);
+    invocation?.fail(ERRORS.WORKER_CRASHED, err);
+    conn.log(3, describe(err), invocation?.id ?? '');
+    conn.drain(typeof code === 'number' ? code : 0);
+    throw err; // whoever called it must not go on
+  }) as typeof process.exit;
+
+  process.on('unhandledRejection', (reason) => {
+    const invocation = current.getStore();
+    conn.log(3, `unhandled rejection: ${describe(reason)}`, invocation?.id ?? '');
+    if (conn.module === undefined) conn.failStart('module_failed', `unhandled rejection: ${String(reason)}`, describe(reason));
+    else invocation?.fail(ERRORS.HANDLER_THREW, reason);
+  });
+
+  process.on('uncaughtException', (err) => {
+    if (conn.module === undefined) {
+      conn.failStart('module_failed', String(err), describe(err));
+      return;
+    }
+    const invocation = current.getStore();
+    conn.log(3, `uncaught exception: ${describe(err)}`, invocation?.id ?? '');
+    invocation?.fail(ERRORS.WORKER_CRASHED, err);
+    // Its state cannot be trusted any more: let the others finish, and be replaced.
+    conn.drain(1);
+  });
+}

@@ -1,0 +1,87 @@
+// The request as a handler sees it. Everything but the body waits until it is asked for.
+import { REQ } from './protocol.ts';
+import type { Invocation } from './invocation.ts';
+import type { FunctionIdentity, FunctionRequest } from './types.ts';
+
+const none: Uint8Array = Buffer.alloc(0);
+const noParams: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
+
+/** The body could not be read as its content-type says. */
+export class BodyError extends Error {}
+
+export class Request implements FunctionRequest {
+  readonly #in: Invocation;
+  body: any = undefined;
+  rawBody: Uint8Array = none;
+  #headers: Record<string, string> | undefined;
+  #query: Record<string, string | string[]> | undefined;
+
+  constructor(invocation: Invocation) {
+    this.#in = invocation;
+  }
+
+  get method(): string { return this.#in.table.get(REQ.METHOD); }
+  get path(): string { return this.#in.table.get(REQ.PATH); }
+  get url(): string {
+    const query = this.#in.table.get(REQ.QUERY);
+    return query === '' ? this.path : `${this.path}?${query}`;
+  }
+  get params(): Readonly<Record<string, string>> { return noParams; }
+  get ip(): string { return this.#in.table.get(REQ.IP); }
+  get requestId(): string { return this.#in.id; }
+  get signal(): AbortSignal { return this.#in.signal; }
+
+  get identity(): FunctionIdentity | null {
+    const t = this.#in.table;
+    const keyId = t.get(REQ.KEY);
+    if (keyId === '') return null;
+    return { keyId, projectId: t.get(REQ.PROJECT), method: t.get(REQ.AUTH), scopes: t.get(REQ.SCOPES).split(' ').filter(Boolean) };
+  }
+
+  get headers(): Readonly<Record<string, string>> {
+    if (this.#headers !== undefined) return this.#headers;
+    const headers: Record<string, string> = Object.create(null);
+    this.#in.table.pairs(REQ.HEADERS, (name, value) => {
+      const before = headers[name];
+      headers[name] = before === undefined ? value : before + (name === 'cookie' ? '; ' : ', ') + value;
+    });
+    return (this.#headers = headers);
+  }
+
+  get query(): Readonly<Record<string, string | string[]>> {
+    return (this.#query ??= parseForm(this.#in.table.get(REQ.QUERY)));
+  }
+
+  /** Takes the whole body and parses it as its content-type says. Throws BodyError. */
+  setBody(raw: Buffer): void {
+    this.rawBody = raw;
+    if (raw.length === 0) return;
+    const type = (this.headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase();
+    if (type === 'application/json' || type.endsWith('+json')) {
+      try {
+        this.body = JSON.parse(raw.toString('utf8'));
+      } catch (err) {
+        throw new BodyError(`the body is no JSON: ${(err as Error).message}`);
+      }
+    } else if (type === 'application/x-www-form-urlencoded') {
+      this.body = parseForm(raw.toString('utf8'));
+    } else if (type.startsWith('text/')) {
+      this.body = raw.toString('utf8');
+    } else {
+      this.body = raw;
+    }
+  }
+}
+
+/** Pairs of a query or form. The result has no prototype, so no name can mean anything else. */
+function parseForm(text: string): Record<string, string | string[]> {
+  const out: Record<string, string | string[]> = Object.create(null);
+  if (text === '') return out;
+  for (const [name, value] of new URLSearchParams(text)) {
+    const before = out[name];
+    if (before === undefined) out[name] = value;
+    else if (Array.isArray(before)) before.push(value);
+    else out[name] = [before, value];
+  }
+  return out;
+}

@@ -1,0 +1,89 @@
+// The public types of @postern/functions. Declarations only: this text is also
+// what `postern functions init` writes for the editor, as an ambient module.
+
+/** What the caller sent. The path is decoded once, and is the very one that was routed and guarded. */
+export interface FunctionRequest<Body = any> {
+  readonly method: string;
+  /** The path below the function's address, beginning with a slash. */
+  readonly path: string;
+  /** Path and query. */
+  readonly url: string;
+  /** Names in lower case; repeated headers joined with ", " (cookies with "; "). Credentials are not among them. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Query parameters; one that stands several times is an array. */
+  readonly query: Readonly<Record<string, string | string[]>>;
+  readonly params: Readonly<Record<string, string>>;
+  /** JSON and forms parsed, text as a string, anything else as bytes; undefined when there is none. A ReadableStream for a handler with "body": "stream". */
+  readonly body: Body;
+  /** The bytes as they came; empty for a handler with "body": "stream". */
+  readonly rawBody: Uint8Array;
+  /** The address of the caller. */
+  readonly ip: string;
+  readonly requestId: string;
+  /** Who called, as the gateway recognised them; null for an open handler. */
+  readonly identity: FunctionIdentity | null;
+  /** Aborted when the caller goes away or the time is over. */
+  readonly signal: AbortSignal;
+}
+
+export interface FunctionIdentity {
+  readonly keyId: string;
+  readonly projectId: string;
+  /** How the key was shown: "basic" or "apikey". */
+  readonly method: string;
+  readonly scopes: readonly string[];
+}
+
+export interface FunctionContext {
+  readonly config: {
+    readonly projectId: string;
+    readonly functionName: string;
+    readonly environment: string;
+    /** The variables of the manifest. */
+    readonly variables: Readonly<Record<string, string>>;
+  };
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly log: FunctionLog;
+  readonly requestId: string;
+  /** When the request came, as ISO 8601. */
+  readonly timestamp: string;
+}
+
+export interface FunctionLog {
+  debug(...args: unknown[]): void;
+  info(...args: unknown[]): void;
+  warn(...args: unknown[]): void;
+  error(...args: unknown[]): void;
+}
+
+/** A result with a status of its own. */
+export interface FunctionResponse {
+  /** 200 to 599. */
+  statusCode: number;
+  /** A value may be an array, for headers that repeat, such as set-cookie. */
+  headers?: Record<string, string | number | readonly string[]>;
+  /** A string, bytes, a ReadableStream, or anything that JSON can say. */
+  body?: unknown;
+}
+
+/**
+ * What a handler may return, or promise. An object with a numeric statusCode is used as it stands; any other object, array,
+ * number or boolean is 200 with JSON; a string is 200 with text; bytes are 200 with application/octet-stream; a Response or a
+ * ReadableStream is streamed; null and undefined are 204.
+ */
+export type FunctionResult = FunctionResponse | Response | ReadableStream<Uint8Array> | Uint8Array | object | string | number | boolean | null | undefined | void;
+
+export type FunctionHandler = (context: FunctionContext, request: FunctionRequest) => FunctionResult | Promise<FunctionResult>;
+
+/** 200 with a body, 204 without. */
+export declare function ok(body?: unknown): FunctionResponse;
+/** 400 with { error }. */
+export declare function badRequest(error?: string): FunctionResponse;
+/** 401 with { error }. */
+export declare function unauthorized(error?: string): FunctionResponse;
+/** 403 with { error }. */
+export declare function forbidden(error?: string): FunctionResponse;
+/** 404 with { error }. */
+export declare function notFound(error?: string): FunctionResponse;
+/** 302, or another status, to a location. */
+export declare function redirect(location: string, statusCode?: number): FunctionResponse;
