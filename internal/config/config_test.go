@@ -72,6 +72,21 @@ func TestLoad_DataDirectory(t *testing.T) {
 	}
 }
 
+func TestLoad_Apart(t *testing.T) {
+	t.Parallel()
+	c, err := config.Load(config.Input{
+		Flags:   map[string]string{"data": "/throw/away"},
+		Environ: environ("POSTERN_DATABASE", "postgres://production/db", "POSTERN_NODE", "/opt/node", "POSTERN_CONFIG", "/nowhere", "POSTERN_KEY_SECRET", "psk_x"),
+		Apart:   true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"sqlite:///throw/away/postern.db", "/opt/node", ""}, []string{c.Database, c.Node, c.KeySecret.Reveal()}); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestLoad_RefusesWithKeyAndHint(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -21,6 +21,9 @@ type Input struct {
 	Flags map[string]string
 	// Environ reads a variable; nil means the environment of the process.
 	Environ func(string) (string, bool)
+	// Apart takes nothing from file or environment but the path of Node: for
+	// a throw-away server that must not touch what a real one keeps.
+	Apart bool
 }
 
 // Load resolves all settings and validates them. Its error is an [*Error] that
@@ -32,6 +35,9 @@ func Load(in Input) (*Config, error) {
 	}
 	c := &Config{origins: make(map[string]Origin, len(fields))}
 	var problems []Problem
+	if in.Apart {
+		env = apart(env)
+	}
 	if in.File == "" {
 		in.File, _ = env("POSTERN_CONFIG")
 	}
@@ -72,6 +78,16 @@ func resolve(c *Config, f *field, in Input, fromFile map[string]string, env func
 		return &Problem{Key: f.key, Text: fmt.Sprintf("%s %s", spelled(f.key, origin), err), Hint: "change " + place(f.key, origin)}
 	}
 	return nil
+}
+
+// apart hides our variables but one from a throw-away server.
+func apart(env func(string) (string, bool)) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		if strings.HasPrefix(name, "POSTERN_") && name != variable("node") {
+			return "", false
+		}
+		return env(name)
+	}
 }
 
 // readFile returns the settings of a YAML file as text.
