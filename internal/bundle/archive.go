@@ -1,0 +1,139 @@
+package bundle
+
+import (
+	"archive/zip"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/function"
+)
+
+// pack writes files into a zip file that depends on nothing but them: sorted,
+// without times, with one compression.
+func pack(files map[string][]byte) ([]byte, error) {
+	names := make([]string, 0, len(files))
+	size := 0
+	for name, data := range files {
+		names = append(names, name)
+		size += len(data)
+	}
+	slices.Sort(names)
+	if size > MaxBytes {
+		return nil, fault.New(fault.Invalid, fmt.Sprintf("the bundle has %.1f MiB; at most %d MiB can be deployed", float64(size)/(1<<20), MaxBytes>>20)).
+			WithCode("bundle_failed").WithHint("import less: large packages are bundled whole")
+	}
+	var out bytes.Buffer
+	z := zip.NewWriter(&out)
+	for _, name := range names {
+		w, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate})
+		if err == nil {
+			_, err = w.Write(files[name])
+		}
+		if err != nil {
+			return nil, fmt.Errorf("pack %s: %w", name, err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		return nil, fmt.Errorf("pack the artefact: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// Archive is an artefact that was opened and checked.
+type Archive struct {
+	manifest function.Manifest
+	files    map[string][]byte
+}
+
+// Open reads an artefact. It takes exactly the files that Build writes, each
+// once, and never more than the limits, whatever the archive says of itself.
+func Open(archive []byte) (*Archive, error) {
+	z, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
+	if err != nil {
+		return nil, invalid("it is no zip file")
+	}
+	if len(z.File) > MaxFiles {
+		return nil, invalid("it has %d files, more than %d", len(z.File), MaxFiles)
+	}
+	a := &Archive{files: map[string][]byte{}}
+	left := int64(MaxBytes)
+	for _, f := range z.File {
+		if f.Name != manifestFile && f.Name != Entry && f.Name != sourceMap {
+			return nil, invalid("it has a file %.100q", f.Name)
+		}
+		if !f.Mode().IsRegular() {
+			return nil, invalid("%s is no regular file", f.Name)
+		}
+		if _, twice := a.files[f.Name]; twice {
+			return nil, invalid("%s stands twice", f.Name)
+		}
+		data, err := readFile(f, left)
+		if err != nil {
+			return nil, err
+		}
+		left -= int64(len(data))
+		a.files[f.Name] = data
+	}
+	if a.files[Entry] == nil || a.files[manifestFile] == nil {
+		return nil, invalid("%s or %s is missing", Entry, manifestFile)
+	}
+	if a.manifest, err = function.DecodeManifest(a.files[manifestFile]); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// readFile reads at most limit bytes: the size in the header is only a claim.
+func readFile(f *zip.File, limit int64) ([]byte, error) {
+	r, err := f.Open()
+	if err != nil {
+		return nil, invalid("%s cannot be read", f.Name)
+	}
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, invalid("%s is damaged", f.Name)
+	}
+	if int64(len(data)) > limit {
+		return nil, invalid("it unpacks to more than %d MiB", MaxBytes>>20)
+	}
+	return data, nil
+}
+
+func invalid(format string, args ...any) error {
+	return fault.New(fault.Invalid, "the artefact is not valid: "+fmt.Sprintf(format, args...)).WithCode("artefact_invalid")
+}
+
+// Manifest is the artefact's manifest.
+func (a *Archive) Manifest() function.Manifest { return a.manifest }
+
+// Extract writes the artefact's files into dir, read-only, unless dir is
+// there already: whole, or not at all.
+func (a *Archive) Extract(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".extract-*")
+	if err != nil {
+		return fmt.Errorf("extract the artefact: %w", err)
+	}
+	defer os.RemoveAll(tmp)
+	for name, data := range a.files {
+		if err := os.WriteFile(filepath.Join(tmp, name), data, 0o400); err != nil {
+			return fmt.Errorf("extract the artefact: %w", err)
+		}
+	}
+	if err := os.Rename(tmp, dir); err != nil {
+		if _, there := os.Stat(dir); there == nil && !errors.Is(err, os.ErrPermission) {
+			return nil // another was faster
+		}
+		return fmt.Errorf("extract the artefact: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+// Package bundle turns a function's project into one content-addressed
+// artefact, and reads artefacts back.
+//
+// [Build] bundles function.ts with everything that it imports and the runtime
+// into one module; the same input gives the same hash, wherever it lies.
+// [Open] reads an artefact that somebody uploaded, and trusts nothing of it.
+// What is not imported is not in an artefact: no .env, no stray file.
+package bundle
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/evanw/esbuild/pkg/api"
+
+	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/function"
+)
+
+// Artefact is a built function.
+type Artefact struct {
+	Manifest function.Manifest
+	Hash     string // hex SHA-256 of Archive
+	Archive  []byte // a zip file of manifest.json, worker.mjs and worker.mjs.map
+	Warnings []string
+}
+
+// The files of an artefact. Entry is what a worker runs.
+const (
+	Entry        = "worker.mjs"
+	sourceMap    = "worker.mjs.map"
+	manifestFile = "manifest.json"
+)
+
+// Limits of an artefact, uncompressed.
+const (
+	MaxBytes = 25 << 20
+	MaxFiles = 500
+)
+
+const entrySource = `import { run } from "postern:runtime/main"; run(() => import("./function.ts"));`
+
+// CommonJS packages call require for Node's own modules; an ES module has none.
+const banner = `import { createRequire as __posternRequire } from "node:module"; const require = __posternRequire(import.meta.url);`
+
+// Build bundles the project in dir. Errors name file, line and column.
+func Build(ctx context.Context, dir string) (*Artefact, error) {
+	dir, err := filepath.Abs(dir)
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Invalid, fmt.Sprintf("cannot find the directory %s", dir)).WithCode("manifest_missing")
+	}
+	m, warnings, err := function.LoadManifest(dir)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := os.Stat(filepath.Join(dir, "function.ts")); err != nil || !info.Mode().IsRegular() {
+		return nil, fault.New(fault.Invalid, filepath.Join(dir, "function.ts")+" is missing").WithCode("entry_missing").
+			WithHint("put the handlers into function.ts, or make an example: postern functions init")
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	files, more, err := compile(dir)
+	if err != nil {
+		return nil, err
+	}
+	files[manifestFile] = m.Encode()
+	archive, err := pack(files)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(archive)
+	return &Artefact{Manifest: m, Hash: hex.EncodeToString(sum[:]), Archive: archive, Warnings: append(warnings, more...)}, nil
+}
+
+func compile(dir string) (files map[string][]byte, warnings []string, err error) {
+	out := filepath.Join(dir, "out") // a name only: nothing is written
+	result := api.Build(api.BuildOptions{
+		Stdin:             &api.StdinOptions{Contents: entrySource, ResolveDir: dir, Sourcefile: entryName, Loader: api.LoaderTS},
+		AbsWorkingDir:     dir,
+		Outfile:           filepath.Join(out, Entry),
+		Bundle:            true,
+		Write:             false,
+		Platform:          api.PlatformNode,
+		Format:            api.FormatESModule,
+		Target:            api.ES2022,
+		MinifySyntax:      true,
+		MinifyWhitespace:  true, // by size, not by name: names stay in stacks and in handler tables
+		KeepNames:         true,
+		LegalComments:     api.LegalCommentsNone,
+		Sourcemap:         api.SourceMapLinked,
+		SourcesContent:    api.SourcesContentInclude,
+		Charset:           api.CharsetUTF8,
+		Banner:            map[string]string{"js": banner},
+		ResolveExtensions: []string{".ts", ".mts", ".js", ".mjs", ".cjs", ".json"},
+		Plugins:           []api.Plugin{runtimePlugin(), insidePlugin(dir)},
+		LogLevel:          api.LogLevelSilent,
+		LogLimit:          20,
+	})
+	if len(result.Errors) > 0 {
+		return nil, nil, buildError(dir, result.Errors)
+	}
+	for _, w := range result.Warnings {
+		warnings = append(warnings, message(w))
+	}
+	files = map[string][]byte{}
+	for _, f := range result.OutputFiles {
+		files[filepath.Base(f.Path)] = f.Contents
+	}
+	return files, warnings, nil
+}
+
+func message(m api.Message) string {
+	if m.Location == nil {
+		return m.Text
+	}
+	return fmt.Sprintf("%s:%d:%d: %s", m.Location.File, m.Location.Line, m.Location.Column+1, m.Text)
+}
+
+// buildError makes one error of all that is wrong: the first with its source
+// line, the others by place.
+func buildError(dir string, messages []api.Message) error {
+	first := messages[0]
+	lines := []string{message(first)}
+	if first.Location != nil && first.Location.LineText != "" {
+		lines = append(lines, "    "+strings.TrimSpace(first.Location.LineText))
+	}
+	for _, m := range messages[1:] {
+		lines = append(lines, message(m))
+	}
+	e := fault.New(fault.Invalid, strings.Join(lines, "\n")).WithCode("bundle_failed")
+	if name, ok := missingPackage(first.Text); ok {
+		return e.WithHint(fmt.Sprintf("install it in %s: npm install %s", dir, name))
+	}
+	return e.WithHint("correct the code and run the command again; nothing was deployed")
+}
+
+// missingPackage recognises esbuild's message for an import that it cannot find.
+func missingPackage(text string) (name string, ok bool) {
+	spec, ok := strings.CutPrefix(text, `Could not resolve "`)
+	if !ok {
+		return "", false
+	}
+	spec, _, _ = strings.Cut(spec, `"`)
+	if spec == "" || spec[0] == '.' || spec[0] == '/' || strings.Contains(spec, ":") {
+		return "", false
+	}
+	parts := strings.SplitN(spec, "/", 3)
+	if spec[0] == '@' && len(parts) > 1 {
+		return parts[0] + "/" + parts[1], true
+	}
+	return parts[0], true
+}
+
+// errOutside says that an import leads out of the project.
+var errOutside = errors.New("leads out of the project's directory")
+
+// insidePlugin refuses files outside of the project: what is deployed must not
+// depend on what lies beside it. Packages may be linked in node_modules.
+func insidePlugin(dir string) api.Plugin {
+	return api.Plugin{Name: "inside", Setup: func(b api.PluginBuild) {
+		b.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: "file"}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
+			rel, err := filepath.Rel(dir, a.Path)
+			inPackage := slices.Contains(strings.Split(filepath.ToSlash(a.Path), "/"), "node_modules")
+			if err != nil || !inPackage && (rel == ".." || strings.HasPrefix(rel, ".."+string(filepath.Separator))) {
+				return api.OnLoadResult{}, fmt.Errorf("%s %w", a.Path, errOutside)
+			}
+			return api.OnLoadResult{}, nil // as esbuild does it
+		})
+	}}
+}

@@ -1,0 +1,48 @@
+package bundle
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/evanw/esbuild/pkg/api"
+
+	noderuntime "postern.dev/postern/runtime/node"
+)
+
+const (
+	entryName        = "postern:entry"
+	runtimeScheme    = "postern:runtime/"
+	runtimeNamespace = "postern-runtime"
+)
+
+// runtimePlugin resolves the runtime's modules to the sources in this binary,
+// whatever a project has installed: what runs is what this version ships.
+func runtimePlugin() api.Plugin {
+	return api.Plugin{Name: "runtime", Setup: func(b api.PluginBuild) {
+		b.OnResolve(api.OnResolveOptions{Filter: `^postern:runtime/`}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
+			if strings.HasSuffix(a.Importer, entryName) {
+				return api.OnResolveResult{Path: strings.TrimPrefix(a.Path, runtimeScheme) + ".ts", Namespace: runtimeNamespace}, nil
+			}
+			return api.OnResolveResult{}, fmt.Errorf("%s is not for functions to import; import %s", a.Path, noderuntime.Modules()[0])
+		})
+		b.OnResolve(api.OnResolveOptions{Filter: `^@(postern/functions|sinch/functions-runtime)(/|$)`}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
+			if !slices.Contains(noderuntime.Modules(), a.Path) {
+				return api.OnResolveResult{}, fmt.Errorf("%s is not part of this version of the runtime", a.Path)
+			}
+			return api.OnResolveResult{Path: "index.ts", Namespace: runtimeNamespace}, nil
+		})
+		b.OnResolve(api.OnResolveOptions{Filter: `^\./`, Namespace: runtimeNamespace}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
+			return api.OnResolveResult{Path: path.Base(a.Path), Namespace: runtimeNamespace}, nil
+		})
+		b.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: runtimeNamespace}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
+			source, err := noderuntime.Files.ReadFile("src/" + a.Path)
+			if err != nil {
+				return api.OnLoadResult{}, err
+			}
+			text := string(source)
+			return api.OnLoadResult{Contents: &text, Loader: api.LoaderTS}, nil
+		})
+	}}
+}
