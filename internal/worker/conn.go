@@ -57,7 +57,8 @@ type conn struct {
 	table    [slots]*call  // by stream modulo slots; guarded by mu
 	err      error         // why the connection is over; guarded by mu
 	idle     chan struct{} // closed when a drained connection has no calls; guarded by mu
-	pongAt   time.Time     // guarded by mu
+	pingAt   time.Time     // of the ping that is out, else zero; guarded by mu
+	lag      time.Duration // of the last ping; guarded by mu
 	wake     chan struct{} // capacity 1: buf has something
 	sent     *sync.Cond    // on mu: buf was taken
 	calls    sync.Pool
@@ -75,7 +76,6 @@ func newConn(nc net.Conn, ev events) *conn {
 	c.sent = sync.NewCond(&c.mu)
 	c.calls.New = func() any { return &call{done: make(chan struct{}, 1)} }
 	c.buf = appendHello(c.buf)
-	c.pongAt = c.started
 	return c
 }
 
@@ -196,7 +196,7 @@ func (c *conn) open(call *call, r *Request) error {
 	c.mu.Lock()
 	if c.err != nil {
 		c.mu.Unlock()
-		return c.err
+		return fmt.Errorf("%w: %w", ErrRefused, c.err) // nothing was sent
 	}
 	if c.inFlight == slots {
 		c.mu.Unlock()
@@ -330,6 +330,23 @@ func (e *BodyError) Error() string { return "read the request body: " + e.Err.Er
 // Unwrap gives the cause.
 func (e *BodyError) Unwrap() error { return e.Err }
 
+// ping sends a ping unless one is out. It returns for how long none has been
+// answered. With idle false it pings only while calls are in flight.
+func (c *conn) ping(now time.Time, idle bool) (silent time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil || !idle && c.inFlight == 0 {
+		return 0
+	}
+	if !c.pingAt.IsZero() {
+		return now.Sub(c.pingAt)
+	}
+	c.pingAt = now
+	c.buf = appendFrame(c.buf, framePing, 0, 0, make([]byte, 8))
+	c.wakeWriter()
+	return 0
+}
+
 // sweep ends the calls whose deadline has passed.
 func (c *conn) sweep(now time.Time) {
 	c.mu.Lock()
@@ -408,7 +425,8 @@ func (c *conn) handle(f frame) error {
 		return e
 	case framePong:
 		c.mu.Lock()
-		c.pongAt = time.Now()
+		c.lag = time.Since(c.pingAt)
+		c.pingAt = time.Time{}
 		c.mu.Unlock()
 		return nil
 	case frameLog:

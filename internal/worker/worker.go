@@ -199,20 +199,27 @@ func (w *Worker) beat(spec Spec, stop chan struct{}) {
 			return
 		case now := <-tick.C:
 			w.conn.sweep(now)
-			if now.Sub(lastPing) < every {
-				continue
+			idle := now.Sub(lastPing) >= every
+			if idle {
+				lastPing = now
 			}
-			lastPing = now
-			w.conn.mu.Lock()
-			silent := now.Sub(w.conn.pongAt)
-			w.conn.mu.Unlock()
-			if silent > timeout+every {
+			if w.conn.ping(now, idle) > timeout {
 				w.kill(fmt.Sprintf("its event loop was blocked for %v", timeout))
-				continue
 			}
-			w.conn.enqueue(framePing, 0, 0, make([]byte, 8))
 		}
 	}
+}
+
+// Lag is how long the worker's event loop takes to answer now: the time that
+// the last ping took, or that the one which is out has been waiting. While
+// calls are in flight it is measured every 50 ms.
+func (w *Worker) Lag() time.Duration {
+	w.conn.mu.Lock()
+	defer w.conn.mu.Unlock()
+	if !w.conn.pingAt.IsZero() {
+		return max(w.conn.lag, time.Since(w.conn.pingAt))
+	}
+	return w.conn.lag
 }
 
 // Declaration is what the worker's module declared.
