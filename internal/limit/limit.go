@@ -1,0 +1,39 @@
+// Package limit keeps callers to their rate.
+//
+// [Rate] is a GCRA: one number, advanced by compare-and-swap, so that checking
+// a limit takes no lock and no goroutine.
+package limit
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Rate allows so many events a second, with a burst of as many. The zero value
+// allows none: make one with New. It is safe for concurrent use.
+type Rate struct {
+	interval int64        // nanoseconds between two events at the sustained rate
+	burst    int64        // nanoseconds that may be borrowed
+	arrival  atomic.Int64 // theoretical arrival time of the next event
+}
+
+// New returns a rate of perSecond, which must be positive.
+func New(perSecond int) *Rate {
+	interval := int64(time.Second) / int64(perSecond)
+	return &Rate{interval: interval, burst: int64(time.Second) - interval}
+}
+
+// Allow takes one event at the given time, or says how long to wait.
+func (r *Rate) Allow(now time.Time) (wait time.Duration, ok bool) {
+	t := now.UnixNano()
+	for {
+		arrival := r.arrival.Load()
+		next := max(arrival, t)
+		if ahead := next - t - r.burst; ahead > 0 || r.interval == 0 {
+			return time.Duration(max(ahead, 1)), false
+		}
+		if r.arrival.CompareAndSwap(arrival, next+r.interval) {
+			return 0, true
+		}
+	}
+}
