@@ -1,0 +1,225 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"postern.dev/postern/internal/auth"
+	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/function"
+	"postern.dev/postern/internal/platform"
+)
+
+// Source is where the gateway learns of keys and functions.
+type Source interface {
+	// Load gives every live key and every function with an active deployment,
+	// and returns the sequence from which to follow.
+	Load(ctx context.Context, onKey func(platform.AccessKey) error, onFunction func(platform.Function, platform.Deployment) error) (seq int64, err error)
+	// Changes gives changes after a sequence, in order; when the first is not
+	// the next, some were lost.
+	Changes(ctx context.Context, after int64, limit int) ([]platform.Change, error)
+	// KeyByID gives a key as it is now; revoked ones included.
+	KeyByID(ctx context.Context, id string) (platform.AccessKey, error)
+	// ActiveFunction gives a function as it is now; a fault NotFound when it is gone.
+	ActiveFunction(ctx context.Context, functionID string) (platform.Function, platform.Deployment, error)
+}
+
+const (
+	pollEvery     = time.Second // under the bell, which may be missed
+	retryEvery    = 200 * time.Millisecond
+	changesAWhile = 1000
+)
+
+// Load fills the snapshot. The gateway refuses everything before.
+func (g *Gateway) Load(ctx context.Context, src Source) error {
+	b := auth.NewBuilder()
+	next := emptySnapshot()
+	seq, err := src.Load(ctx,
+		func(k platform.AccessKey) error { b.Add(k); return nil },
+		func(f platform.Function, d platform.Deployment) error {
+			t := g.target(f, d)
+			next.bySlug[f.Slug], next.byID[f.ID] = t, t
+			return nil
+		})
+	if err != nil {
+		return fmt.Errorf("load keys and functions: %w", err)
+	}
+	next.seq, next.keys = seq, b.Directory()
+	old := g.snapshot.Load()
+	g.publish(next)
+	// After a reload, what was replaced meanwhile has to go.
+	for id, t := range old.byID {
+		if now := next.byID[id]; now == nil || now.deployment.ID != t.deployment.ID {
+			g.invoker.Retire(t.deployment.ID)
+		}
+	}
+	return nil
+}
+
+// Follow applies changes in order until ctx ends. While the source is away the
+// gateway serves on from its snapshot; State tells since when.
+func (g *Gateway) Follow(ctx context.Context, src Source, bell <-chan struct{}) error {
+	for {
+		wait := pollEvery
+		if err := g.catchUp(ctx, src); err != nil && ctx.Err() == nil {
+			g.away(err)
+			wait = retryEvery
+		} else {
+			g.back()
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-bell:
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
+}
+
+// catchUp applies all changes that there are.
+func (g *Gateway) catchUp(ctx context.Context, src Source) error {
+	for {
+		seq := g.snapshot.Load().seq
+		changes, err := src.Changes(ctx, seq, changesAWhile)
+		if err != nil {
+			return err
+		}
+		for _, c := range changes {
+			if c.Seq != seq+1 {
+				g.log.Warn("changes were lost; loading everything again", "have", seq, "next", c.Seq)
+				return g.Load(ctx, src)
+			}
+			if err := g.apply(ctx, src, c); err != nil {
+				return err
+			}
+			seq = c.Seq
+		}
+		if len(changes) < changesAWhile {
+			return nil
+		}
+	}
+}
+
+// apply makes the next snapshot. It takes the thing as it is now, so applying
+// a change twice, or late, does no harm.
+func (g *Gateway) apply(ctx context.Context, src Source, c platform.Change) error {
+	s := g.snapshot.Load()
+	var next *snapshot
+	retired := ""
+	switch c.Kind {
+	case platform.ChangeKey:
+		k, err := src.KeyByID(ctx, c.ID)
+		copied := *s
+		next = &copied
+		switch {
+		case fault.KindOf(err) == fault.NotFound, err == nil && !k.RevokedAt.IsZero():
+			next.keys = s.keys.Without(c.ID)
+		case err != nil:
+			return err
+		default:
+			next.keys = s.keys.With(k)
+		}
+	case platform.ChangeFunction:
+		f, d, err := src.ActiveFunction(ctx, c.ID)
+		old := s.byID[c.ID]
+		switch {
+		case fault.KindOf(err) == fault.NotFound:
+			next = s.without(c.ID)
+			if old != nil {
+				retired = old.deployment.ID
+				g.metrics.Forget(old.function.Slug)
+			}
+		case err != nil:
+			return err
+		default:
+			next = s.with(g.target(f, d))
+			if old != nil && old.deployment.ID != d.ID {
+				retired = old.deployment.ID
+			}
+		}
+	default:
+		return fmt.Errorf("change %d is of an unknown kind %q", c.Seq, c.Kind)
+	}
+	next.seq = c.Seq
+	g.publish(next)
+	if retired != "" {
+		g.invoker.Retire(retired) // after the swap: who routes now finds the new one
+	}
+	return nil
+}
+
+func (g *Gateway) target(f platform.Function, d platform.Deployment) *target {
+	return &target{function: f, deployment: d, routes: function.NewTable(d.Handlers), metrics: g.metrics.Function(f.Slug)}
+}
+
+// publish makes a snapshot the one that requests read, and wakes who waits for it.
+func (g *Gateway) publish(s *snapshot) {
+	g.snapshot.Store(s)
+	g.metrics.Keys.Set(float64(s.keys.Len()))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.loaded = true
+	close(g.changed)
+	g.changed = make(chan struct{})
+}
+
+// WaitApplied waits until the change with a sequence is in the snapshot.
+func (g *Gateway) WaitApplied(ctx context.Context, seq int64) error {
+	for {
+		g.mu.Lock()
+		changed := g.changed
+		g.mu.Unlock()
+		if g.snapshot.Load().seq >= seq {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for change %d: %w", seq, ctx.Err())
+		}
+	}
+}
+
+// State is how fresh the gateway's snapshot is.
+type State struct {
+	Loaded     bool
+	Seq        int64
+	Keys       int
+	Functions  int
+	StaleSince time.Time // zero while the source answers
+}
+
+// State returns the state of the snapshot.
+func (g *Gateway) State() State {
+	s := g.snapshot.Load()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return State{Loaded: g.loaded, Seq: s.seq, Keys: s.keys.Len(), Functions: len(s.byID), StaleSince: g.staleSince}
+}
+
+func (g *Gateway) away(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.staleSince.IsZero() {
+		g.staleSince = time.Now()
+		g.metrics.Stale.Set(1)
+		if !errors.Is(err, context.Canceled) {
+			g.log.Error("the database is away; serving on from memory", "error", err)
+		}
+	}
+}
+
+func (g *Gateway) back() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.staleSince.IsZero() {
+		g.log.Info("the database is back", "away", time.Since(g.staleSince))
+		g.staleSince = time.Time{}
+		g.metrics.Stale.Set(0)
+	}
+}

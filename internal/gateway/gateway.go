@@ -1,0 +1,96 @@
+// Package gateway is the data plane: it admits or refuses each request and
+// runs the handler of those that it admits.
+//
+// [Gateway] is an http.Handler; serve.go lists the eight steps of a request.
+// Steps 1 to 5 read one immutable snapshot of keys and functions and touch
+// memory only; follow.go keeps the snapshot in step with the store. A request
+// that is refused never reaches a worker. When in doubt the answer is no.
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"postern.dev/postern/internal/supervisor"
+	"postern.dev/postern/internal/telemetry"
+)
+
+// Invoker runs deployments. *supervisor.Supervisor is one.
+type Invoker interface {
+	// Acquire gives a lease on a worker of a deployment, or
+	// supervisor.ErrRetired when another deployment has taken over.
+	Acquire(ctx context.Context, deploymentID string) (supervisor.Lease, error)
+	// Retire ends a deployment that no request will be routed to any more.
+	Retire(deploymentID string)
+}
+
+// AccessLog says which requests get a line.
+type AccessLog string
+
+// The access-log settings.
+const (
+	AccessLogAll    AccessLog = "all"
+	AccessLogErrors AccessLog = "errors" // status 400 and up
+	AccessLogOff    AccessLog = "off"
+)
+
+// Options are the gateway's settings. A zero field takes the default that is
+// named beside it.
+type Options struct {
+	BaseDomain string        // "localhost": functions answer at <slug>.<BaseDomain>
+	Timeout    time.Duration // 30 s: of an invocation, where its handler sets none
+	BodyLimit  int64         // 6 MiB: of a request, where its handler sets none
+	AccessLog  AccessLog     // AccessLogAll
+	// Access is where access lines go; nil discards them. Log is for the rest.
+	Access  *slog.Logger
+	Log     *slog.Logger
+	Metrics *telemetry.Metrics
+}
+
+// Gateway is safe for concurrent use. It refuses everything until it is loaded.
+type Gateway struct {
+	options  Options
+	invoker  Invoker
+	access   *slog.Logger
+	log      *slog.Logger
+	metrics  *telemetry.Metrics
+	snapshot atomic.Pointer[snapshot]
+	pool     sync.Pool // of *exchange
+
+	mu         sync.Mutex
+	loaded     bool          // guarded by mu
+	changed    chan struct{} // closed at each new snapshot; guarded by mu
+	staleSince time.Time     // guarded by mu
+}
+
+// New makes a gateway.
+func New(o Options, invoker Invoker) *Gateway {
+	if o.BaseDomain == "" {
+		o.BaseDomain = "localhost"
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 30 * time.Second
+	}
+	if o.BodyLimit == 0 {
+		o.BodyLimit = 6 << 20
+	}
+	if o.Access == nil || o.AccessLog == "" {
+		o.AccessLog = AccessLogAll
+	}
+	if o.Access == nil {
+		o.AccessLog = AccessLogOff
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Metrics == nil {
+		o.Metrics = telemetry.NewMetrics()
+	}
+	g := &Gateway{options: o, invoker: invoker, access: o.Access, log: o.Log, metrics: o.Metrics, changed: make(chan struct{})}
+	g.pool.New = func() any { return &exchange{body: make([]byte, 0, 4096)} }
+	g.snapshot.Store(emptySnapshot())
+	return g
+}

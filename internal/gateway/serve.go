@@ -1,0 +1,236 @@
+package gateway
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"postern.dev/postern/internal/auth"
+	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/function"
+	"postern.dev/postern/internal/httpx"
+	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/supervisor"
+	"postern.dev/postern/internal/worker"
+)
+
+// exchange is one request on its way through the steps. Each step fills in
+// what the later ones need.
+type exchange struct {
+	w     http.ResponseWriter
+	r     *http.Request
+	began time.Time
+
+	id    string // 1 request ID
+	path  string // 1 canonical, as sent
+	query string // 1 raw
+
+	snapshot *snapshot // 2
+	target   *target   // 2
+	match    function.Match
+	own      string // 2 the path below the function's address
+
+	principal auth.Principal // 3
+
+	body []byte           // 5 a small body, read whole
+	rest *limitedBody     // 5 a large one, still to be read
+	held supervisor.Lease // 6
+
+	status  int // 8 what was answered
+	sent    int64
+	code    string // 8 the problem's code; empty when there was none
+	started bool   // 7 something of the answer is out, or of the body gone
+}
+
+// ServeHTTP takes a request through the eight steps. Steps 2 to 6 are taken
+// again when a deployment was replaced between routing and running; nothing
+// has been sent to a worker then.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := g.begin(w, r)
+	defer g.account(x)  // 8
+	err := x.identify() // 1
+	for try := 0; err == nil; try++ {
+		if err = g.admit(x); err != nil {
+			break
+		}
+		if x.match.Handler == nil {
+			g.health(x)
+			return
+		}
+		if err = g.acquire(x); err == nil { // 6
+			err = g.invoke(x) // 7
+		}
+		if err == nil {
+			return
+		}
+		if moved := errors.Is(err, supervisor.ErrRetired) || errors.Is(err, worker.ErrRefused); !moved || x.started || try == 3 {
+			break
+		}
+		err = nil
+	}
+	g.refuse(x, err)
+}
+
+// admit is steps 2 to 5: memory only. A route gives values to the steps and
+// cannot switch one off.
+func (g *Gateway) admit(x *exchange) error {
+	if err := g.route(x); err != nil { // 2
+		return err
+	}
+	if err := x.authenticate(); err != nil { // 3
+		return err
+	}
+	if err := x.authorise(); err != nil { // 4
+		return err
+	}
+	return g.limit(x) // 5
+}
+
+// begin takes an exchange from the pool.
+func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *exchange {
+	x := g.pool.Get().(*exchange)
+	*x = exchange{w: w, r: r, began: time.Now(), body: x.body[:0]}
+	g.metrics.InFlight.Inc()
+	return x
+}
+
+var (
+	errMethod        = fault.New(fault.Invalid, "this method is not served").WithCode("method_not_allowed")
+	errUnknownMethod = fault.New(fault.Invalid, "this method is not known").WithCode("method_unknown")
+	errNoHost        = fault.New(fault.Invalid, "the request names no host")
+	errNoFunction    = fault.New(fault.NotFound, "no function answers at this address").WithCode("function_not_found")
+	errNoHandler     = fault.New(fault.NotFound, "the function has no handler at this path").WithCode("handler_not_found")
+	errSignature     = fault.New(fault.Unauthenticated, "this callback is only taken with a signature that can be verified").WithCode("signature_required")
+	errTooLarge      = fault.New(fault.Invalid, "the body is larger than this handler takes").WithCode("body_too_large")
+	errLoading       = fault.New(fault.Unavailable, "the gateway has not read its keys yet")
+)
+
+// identify is step 1: a name for the request, and the one reading of its path.
+func (x *exchange) identify() (err error) {
+	x.id = httpx.NewRequestID()
+	switch x.r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+	case http.MethodConnect, http.MethodTrace:
+		return errMethod
+	default:
+		return errUnknownMethod
+	}
+	if x.r.Host == "" {
+		return errNoHost // HTTP/1.0 without Host must not find a default tenant
+	}
+	if x.path, x.query, err = canonicalPath(x.r.RequestURI); err != nil {
+		return err
+	}
+	return auth.CheckDuplicates(x.r.Header)
+}
+
+// route is step 2: host and path to function, deployment and handler.
+func (g *Gateway) route(x *exchange) error {
+	x.snapshot = g.snapshot.Load()
+	if x.target, x.own = x.snapshot.find(x.r.Host, x.path, g.options.BaseDomain); x.target == nil {
+		if x.snapshot.seq == 0 && !g.State().Loaded {
+			return errLoading
+		}
+		return errNoFunction
+	}
+	var ok bool
+	if x.match, ok = x.target.routes.Match(x.own); !ok {
+		return errNoHandler
+	}
+	return nil
+}
+
+// authenticate is step 3. A guard that it does not know lets nobody in.
+func (x *exchange) authenticate() (err error) {
+	switch x.match.Guard {
+	case platform.GuardOpen:
+		x.principal = auth.Principal{Method: auth.MethodNone}
+		return nil
+	case platform.GuardKey:
+		x.principal, err = auth.Authenticate(x.snapshot.keys, x.r.Header, x.began)
+		return err
+	}
+	return errSignature
+}
+
+// authorise is step 4.
+func (x *exchange) authorise() error {
+	if x.match.Guard == platform.GuardOpen {
+		return nil
+	}
+	return auth.Decide(x.principal, auth.Need{ProjectID: x.target.function.ProjectID, Scope: platform.ScopeInvoke, RemoteAddr: x.r.RemoteAddr})
+}
+
+// limit is step 5: the key's rate, and the size of the body as announced.
+func (g *Gateway) limit(x *exchange) error {
+	if k := x.principal.Key; k != nil && k.Rate != nil {
+		if wait, ok := k.Rate.Allow(x.began); !ok {
+			return &rateError{wait}
+		}
+	}
+	if x.match.Handler != nil && x.r.ContentLength > g.bodyLimit(x.match.Handler) {
+		return errTooLarge
+	}
+	return nil
+}
+
+func (g *Gateway) bodyLimit(h *platform.Handler) int64 {
+	if h.BodyLimit > 0 {
+		return h.BodyLimit
+	}
+	return g.options.BodyLimit
+}
+
+// rateError is a refusal that knows when to try again.
+type rateError struct{ wait time.Duration }
+
+func (e *rateError) Error() string { return "the access key is over its rate" }
+
+// RetryAfter is how long to wait.
+func (e *rateError) RetryAfter() time.Duration { return e.wait }
+
+// Unwrap gives the fault.
+func (e *rateError) Unwrap() error { return errRate }
+
+var errRate = fault.New(fault.TooMany, "the access key is over its rate").WithCode("rate_limited")
+
+// health answers exactly /health for a function that has no handler of that name.
+func (g *Gateway) health(x *exchange) {
+	h := x.w.Header()
+	h["Content-Type"] = []string{"application/json"}
+	h["X-Request-Id"] = []string{x.id}
+	body := `{"status":"ok","function":` + strconv.Quote(x.target.function.Name) + `,"deployment":` + strconv.Itoa(x.target.deployment.Number) + "}\n"
+	x.status = http.StatusOK
+	x.w.WriteHeader(x.status)
+	n, _ := x.w.Write([]byte(body))
+	x.sent = int64(n)
+}
+
+// challenge is what a 401 asks for. The name is written in lower case on
+// purpose: clients exist that look for it so.
+var challenge = []string{`Basic realm="postern", charset="UTF-8"`}
+
+// refuse answers with a problem, unless an answer has begun: then the
+// connection is cut, so that nobody takes half an answer for a whole one.
+func (g *Gateway) refuse(x *exchange, err error) {
+	if x.status != 0 {
+		x.code = "aborted"
+		panic(http.ErrAbortHandler)
+	}
+	if x.r.Context().Err() != nil && !errors.Is(err, worker.ErrDeadline) {
+		x.status, x.code = 499, "client_closed" // nobody is there to read it
+		return
+	}
+	err = asFault(err)
+	h := x.w.Header()
+	h["X-Request-Id"] = []string{x.id}
+	if fault.KindOf(err) == fault.Unauthenticated {
+		h["www-authenticate"] = challenge
+	}
+	p := httpx.WriteProblem(x.w, err, x.id)
+	x.status, x.code = p.Status, p.Code
+	if p.Status >= 500 {
+		g.log.Error("request failed", "requestId", x.id, "code", p.Code, "error", err)
+	}
+}

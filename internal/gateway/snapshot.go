@@ -1,0 +1,92 @@
+package gateway
+
+import (
+	"maps"
+	"strings"
+
+	"postern.dev/postern/internal/auth"
+	"postern.dev/postern/internal/function"
+	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/telemetry"
+)
+
+// snapshot is all that steps 1 to 5 read: who may call, and what there is to
+// call. It is immutable; a change makes another one.
+type snapshot struct {
+	seq    int64 // of the last change that is in it
+	keys   *auth.Directory
+	bySlug map[string]*target
+	byID   map[string]*target
+}
+
+// target is one function with its active deployment.
+type target struct {
+	function   platform.Function
+	deployment platform.Deployment
+	routes     *function.Table
+	metrics    *telemetry.Function
+}
+
+func emptySnapshot() *snapshot {
+	return &snapshot{keys: auth.NewDirectory(), bySlug: map[string]*target{}, byID: map[string]*target{}}
+}
+
+// with returns a snapshot that has the function, in place of its earlier form.
+func (s *snapshot) with(t *target) *snapshot {
+	next := s.without(t.function.ID)
+	next.bySlug[t.function.Slug] = t
+	next.byID[t.function.ID] = t
+	return next
+}
+
+// without returns a snapshot of its own that lacks the function.
+func (s *snapshot) without(functionID string) *snapshot {
+	next := *s
+	next.bySlug, next.byID = maps.Clone(s.bySlug), maps.Clone(s.byID)
+	if old := s.byID[functionID]; old != nil {
+		delete(next.bySlug, old.function.Slug)
+		delete(next.byID, functionID)
+	}
+	return &next
+}
+
+// find finds the function that a host and a canonical path address, and what
+// of the path is the function's own: <slug>.<base>, <id>.<base>, or
+// /fn/<slug>/… on any other host. A host below the base domain that names no
+// function never falls back to the path.
+func (s *snapshot) find(host, path, base string) (t *target, rest string) {
+	if label, ok := below(host, base); ok {
+		return s.named(label), path
+	}
+	const prefix = "/fn/"
+	if !strings.HasPrefix(path, prefix) {
+		return nil, ""
+	}
+	name := path[len(prefix):]
+	rest = "/"
+	if slash := strings.IndexByte(name, '/'); slash >= 0 {
+		name, rest = name[:slash], name[slash:]
+	}
+	return s.named(name), rest
+}
+
+func (s *snapshot) named(name string) *target {
+	if t := s.bySlug[name]; t != nil {
+		return t
+	}
+	return s.byID[name]
+}
+
+// below returns what stands before the base domain in a Host value, port and
+// final dot aside. Host names do not distinguish case (RFC 9110 §4.2.3).
+func below(host, base string) (label string, ok bool) {
+	if colon := strings.LastIndexByte(host, ':'); colon >= 0 && !strings.HasSuffix(host, "]") {
+		host = host[:colon]
+	}
+	host = strings.TrimSuffix(host, ".")
+	n := len(host) - len(base) - 1
+	if n <= 0 || host[n] != '.' || !strings.EqualFold(host[n+1:], base) {
+		return "", false
+	}
+	return strings.ToLower(host[:n]), true
+}
