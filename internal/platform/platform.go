@@ -171,3 +171,25 @@ func (d Declaration) Equal(o Declaration) bool {
 	return slices.Equal(d.Handlers, o.Handlers) && d.Auth.Present == o.Auth.Present &&
 		d.Auth.All == o.Auth.All && slices.Equal(d.Auth.Names, o.Auth.Names)
 }
+
+// DeployInput is everything that one deploy writes.
+type DeployInput struct {
+	// Function needs ID, ProjectID and Name. A new function gets its slug here:
+	// its name where that is free on the installation, else with a short suffix.
+	Function   Function
+	Deployment Deployment // Number is given here
+	Key        AccessKey  // the function's own
+	// ExpectActive is the deployment that the deploy means to replace; empty
+	// for the first. When another is active the deploy has been raced.
+	ExpectActive string
+	// OldKeyExpiresAt is when the keys of earlier deployments end; their calls
+	// in flight may use them until then.
+	OldKeyExpiresAt time.Time
+}
+
+// DeployResult is what a deploy wrote.
+type DeployResult struct {
+	Function   Function
+	Deployment Deployment
+	Seq        int64
+}

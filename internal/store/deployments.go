@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/platform"
@@ -13,31 +12,9 @@ import (
 
 const deploymentColumns = `d.id, d.function_id, f.project_id, d.number, d.artefact, d.runtime, d.declaration, d.handlers, d.variables, d.key_id, d.sealed_key_secret, d.created_at`
 
-// DeployInput is everything that one deploy writes.
-type DeployInput struct {
-	// Function needs ID, ProjectID and Name. A new function gets its slug here:
-	// its name where that is free on the installation, else with a short suffix.
-	Function   platform.Function
-	Deployment platform.Deployment // Number is given here
-	Key        platform.AccessKey  // the function's own
-	// ExpectActive is the deployment that the deploy means to replace; empty
-	// for the first. When another is active the deploy has been raced.
-	ExpectActive string
-	// OldKeyExpiresAt is when the keys of earlier deployments end; their calls
-	// in flight may use them until then.
-	OldKeyExpiresAt time.Time
-}
-
-// DeployResult is what a deploy wrote.
-type DeployResult struct {
-	Function   platform.Function
-	Deployment platform.Deployment
-	Seq        int64
-}
-
 // Deploy records a deployment and makes it the active one, in one transaction:
 // after a crash either all of it is there or nothing.
-func (db *DB) Deploy(ctx context.Context, in DeployInput) (out DeployResult, err error) {
+func (db *DB) Deploy(ctx context.Context, in platform.DeployInput) (out platform.DeployResult, err error) {
 	at := in.Deployment.CreatedAt
 	out.Seq, err = db.update(ctx, func(t *tx) error {
 		f, err := db.upsertFunction(ctx, t, in.Function, at)

@@ -61,13 +61,13 @@ func newKey(projectID, name string) platform.AccessKey {
 }
 
 // deployInput is the deploy of a function; an empty id makes a new function.
-func deployInput(projectID, functionID, name, active string) store.DeployInput {
+func deployInput(projectID, functionID, name, active string) platform.DeployInput {
 	if functionID == "" {
 		functionID = function.NewFunctionID(at)
 	}
 	k := newKey(projectID, "function:"+name)
 	k.FunctionID = functionID
-	return store.DeployInput{
+	return platform.DeployInput{
 		Function: platform.Function{ID: functionID, ProjectID: projectID, Name: name},
 		Deployment: platform.Deployment{ID: function.NewDeploymentID(at), FunctionID: functionID, ProjectID: projectID, Artefact: "aa", Runtime: "node",
 			Declaration: platform.Declaration{Handlers: []platform.DeclaredHandler{{Name: "a"}}, Auth: platform.AuthDeclaration{Present: true, Names: []string{"a"}}},

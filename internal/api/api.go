@@ -1,0 +1,122 @@
+// Package api is the control plane's API as Go types, and its client.
+//
+// The types are what the OpenAPI document is made from. Times are RFC 3339 in
+// UTC. [Client] is what the command line uses; failures come back as faults
+// with the code and hint that the server gave.
+package api
+
+import "time"
+
+// Function is a function and its active deployment.
+type Function struct {
+	ID         string     `json:"id" doc:"Stable over deploys."`
+	Name       string     `json:"name"`
+	Slug       string     `json:"slug" doc:"The name in its address, unique on the installation."`
+	ProjectID  string     `json:"projectId"`
+	URLs       []string   `json:"urls" doc:"Where it answers."`
+	Deployment Deployment `json:"deployment" doc:"The active one."`
+	Routes     []Route    `json:"routes" doc:"Every address and how it is guarded."`
+	Status     Status     `json:"status"`
+	CreateTime time.Time  `json:"createTime"`
+	UpdateTime time.Time  `json:"updateTime"`
+}
+
+// Deployment is one version of a function.
+type Deployment struct {
+	ID         string    `json:"id"`
+	Number     int       `json:"number" doc:"Counts the deployments of the function, from 1."`
+	Artefact   string    `json:"artefact" doc:"SHA-256 of the artefact."`
+	Runtime    string    `json:"runtime"`
+	CreateTime time.Time `json:"createTime"`
+}
+
+// Route is one address of a function.
+type Route struct {
+	Path    string `json:"path" doc:"Below the function's address."`
+	Handler string `json:"handler" doc:"The export that runs, or 'built in'."`
+	Guard   string `json:"guard" doc:"'access key', 'open' or 'signature'."`
+}
+
+// Status is how a function's workers do on the node that was asked.
+type Status struct {
+	State    string `json:"state" doc:"idle, starting, ready, backing off or circuit open."`
+	Workers  int    `json:"workers"`
+	InFlight int    `json:"inFlight"`
+	Waiting  int    `json:"waiting"`
+	Failures int    `json:"failures" doc:"Failed starts in a row."`
+	LastErr  string `json:"lastError,omitempty"`
+}
+
+// Functions is one page of functions.
+type Functions struct {
+	Functions     []Function `json:"functions"`
+	NextPageToken string     `json:"nextPageToken" doc:"Empty on the last page."`
+}
+
+// DeployRequest asks for an uploaded artefact to be made active.
+type DeployRequest struct {
+	Artefact string `json:"artefact" pattern:"^[0-9a-f]{64}$" doc:"SHA-256 of an artefact that was uploaded."`
+	Force    bool   `json:"force,omitempty" doc:"Deploy it again even if it is the active one."`
+}
+
+// DeployResponse is what a deploy did.
+type DeployResponse struct {
+	Function Function `json:"function"`
+	Routes   []Route  `json:"routes"`
+	Warnings []string `json:"warnings"`
+	Reused   bool     `json:"reused" doc:"The very same artefact was active already; nothing was done."`
+}
+
+// LogEntry is one line that a function wrote.
+type LogEntry struct {
+	Time         time.Time `json:"time"`
+	Level        string    `json:"level" doc:"debug, info, warn or error."`
+	RequestID    string    `json:"requestId,omitempty"`
+	DeploymentID string    `json:"deploymentId,omitempty"`
+	Text         string    `json:"text"`
+}
+
+// Logs is a part of a function's log, oldest line first.
+type Logs struct {
+	Entries []LogEntry `json:"entries"`
+}
+
+// AccessKey is an access key without its secret.
+type AccessKey struct {
+	AccessKeyID   string     `json:"accessKeyId"`
+	DisplayName   string     `json:"displayName"`
+	ProjectID     string     `json:"projectId"`
+	Scopes        []string   `json:"scopes"`
+	AllowedCIDRs  []string   `json:"allowedCidrs,omitempty"`
+	RatePerSecond int        `json:"ratePerSecond,omitempty"`
+	ExpireTime    *time.Time `json:"expireTime,omitempty"`
+	CreateTime    time.Time  `json:"createTime"`
+}
+
+// AccessKeys is one page of keys.
+type AccessKeys struct {
+	AccessKeys    []AccessKey `json:"accessKeys"`
+	NextPageToken string      `json:"nextPageToken" doc:"Empty on the last page."`
+}
+
+// CreateKeyRequest asks for a new key.
+type CreateKeyRequest struct {
+	DisplayName   string     `json:"displayName" minLength:"1" maxLength:"100" doc:"Unique among the project's keys."`
+	Scopes        []string   `json:"scopes,omitempty" enum:"invoke,control" doc:"Default: invoke only."`
+	AllowedCIDRs  []string   `json:"allowedCidrs,omitempty" maxItems:"64" doc:"Addresses from which the key may be used; any when empty."`
+	RatePerSecond int        `json:"ratePerSecond,omitempty" minimum:"0" maximum:"1000000" doc:"Requests a second; 0: no limit of its own."`
+	ExpireTime    *time.Time `json:"expireTime,omitempty" doc:"When the key ends; never when absent."`
+}
+
+// CreatedKey is a new key with its secret, which is shown this once.
+type CreatedKey struct {
+	AccessKey AccessKey `json:"accessKey"`
+	Secret    string    `json:"secret" doc:"Shown this once."`
+}
+
+// WhoAmI is whose credential was shown.
+type WhoAmI struct {
+	ProjectID string   `json:"projectId"`
+	KeyID     string   `json:"accessKeyId"`
+	Scopes    []string `json:"scopes"`
+}

@@ -1,0 +1,206 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"postern.dev/postern/internal/fault"
+)
+
+// Client calls the control plane of one server for one project. It is safe
+// for concurrent use.
+type Client struct {
+	// Server is the control plane's URL, such as http://127.0.0.1:8081.
+	Server    string
+	ProjectID string
+	KeyID     string
+	// Secret is sent as HTTP Basic with every request, to Server and nowhere else.
+	Secret string
+	// HTTP is the client to use; nil means one with a limit of two minutes a call.
+	HTTP *http.Client
+}
+
+const maxAnswer = 64 << 20
+
+// WhoAmI tells whose credential the client shows.
+func (c *Client) WhoAmI(ctx context.Context) (out WhoAmI, err error) {
+	return out, c.call(ctx, http.MethodGet, "/v1/whoami", nil, &out)
+}
+
+// Functions lists one page of functions, from a page token on.
+func (c *Client) Functions(ctx context.Context, pageToken string) (out Functions, err error) {
+	return out, c.call(ctx, http.MethodGet, c.project("functions")+"?pageToken="+url.QueryEscape(pageToken), nil, &out)
+}
+
+// Function returns one function.
+func (c *Client) Function(ctx context.Context, name string) (out Function, err error) {
+	return out, c.call(ctx, http.MethodGet, c.project("functions", name), nil, &out)
+}
+
+// DeleteFunction ends a function.
+func (c *Client) DeleteFunction(ctx context.Context, name string) error {
+	return c.call(ctx, http.MethodDelete, c.project("functions", name), nil, nil)
+}
+
+// HasArtefact reports whether an artefact was uploaded already.
+func (c *Client) HasArtefact(ctx context.Context, hash string) (bool, error) {
+	err := c.call(ctx, http.MethodHead, c.project("artefacts", hash), nil, nil)
+	if fault.KindOf(err) == fault.NotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// PutArtefact uploads an artefact.
+func (c *Client) PutArtefact(ctx context.Context, hash string, archive []byte) error {
+	return c.call(ctx, http.MethodPut, c.project("artefacts", hash), archive, nil)
+}
+
+// Deploy makes an uploaded artefact the active deployment of a function.
+func (c *Client) Deploy(ctx context.Context, name string, in DeployRequest) (out DeployResponse, err error) {
+	return out, c.call(ctx, http.MethodPost, c.project("functions", name, "deployments"), in, &out)
+}
+
+// Logs returns up to limit of a function's last lines after since.
+func (c *Client) Logs(ctx context.Context, name string, since time.Time, limit int) (out Logs, err error) {
+	q := url.Values{"limit": {strconv.Itoa(limit)}}
+	if !since.IsZero() {
+		q.Set("since", since.UTC().Format(time.RFC3339Nano))
+	}
+	return out, c.call(ctx, http.MethodGet, c.project("functions", name, "logs")+"?"+q.Encode(), nil, &out)
+}
+
+// CreateKey makes an access key.
+func (c *Client) CreateKey(ctx context.Context, in CreateKeyRequest) (out CreatedKey, err error) {
+	return out, c.call(ctx, http.MethodPost, c.project("accessKeys"), in, &out)
+}
+
+// Keys lists one page of access keys, from a page token on.
+func (c *Client) Keys(ctx context.Context, pageToken string) (out AccessKeys, err error) {
+	return out, c.call(ctx, http.MethodGet, c.project("accessKeys")+"?pageToken="+url.QueryEscape(pageToken), nil, &out)
+}
+
+// RevokeKey ends an access key.
+func (c *Client) RevokeKey(ctx context.Context, id string) error {
+	return c.call(ctx, http.MethodDelete, c.project("accessKeys", id), nil, nil)
+}
+
+func (c *Client) project(parts ...string) string {
+	path := "/v1/projects/" + url.PathEscape(c.ProjectID)
+	for _, p := range parts {
+		path += "/" + url.PathEscape(p)
+	}
+	return path
+}
+
+// call sends one request: in as JSON, or as it is when it is bytes.
+func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	contentType := "application/json"
+	switch in := in.(type) {
+	case nil:
+	case []byte:
+		body, contentType = bytes.NewReader(in), "application/octet-stream"
+	default:
+		data, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("encode the request: %w", err)
+		}
+		body = bytes.NewReader(data)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(c.Server, "/")+path, body)
+	if err != nil {
+		return fault.Wrap(err, fault.Invalid, fmt.Sprintf("%q is no server URL", c.Server)).WithHint("set POSTERN_SERVER to something like http://127.0.0.1:8081")
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", contentType)
+	}
+	req.SetBasicAuth(c.KeyID, c.Secret)
+	res, err := c.client().Do(req)
+	if err != nil {
+		return c.unreachable(ctx, err)
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return fault.Wrap(err, fault.Unavailable, "the server's answer was cut off")
+	}
+	if res.StatusCode >= 300 {
+		return failure(res, data)
+	}
+	if out != nil {
+		if err := json.Unmarshal(data, out); err != nil {
+			return fault.Wrap(err, fault.Internal, fmt.Sprintf("%s does not answer like a control plane of Postern", c.Server)).
+				WithHint("POSTERN_SERVER must be the control listener, not the gateway")
+		}
+	}
+	return nil
+}
+
+func (c *Client) client() *http.Client {
+	if c.HTTP != nil {
+		return c.HTTP
+	}
+	return &http.Client{Timeout: 2 * time.Minute,
+		// Credentials must not follow a redirect to somewhere else.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+func (c *Client) unreachable(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		return fault.Wrap(op.Err, fault.Unavailable, fmt.Sprintf("no server answers at %s", c.Server)).
+			WithHint("is `postern serve` running there? set POSTERN_SERVER, or use --server")
+	}
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		err = ue.Err // without the URL, which says nothing new
+	}
+	return fault.Wrap(err, fault.Unavailable, fmt.Sprintf("cannot talk to %s", c.Server))
+}
+
+// failure is the fault that an answer tells of.
+func failure(res *http.Response, data []byte) error {
+	var p struct{ Code, Title, Detail, Hint, RequestID string }
+	if json.Unmarshal(data, &p) != nil || p.Code == "" {
+		p.Title = fmt.Sprintf("the server answered %s", res.Status)
+	}
+	text := p.Title
+	if p.Detail != "" {
+		text = p.Detail
+	}
+	kind := fault.Internal
+	switch res.StatusCode {
+	case 400, 405, 413, 415, 422:
+		kind = fault.Invalid
+	case 401:
+		kind = fault.Unauthenticated
+	case 403:
+		kind = fault.Denied
+	case 404:
+		kind = fault.NotFound
+	case 409:
+		kind = fault.Conflict
+	case 429:
+		kind = fault.TooMany
+	case 503, 502:
+		kind = fault.Unavailable
+	case 504:
+		kind = fault.Timeout
+	}
+	if kind == fault.Internal && p.RequestID != "" {
+		text += " (request ID " + p.RequestID + ")"
+	}
+	return fault.New(kind, text).WithCode(p.Code).WithHint(p.Hint)
+}

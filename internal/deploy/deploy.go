@@ -1,0 +1,243 @@
+// Package deploy takes an artefact to traffic, and prepares what a
+// deployment's workers are started with.
+//
+// [Deployer.Deploy] is one deploy: open the artefact, start a worker of it (the
+// smoke test), decide each handler's guard from what its module declares, and
+// record everything in one transaction. Whatever fails before leaves nothing;
+// a server that is killed at any moment comes back with the old deployment or
+// the new one.
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"postern.dev/postern/internal/accesskey"
+	"postern.dev/postern/internal/bundle"
+	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/function"
+	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/supervisor"
+	"postern.dev/postern/internal/worker"
+)
+
+// Store keeps functions and deployments. *store.DB is one.
+type Store interface {
+	Function(ctx context.Context, projectID, name string) (platform.Function, error)
+	Deployment(ctx context.Context, id string) (platform.Deployment, error)
+	Deploy(ctx context.Context, in platform.DeployInput) (platform.DeployResult, error)
+	DeleteFunction(ctx context.Context, projectID, name string, at time.Time) (platform.Function, int64, error)
+}
+
+// Artefacts gives the bytes of an artefact, checked. *blob.Store is one.
+type Artefacts interface {
+	Read(ctx context.Context, hash string) ([]byte, error)
+}
+
+// Workers starts and ends workers. *supervisor.Supervisor is one.
+type Workers interface {
+	Adopt(ctx context.Context, l supervisor.Launch) (platform.Declaration, error)
+	Retire(deploymentID string)
+}
+
+// Sealer seals the secrets of functions' own keys. *secret.Box is one.
+type Sealer interface {
+	Seal(ctx context.Context, bind string, plain []byte) ([]byte, error)
+	Open(ctx context.Context, bind string, sealed []byte) ([]byte, error)
+}
+
+// Options are what a deployer works with.
+type Options struct {
+	Store     Store
+	Artefacts Artefacts
+	Sealer    Sealer
+	// Node returns the path of the Node to run functions with.
+	Node func(context.Context) (string, error)
+	// Applied waits until the gateway of this process knows of a change.
+	Applied func(ctx context.Context, seq int64) error
+	// RunDir is where artefacts are extracted and functions have their
+	// temporary files. It may be emptied while the server is stopped.
+	RunDir string
+	// InstanceID marks the processes of this installation.
+	InstanceID string
+	// Log is given each line that a function writes.
+	Log func(functionID, deploymentID string, l worker.Line)
+}
+
+// Deployer is safe for concurrent use. Call Use before the first deploy.
+type Deployer struct {
+	o       Options
+	workers Workers
+
+	mu    sync.Mutex
+	locks map[string]*sync.Mutex // by project and name; guarded by mu
+	node  string                 // found Node; guarded by mu
+}
+
+// keyGrace is how long the key of a replaced deployment stays valid, for its
+// calls in flight.
+const keyGrace = time.Minute
+
+// New makes a deployer.
+func New(o Options) *Deployer { return &Deployer{o: o, locks: map[string]*sync.Mutex{}} }
+
+// Use gives the deployer its workers. The supervisor needs the deployer to
+// launch, and the deployer the supervisor to adopt: one of them comes second.
+func (d *Deployer) Use(w Workers) { d.workers = w }
+
+// Result is what a deploy did.
+type Result struct {
+	Function   platform.Function
+	Deployment platform.Deployment
+	Warnings   []string
+	// Reused says that the very same artefact was active already, and nothing
+	// was done.
+	Reused bool
+}
+
+// Deploy makes the artefact the active deployment of a function, which is made
+// when there is none of that name. Deploys of one function come one after
+// another. With force an identical artefact is deployed again.
+func (d *Deployer) Deploy(ctx context.Context, projectID, name, artefact string, force bool) (Result, error) {
+	archive, err := d.open(ctx, name, artefact)
+	if err != nil {
+		return Result{}, err
+	}
+	unlock := d.lock(projectID + "/" + name)
+	defer unlock()
+	f, err := d.o.Store.Function(ctx, projectID, name)
+	if err != nil && fault.KindOf(err) != fault.NotFound {
+		return Result{}, err
+	}
+	if err == nil && !force {
+		if r, same, err := d.same(ctx, f, artefact, archive.Manifest()); same || err != nil {
+			return r, err
+		}
+	}
+	if f.ID == "" {
+		f = platform.Function{ID: function.NewFunctionID(time.Now()), ProjectID: projectID, Name: name}
+	}
+	return d.rollOut(ctx, f, artefact, archive)
+}
+
+// open reads an artefact and checks that it is one of this function.
+func (d *Deployer) open(ctx context.Context, name, artefact string) (*bundle.Archive, error) {
+	data, err := d.o.Artefacts.Read(ctx, artefact)
+	if err != nil {
+		return nil, err
+	}
+	archive, err := bundle.Open(data)
+	if err != nil {
+		return nil, err
+	}
+	if m := archive.Manifest(); m.Name != name {
+		return nil, fault.New(fault.Invalid, fmt.Sprintf("the artefact is of the function %q, not of %q", m.Name, name)).WithCode("artefact_invalid")
+	}
+	return archive, nil
+}
+
+func (d *Deployer) lock(name string) (unlock func()) {
+	d.mu.Lock()
+	l := d.locks[name]
+	if l == nil {
+		l = &sync.Mutex{}
+		d.locks[name] = l
+	}
+	d.mu.Unlock()
+	l.Lock()
+	return l.Unlock
+}
+
+// same reports whether the artefact is active already.
+func (d *Deployer) same(ctx context.Context, f platform.Function, artefact string, m function.Manifest) (Result, bool, error) {
+	active, err := d.o.Store.Deployment(ctx, f.ActiveDeploymentID)
+	if err != nil || active.Artefact != artefact {
+		return Result{}, false, err
+	}
+	_, warnings, err := function.Protect(m, active.Declaration)
+	return Result{Function: f, Deployment: active, Warnings: warnings, Reused: true}, err == nil, err
+}
+
+// rollOut starts the new deployment, then makes it the active one.
+func (d *Deployer) rollOut(ctx context.Context, f platform.Function, artefact string, archive *bundle.Archive) (Result, error) {
+	now := time.Now()
+	m := archive.Manifest()
+	secret := accesskey.NewSecret()
+	key := platform.AccessKey{ID: accesskey.NewID(now), ProjectID: f.ProjectID, DisplayName: "function:" + f.Name, SecretHash: secret.Hash(),
+		Scopes: []platform.Scope{platform.ScopeInvoke}, FunctionID: f.ID, CreatedAt: now}
+	dep := platform.Deployment{ID: function.NewDeploymentID(now), FunctionID: f.ID, ProjectID: f.ProjectID, Artefact: artefact, Runtime: m.Runtime,
+		Variables: m.Variables, KeyID: key.ID, CreatedAt: now}
+	var err error
+	if dep.SealedKeySecret, err = d.o.Sealer.Seal(ctx, dep.ID, []byte(secret.Reveal())); err != nil {
+		return Result{}, err
+	}
+	launch, err := d.prepare(ctx, dep, f.Name, archive, secret.Reveal())
+	if err != nil {
+		return Result{}, err
+	}
+	if dep.Declaration, err = d.workers.Adopt(ctx, launch); err != nil {
+		return Result{}, smokeTestFault(err)
+	}
+	done := false
+	defer func() {
+		if !done {
+			d.workers.Retire(dep.ID)
+		}
+	}()
+	handlers, warnings, err := function.Protect(m, dep.Declaration)
+	if err != nil {
+		return Result{}, err
+	}
+	dep.Handlers = handlers
+	out, err := d.o.Store.Deploy(ctx, platform.DeployInput{Function: f, Deployment: dep, Key: key, ExpectActive: f.ActiveDeploymentID, OldKeyExpiresAt: now.Add(keyGrace)})
+	if err != nil {
+		return Result{}, err
+	}
+	done = true
+	// Recorded is recorded: a gateway that takes longer will still get there.
+	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := d.o.Applied(wait, out.Seq); err != nil {
+		warnings = append(warnings, "the gateway has not taken over the new version yet; it will")
+	}
+	return Result{Function: out.Function, Deployment: out.Deployment, Warnings: warnings}, nil
+}
+
+// Delete ends a function: its address, its deployments, its keys.
+func (d *Deployer) Delete(ctx context.Context, projectID, name string) (platform.Function, error) {
+	unlock := d.lock(projectID + "/" + name)
+	defer unlock()
+	f, seq, err := d.o.Store.DeleteFunction(ctx, projectID, name, time.Now())
+	if err != nil {
+		return platform.Function{}, err
+	}
+	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return f, d.o.Applied(wait, seq)
+}
+
+// smokeTestFault tells the developer why the new version did not start: the
+// stack and the last lines are of their own code.
+func smokeTestFault(err error) error {
+	e, ok := errors.AsType[*worker.StartError](err)
+	if !ok {
+		return err
+	}
+	code := "smoke_test_failed"
+	switch e.Code {
+	case "module_failed", "auth_malformed", "no_handlers":
+		code = e.Code
+	}
+	text := e.Message
+	if e.Stack != "" && code == "module_failed" {
+		text = e.Stack
+	}
+	if len(e.LastLines) > 0 {
+		text += "\nIts last lines:\n  " + strings.Join(e.LastLines, "\n  ")
+	}
+	return fault.Wrap(err, fault.Invalid, text).WithCode(code)
+}

@@ -1,0 +1,98 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"postern.dev/postern/internal/bundle"
+	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/supervisor"
+	"postern.dev/postern/internal/worker"
+)
+
+// Launch prepares the launch of a recorded deployment: it implements
+// supervisor.Launcher.
+func (d *Deployer) Launch(ctx context.Context, deploymentID string) (supervisor.Launch, error) {
+	dep, err := d.o.Store.Deployment(ctx, deploymentID)
+	if fault.KindOf(err) == fault.NotFound {
+		return supervisor.Launch{}, supervisor.ErrRetired
+	}
+	if err != nil {
+		return supervisor.Launch{}, err
+	}
+	data, err := d.o.Artefacts.Read(ctx, dep.Artefact)
+	if err != nil {
+		return supervisor.Launch{}, err
+	}
+	archive, err := bundle.Open(data)
+	if err != nil {
+		return supervisor.Launch{}, err
+	}
+	secret, err := d.o.Sealer.Open(ctx, dep.ID, dep.SealedKeySecret)
+	if err != nil {
+		return supervisor.Launch{}, err
+	}
+	l, err := d.prepare(ctx, dep, archive.Manifest().Name, archive, string(secret))
+	l.Expect = dep.Declaration
+	return l, err
+}
+
+// prepare extracts an artefact and makes the command of its workers.
+func (d *Deployer) prepare(ctx context.Context, dep platform.Deployment, name string, archive *bundle.Archive, secret string) (supervisor.Launch, error) {
+	node, err := d.findNode(ctx)
+	if err != nil {
+		return supervisor.Launch{}, err
+	}
+	dir := filepath.Join(d.o.RunDir, "artefacts", dep.Artefact)
+	tmp := filepath.Join(d.o.RunDir, "tmp", dep.FunctionID)
+	for _, need := range []string{filepath.Dir(dir), tmp} {
+		if err := os.MkdirAll(need, 0o700); err != nil {
+			return supervisor.Launch{}, fmt.Errorf("make %s: %w", need, err)
+		}
+	}
+	if err := archive.Extract(dir); err != nil {
+		return supervisor.Launch{}, err
+	}
+	spec := worker.Spec{
+		Argv: []string{node, "--enable-source-maps", bundle.Entry},
+		Dir:  dir,
+		Env:  d.environment(dep, name, node, tmp, secret),
+		Log:  func(l worker.Line) { d.o.Log(dep.FunctionID, dep.ID, l) },
+	}
+	return supervisor.Launch{DeploymentID: dep.ID, FunctionID: dep.FunctionID, Spec: spec}, nil
+}
+
+// environment is a worker's whole environment, built from nothing: what the
+// server was started with is not for functions to see. The platform's own
+// names come last, and win.
+func (d *Deployer) environment(dep platform.Deployment, name, node, tmp, secret string) []string {
+	var env []string
+	for k, v := range dep.Variables {
+		env = append(env, k+"="+v)
+	}
+	slices.Sort(env)
+	return append(env,
+		"PATH="+filepath.Dir(node)+":/usr/local/bin:/usr/bin:/bin",
+		"HOME="+tmp, "TMPDIR="+tmp, "LANG=C.UTF-8", "TZ=UTC", "NODE_ENV=production",
+		"PROJECT_ID="+dep.ProjectID, "FUNCTION_ID="+dep.FunctionID,
+		"PROJECT_ID_API_KEY="+dep.KeyID, "PROJECT_ID_API_SECRET="+secret,
+		"POSTERN_FUNCTION_NAME="+name, "POSTERN_DEPLOYMENT_ID="+dep.ID, worker.InstanceVariable+"="+d.o.InstanceID)
+}
+
+// findNode looks for Node until it has found one.
+func (d *Deployer) findNode(ctx context.Context) (string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.node == "" {
+		node, err := d.o.Node(ctx)
+		if err != nil {
+			return "", err
+		}
+		d.node = node
+	}
+	return d.node, nil
+}
