@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/platform"
