@@ -1,4 +1,5 @@
-// Package blob keeps artefacts under the SHA-256 of their bytes.
+// Package blob keeps the artefacts of each project under the SHA-256 of their
+// bytes.
 //
 // [Store] verifies while it writes: what is there is what its name says. An
 // upload that was cut off leaves nothing that can be read.
@@ -12,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/fileblob"
@@ -55,11 +57,12 @@ func ValidHash(hash string) bool {
 	return true
 }
 
-// Put stores at most limit bytes of data as hash. It reads everything before
+// Put stores at most limit bytes of data as hash of a project. It reads everything before
 // it writes anything, so nothing that does not match ever gets a name.
-func (s *Store) Put(ctx context.Context, hash string, data io.Reader, limit int64) error {
-	if !ValidHash(hash) {
-		return badHash(hash)
+func (s *Store) Put(ctx context.Context, projectID, hash string, data io.Reader, limit int64) error {
+	key, err := keyOf(projectID, hash)
+	if err != nil {
+		return err
 	}
 	all, err := io.ReadAll(io.LimitReader(data, limit+1))
 	if err != nil {
@@ -72,18 +75,19 @@ func (s *Store) Put(ctx context.Context, hash string, data io.Reader, limit int6
 		return ErrHashMismatch
 	}
 	// Uploads reads to the end, then renames: a reader sees all of it or nothing.
-	if err := s.bucket.Upload(ctx, hash, bytes.NewReader(all), &blob.WriterOptions{ContentType: "application/zip"}); err != nil {
+	if err := s.bucket.Upload(ctx, key, bytes.NewReader(all), &blob.WriterOptions{ContentType: "application/zip"}); err != nil {
 		return fmt.Errorf("store artefact %s: %w", hash, err)
 	}
 	return nil
 }
 
 // Has reports whether the artefact is there.
-func (s *Store) Has(ctx context.Context, hash string) (bool, error) {
-	if !ValidHash(hash) {
-		return false, badHash(hash)
+func (s *Store) Has(ctx context.Context, projectID, hash string) (bool, error) {
+	key, err := keyOf(projectID, hash)
+	if err != nil {
+		return false, err
 	}
-	ok, err := s.bucket.Exists(ctx, hash)
+	ok, err := s.bucket.Exists(ctx, key)
 	if err != nil {
 		return false, fmt.Errorf("look for artefact %s: %w", hash, err)
 	}
@@ -92,11 +96,12 @@ func (s *Store) Has(ctx context.Context, hash string) (bool, error) {
 
 // Read returns an artefact's bytes, checked again: a file that somebody
 // altered on disk is refused.
-func (s *Store) Read(ctx context.Context, hash string) ([]byte, error) {
-	if !ValidHash(hash) {
-		return nil, badHash(hash)
+func (s *Store) Read(ctx context.Context, projectID, hash string) ([]byte, error) {
+	key, err := keyOf(projectID, hash)
+	if err != nil {
+		return nil, err
 	}
-	all, err := s.bucket.ReadAll(ctx, hash)
+	all, err := s.bucket.ReadAll(ctx, key)
 	if gcerrors.Code(err) == gcerrors.NotFound {
 		return nil, fault.New(fault.NotFound, "there is no such artefact").WithCode("artefact_missing")
 	}
@@ -109,6 +114,13 @@ func (s *Store) Read(ctx context.Context, hash string) ([]byte, error) {
 	return all, nil
 }
 
-func badHash(hash string) error {
-	return fault.New(fault.Invalid, fmt.Sprintf("%.80q is no artefact hash", hash)).WithCode("artefact_invalid")
+var validProject = regexp.MustCompile(`^prj_[0-9a-z]{1,60}$`)
+
+// keyOf is where an artefact lies. Each project has its own, so that a hash
+// which one of them knows is of no use to another.
+func keyOf(projectID, hash string) (string, error) {
+	if !validProject.MatchString(projectID) || !ValidHash(hash) {
+		return "", fault.New(fault.Invalid, fmt.Sprintf("%.80q is no artefact hash", hash)).WithCode("artefact_invalid")
+	}
+	return projectID + "/" + hash, nil
 }

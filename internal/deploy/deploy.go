@@ -35,7 +35,7 @@ type Store interface {
 
 // Artefacts gives the bytes of an artefact, checked. *blob.Store is one.
 type Artefacts interface {
-	Read(ctx context.Context, hash string) ([]byte, error)
+	Read(ctx context.Context, projectID, hash string) ([]byte, error)
 }
 
 // Workers starts and ends workers. *supervisor.Supervisor is one.
@@ -103,7 +103,7 @@ type Result struct {
 // when there is none of that name. Deploys of one function come one after
 // another. With force an identical artefact is deployed again.
 func (d *Deployer) Deploy(ctx context.Context, projectID, name, artefact string, force bool) (Result, error) {
-	archive, err := d.open(ctx, name, artefact)
+	archive, err := d.open(ctx, projectID, name, artefact)
 	if err != nil {
 		return Result{}, err
 	}
@@ -125,8 +125,8 @@ func (d *Deployer) Deploy(ctx context.Context, projectID, name, artefact string,
 }
 
 // open reads an artefact and checks that it is one of this function.
-func (d *Deployer) open(ctx context.Context, name, artefact string) (*bundle.Archive, error) {
-	data, err := d.o.Artefacts.Read(ctx, artefact)
+func (d *Deployer) open(ctx context.Context, projectID, name, artefact string) (*bundle.Archive, error) {
+	data, err := d.o.Artefacts.Read(ctx, projectID, artefact)
 	if err != nil {
 		return nil, err
 	}

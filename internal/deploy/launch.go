@@ -24,7 +24,7 @@ func (d *Deployer) Launch(ctx context.Context, deploymentID string) (supervisor.
 	if err != nil {
 		return supervisor.Launch{}, err
 	}
-	data, err := d.o.Artefacts.Read(ctx, dep.Artefact)
+	data, err := d.o.Artefacts.Read(ctx, dep.ProjectID, dep.Artefact)
 	if err != nil {
 		return supervisor.Launch{}, err
 	}

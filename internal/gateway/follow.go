@@ -185,6 +185,9 @@ func (g *Gateway) WaitApplied(ctx context.Context, seq int64) error {
 	}
 }
 
+// Keys is the directory of live keys as the gateway knows them now.
+func (g *Gateway) Keys() *auth.Directory { return g.snapshot.Load().keys }
+
 // State is how fresh the gateway's snapshot is.
 type State struct {
 	Loaded     bool

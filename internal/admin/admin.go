@@ -1,0 +1,92 @@
+// Package admin is the control plane: the JSON API under /v1 and its OpenAPI
+// document, made from the types of package api.
+//
+// Every operation passes one middleware that authenticates and authorises
+// before its input is read (guard.go), and is recorded with its outcome. The
+// package holds no state and decides nothing: package deploy and the store do.
+package admin
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"postern.dev/postern/internal/auth"
+	"postern.dev/postern/internal/deploy"
+	"postern.dev/postern/internal/funclog"
+	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/supervisor"
+)
+
+// Store is what the API reads and writes by itself. *store.DB is one.
+type Store interface {
+	Functions
+	Keys
+}
+
+// Functions is the reading of functions.
+type Functions interface {
+	Function(ctx context.Context, projectID, name string) (platform.Function, error)
+	Functions(ctx context.Context, projectID, after string, limit int) ([]platform.Function, error)
+	Deployment(ctx context.Context, id string) (platform.Deployment, error)
+}
+
+// Keys is the keeping of access keys.
+type Keys interface {
+	CreateKey(ctx context.Context, k platform.AccessKey) (seq int64, err error)
+	Keys(ctx context.Context, projectID, after string, limit int) ([]platform.AccessKey, error)
+	RevokeKey(ctx context.Context, projectID, id string, at time.Time) (seq int64, err error)
+}
+
+// Deployer deploys and deletes functions. *deploy.Deployer is one.
+type Deployer interface {
+	Deploy(ctx context.Context, projectID, name, artefact string, force bool) (deploy.Result, error)
+	Delete(ctx context.Context, projectID, name string) (platform.Function, error)
+}
+
+// Options are what the API works with; all of them are needed.
+type Options struct {
+	Version   string
+	Store     Store
+	Deployer  Deployer
+	Artefacts Artefacts
+	Logs      *funclog.Book
+	// Directory returns the live keys, as the gateway knows them.
+	Directory func() *auth.Directory
+	// Applied waits until the gateway of this process knows of a change.
+	Applied func(ctx context.Context, seq int64) error
+	// Status tells how the workers of a deployment do.
+	Status func(deploymentID string) supervisor.Status
+	// URLs are the addresses of a function with a slug.
+	URLs func(slug string) []string
+	Log  *slog.Logger
+}
+
+type service struct {
+	o   Options
+	api huma.API
+}
+
+// New returns the handler of /v1 and of the OpenAPI document, and the document.
+func New(o Options) (http.Handler, *huma.OpenAPI) {
+	mux := http.NewServeMux()
+	config := huma.DefaultConfig("Postern control plane", o.Version)
+	config.DocsPath = "" // its page loads scripts from elsewhere
+	config.CreateHooks = nil
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"basic":  {Type: "http", Scheme: "basic", Description: "Key ID and key secret of an access key with the scope control."},
+		"apiKey": {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "The key secret."},
+	}
+	config.Security = []map[string][]string{{"basic": {}}, {"apiKey": {}}}
+	config.Transformers = append(config.Transformers, problemOf)
+	s := &service{o: o, api: humago.New(mux, config)}
+	s.api.UseMiddleware(s.guard)
+	s.registerFunctions()
+	s.registerKeys()
+	s.registerArtefacts()
+	return &front{mux: mux, log: o.Log}, s.api.OpenAPI()
+}

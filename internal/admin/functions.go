@@ -1,0 +1,143 @@
+package admin
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"postern.dev/postern/internal/api"
+	"postern.dev/postern/internal/function"
+	"postern.dev/postern/internal/platform"
+)
+
+type projectPath struct {
+	ProjectID string `path:"projectId" maxLength:"64"`
+}
+
+type functionPath struct {
+	projectPath
+	Name string `path:"name" maxLength:"64"`
+}
+
+type page struct {
+	PageSize  int    `query:"pageSize" minimum:"1" maximum:"1000" default:"100"`
+	PageToken string `query:"pageToken" maxLength:"64" doc:"nextPageToken of the page before."`
+}
+
+type body[T any] struct{ Body T }
+
+func (s *service) registerFunctions() {
+	const one = "/v1/projects/{projectId}/functions/{name}"
+	register(s, huma.Operation{OperationID: "whoAmI", Method: http.MethodGet, Path: "/v1/whoami", Summary: "Whose credential this is"}, s.whoAmI)
+	register(s, huma.Operation{OperationID: "listFunctions", Method: http.MethodGet, Path: "/v1/projects/{projectId}/functions", Summary: "List functions"}, s.listFunctions)
+	register(s, huma.Operation{OperationID: "getFunction", Method: http.MethodGet, Path: one, Summary: "One function", Errors: []int{404}}, s.getFunction)
+	register(s, huma.Operation{OperationID: "deleteFunction", Method: http.MethodDelete, Path: one, Summary: "End a function", DefaultStatus: 204, Errors: []int{404}}, s.deleteFunction)
+	register(s, huma.Operation{OperationID: "deploy", Method: http.MethodPost, Path: one + "/deployments", Summary: "Make an uploaded artefact the active deployment",
+		Description: "Starts a worker of the artefact, decides how each handler is guarded, and moves traffic. When it fails nothing has changed.", Errors: []int{400, 404, 409, 422, 503}}, s.deploy)
+	register(s, huma.Operation{OperationID: "getLogs", Method: http.MethodGet, Path: one + "/logs", Summary: "What a function wrote", Errors: []int{404}}, s.getLogs)
+}
+
+func (s *service) whoAmI(ctx context.Context, _ *struct{}) (*body[api.WhoAmI], error) {
+	k := principal(ctx).Key
+	return &body[api.WhoAmI]{api.WhoAmI{ProjectID: k.ProjectID, KeyID: k.ID, Scopes: strings.Fields(k.Scopes())}}, nil
+}
+
+func (s *service) listFunctions(ctx context.Context, in *struct {
+	projectPath
+	page
+}) (*body[api.Functions], error) {
+	fs, err := s.o.Store.Functions(ctx, in.ProjectID, in.PageToken, in.PageSize+1)
+	if err != nil {
+		return nil, err
+	}
+	out := api.Functions{Functions: []api.Function{}}
+	for i, f := range fs {
+		if i == in.PageSize {
+			out.NextPageToken = fs[i-1].Name
+			break
+		}
+		d, err := s.o.Store.Deployment(ctx, f.ActiveDeploymentID)
+		if err != nil {
+			return nil, err
+		}
+		out.Functions = append(out.Functions, s.describe(f, d))
+	}
+	return &body[api.Functions]{out}, nil
+}
+
+func (s *service) getFunction(ctx context.Context, in *functionPath) (*body[api.Function], error) {
+	f, err := s.o.Store.Function(ctx, in.ProjectID, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.o.Store.Deployment(ctx, f.ActiveDeploymentID)
+	if err != nil {
+		return nil, err
+	}
+	return &body[api.Function]{s.describe(f, d)}, nil
+}
+
+func (s *service) deleteFunction(ctx context.Context, in *functionPath) (*struct{}, error) {
+	f, err := s.o.Deployer.Delete(ctx, in.ProjectID, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	s.o.Logs.Remove(f.ID)
+	return nil, nil
+}
+
+func (s *service) deploy(ctx context.Context, in *struct {
+	functionPath
+	Body api.DeployRequest
+}) (*body[api.DeployResponse], error) {
+	r, err := s.o.Deployer.Deploy(ctx, in.ProjectID, in.Name, in.Body.Artefact, in.Body.Force)
+	if err != nil {
+		return nil, err
+	}
+	f := s.describe(r.Function, r.Deployment)
+	return &body[api.DeployResponse]{api.DeployResponse{Function: f, Routes: f.Routes, Warnings: append([]string{}, r.Warnings...), Reused: r.Reused}}, nil
+}
+
+func (s *service) getLogs(ctx context.Context, in *struct {
+	functionPath
+	Since time.Time `query:"since" doc:"Only lines after this time."`
+	Limit int       `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}) (*body[api.Logs], error) {
+	f, err := s.o.Store.Function(ctx, in.ProjectID, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	out := api.Logs{Entries: []api.LogEntry{}}
+	for _, e := range s.o.Logs.Tail(f.ID, in.Since, in.Limit) {
+		out.Entries = append(out.Entries, api.LogEntry{Time: e.At.UTC(), Level: levelWord(e.Level), RequestID: e.RequestID, DeploymentID: e.DeploymentID, Text: e.Text})
+	}
+	return &body[api.Logs]{out}, nil
+}
+
+func levelWord(l slog.Level) string {
+	switch {
+	case l < slog.LevelInfo:
+		return "debug"
+	case l < slog.LevelWarn:
+		return "info"
+	case l < slog.LevelError:
+		return "warn"
+	}
+	return "error"
+}
+
+// describe is a function as the API shows it.
+func (s *service) describe(f platform.Function, d platform.Deployment) api.Function {
+	st := s.o.Status(d.ID)
+	out := api.Function{ID: f.ID, Name: f.Name, Slug: f.Slug, ProjectID: f.ProjectID, URLs: s.o.URLs(f.Slug), CreateTime: f.CreatedAt, UpdateTime: f.UpdatedAt,
+		Deployment: api.Deployment{ID: d.ID, Number: d.Number, Artefact: d.Artefact, Runtime: d.Runtime, CreateTime: d.CreatedAt.UTC()},
+		Status:     api.Status{State: st.State, Workers: st.Workers, InFlight: st.InFlight, Waiting: st.Waiting, Failures: st.Failures, LastErr: st.LastErr}}
+	for _, r := range function.Describe(d.Handlers) {
+		out.Routes = append(out.Routes, api.Route{Path: r.Path, Handler: r.Handler, Guard: r.Guard})
+	}
+	return out
+}
