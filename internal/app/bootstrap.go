@@ -1,0 +1,67 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"postern.dev/postern/internal/accesskey"
+	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/function"
+	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/store"
+)
+
+// Key is an administrator's access key with its secret, which is nowhere else.
+type Key struct {
+	ProjectID string
+	ID        string
+	Secret    accesskey.Secret
+}
+
+// administrator makes a key that may do everything in its project.
+func administrator(projectID, displayName string, now time.Time) (Key, platform.AccessKey) {
+	secret := accesskey.NewSecret()
+	k := platform.AccessKey{
+		ID:          accesskey.NewID(now),
+		ProjectID:   projectID,
+		DisplayName: displayName,
+		SecretHash:  secret.Hash(),
+		Scopes:      []platform.Scope{platform.ScopeInvoke, platform.ScopeControl},
+		CreatedAt:   now,
+	}
+	return Key{ProjectID: projectID, ID: k.ID, Secret: secret}, k
+}
+
+// bootstrap makes the first project and its administrator's key, and returns
+// the key; nil when there is a project already.
+func bootstrap(ctx context.Context, db *store.DB, now time.Time) (*Key, error) {
+	project := platform.Project{ID: function.NewProjectID(now), Name: "default", CreatedAt: now}
+	key, record := administrator(project.ID, "administrator", now)
+	created, err := db.Bootstrap(ctx, project, record)
+	if err != nil {
+		return nil, fmt.Errorf("make the first project: %w", err)
+	}
+	if !created {
+		return nil, nil
+	}
+	return &key, nil
+}
+
+// NewKey makes another administrator's key for the first project. It is for
+// whoever runs the server in their own process, as the demonstration does.
+func (s *Server) NewKey(ctx context.Context, displayName string) (*Key, error) {
+	projects, err := s.db.Projects(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(projects) == 0 {
+		return nil, fault.New(fault.NotFound, "there is no project yet")
+	}
+	key, record := administrator(projects[0].ID, displayName, time.Now().UTC())
+	seq, err := s.db.CreateKey(ctx, record)
+	if err != nil {
+		return nil, err
+	}
+	return &key, s.gateway.WaitApplied(ctx, seq)
+}

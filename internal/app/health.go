@@ -1,0 +1,112 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/httpx"
+)
+
+// phase is where the server stands between start and end.
+type phase int32
+
+const (
+	starting phase = iota
+	serving
+	stopping
+)
+
+// readiness is the body of /readyz. A server whose store is away still serves
+// what it knows, so it is ready and says how old that is.
+type readiness struct {
+	Ready    bool   `json:"ready"`
+	Phase    string `json:"phase"` // starting, serving, stopping
+	Snapshot string `json:"snapshot"`
+	Sequence int64  `json:"sequence"`
+	Store    string `json:"store"`
+	// StaleSince is when the snapshot was last known to be current; absent while it is.
+	StaleSince *time.Time `json:"staleSince,omitempty"`
+}
+
+// snapshotState is what the gateway says of its snapshot.
+type snapshotState struct {
+	loaded     bool
+	staleSince time.Time // zero: current
+	seq        int64
+}
+
+// health answers what machines ask of the control listener.
+type health struct {
+	phase    atomic.Int32
+	snapshot func() snapshotState
+	ping     func(context.Context) error
+}
+
+func (h *health) enter(p phase) { h.phase.Store(int32(p)) }
+
+// routes adds the health endpoints to the control plane's mux. None of them
+// asks for a key: they tell nothing of functions or callers.
+func (h *health) routes(mux *http.ServeMux) {
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]bool{"live": true})
+	})
+	mux.HandleFunc("GET /readyz", h.ready)
+	mux.HandleFunc("GET /{$}", index)
+}
+
+func (h *health) ready(w http.ResponseWriter, r *http.Request) {
+	p, s := phase(h.phase.Load()), h.snapshot()
+	body := readiness{Ready: p == serving && s.loaded, Phase: [...]string{"starting", "serving", "stopping"}[p], Snapshot: "loading", Sequence: s.seq, Store: "reachable"}
+	if s.loaded {
+		body.Snapshot = "loaded"
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+	defer cancel()
+	if err := h.ping(ctx); err != nil {
+		body.Store = "away"
+	}
+	if !s.staleSince.IsZero() {
+		body.StaleSince = &s.staleSince
+	}
+	status := http.StatusOK
+	if !body.Ready {
+		status = http.StatusServiceUnavailable
+	}
+	writeJSON(w, status, body)
+}
+
+func index(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Write([]byte("Postern's control plane.\n\n" +
+		"/v1/           the API; send an access key with the scope \"control\"\n" +
+		"/openapi.json  what it offers\n" +
+		"/livez         200 while the process lives\n" +
+		"/readyz        200 while the gateway answers\n" +
+		"/metrics       for Prometheus, on this machine\n\n" +
+		"Functions are on the other listener.\n"))
+}
+
+// loopbackOnly hides h from callers on other machines. It looks at the peer of
+// the connection and at no header, because a header can say anything.
+func loopbackOnly(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.RemoteAddr)
+		if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+			httpx.WriteProblem(w, fault.New(fault.NotFound, "metrics are answered to callers on this machine"), httpx.NewRequestID())
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v)
+}

@@ -1,0 +1,134 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"postern.dev/postern/internal/admin"
+	"postern.dev/postern/internal/deploy"
+	"postern.dev/postern/internal/funclog"
+	"postern.dev/postern/internal/gateway"
+	"postern.dev/postern/internal/supervisor"
+	"postern.dev/postern/internal/worker"
+)
+
+// forever is an idle timeout that does not come.
+const forever = 100 * 365 * 24 * time.Hour
+
+// instance marks the workers of this data directory. A database may be shared
+// by several nodes, of which none may end the workers of another; so the
+// directory is part of it.
+func (s *Server) instance(ctx context.Context) (string, error) {
+	database, err := s.db.InstanceID(ctx)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(database + "\n" + s.dir.path))
+	return hex.EncodeToString(sum[:16]), nil
+}
+
+// buildPlanes makes the parts that answer requests, from the inside out.
+func (s *Server) buildPlanes(ctx context.Context) error {
+	instance, err := s.instance(ctx)
+	if err != nil {
+		return err
+	}
+	s.deployer = deploy.New(deploy.Options{
+		Store:      s.db,
+		Artefacts:  s.artefacts,
+		Sealer:     s.box,
+		Node:       func(context.Context) (string, error) { return s.node, nil },
+		Applied:    func(ctx context.Context, seq int64) error { return s.gateway.WaitApplied(ctx, seq) },
+		RunDir:     s.dir.join("run"),
+		InstanceID: instance,
+		Log:        s.functionLine,
+	})
+	idle := s.cfg.IdleTimeout
+	if idle == 0 {
+		idle = forever
+	}
+	s.supervisor = supervisor.New(supervisor.Options{
+		Workers:      s.cfg.Workers,
+		MaxInFlight:  s.cfg.MaxInFlight,
+		Queue:        s.cfg.Queue,
+		QueueTimeout: s.cfg.QueueTimeout,
+		StartTimeout: s.cfg.StartTimeout,
+		IdleTimeout:  idle,
+		DrainTimeout: s.cfg.DrainTimeout,
+		OnStart:      func(_ string, _ time.Duration, err error) { s.metrics.Started(err) },
+		Log:          s.log,
+	}, s.deployer)
+	s.deployer.Use(s.supervisor)
+	s.gateway = gateway.New(gateway.Options{
+		BaseDomain: s.cfg.BaseDomain,
+		Timeout:    s.cfg.Timeout,
+		AccessLog:  gateway.AccessLog(s.cfg.AccessLog),
+		Access:     s.access,
+		Log:        s.log,
+		Metrics:    s.metrics,
+	}, s.supervisor)
+	s.health = &health{snapshot: s.snapshotState, ping: s.db.Ping}
+	s.control = s.controlPlane()
+	return nil
+}
+
+// functionLine keeps a line that a function wrote.
+func (s *Server) functionLine(functionID, deploymentID string, l worker.Line) {
+	s.book.Append(functionID, funclog.Entry{At: l.At, Level: l.Level, RequestID: l.RequestID, DeploymentID: deploymentID, Text: l.Text})
+}
+
+func (s *Server) snapshotState() snapshotState {
+	st := s.gateway.State()
+	return snapshotState{loaded: st.Loaded, staleSince: st.StaleSince, seq: st.Seq}
+}
+
+// controlPlane is everything that the control listener answers.
+func (s *Server) controlPlane() http.Handler {
+	mux := http.NewServeMux()
+	s.health.routes(mux)
+	metrics := promhttp.HandlerFor(s.metrics.Registry, promhttp.HandlerOpts{})
+	if s.cfg.Metrics == "loopback" {
+		metrics = loopbackOnly(metrics)
+	}
+	mux.Handle("GET /metrics", metrics)
+	api, _ := admin.New(admin.Options{
+		Version:   s.version,
+		Store:     s.db,
+		Deployer:  s.deployer,
+		Artefacts: s.artefacts,
+		Logs:      s.book,
+		Directory: s.gateway.Keys,
+		Applied:   s.gateway.WaitApplied,
+		Status:    s.supervisor.Status,
+		URLs:      s.urls,
+		Log:       s.log,
+	})
+	mux.Handle("/", api)
+	return mux
+}
+
+// urls are the addresses of a function, the one that needs no DNS first.
+func (s *Server) urls(slug string) []string {
+	scheme, usual := "http", "80"
+	if s.tls != nil {
+		scheme, usual = "https", "443"
+	}
+	host := slug + "." + s.cfg.BaseDomain
+	_, port, _ := net.SplitHostPort(s.gatewayLn.Addr().String())
+	if u, err := url.Parse(s.cfg.PublicURL); err == nil && u.Host != "" {
+		scheme, port = u.Scheme, u.Port()
+	} else if port == usual {
+		port = ""
+	}
+	if port != "" {
+		host += ":" + port
+	}
+	return []string{s.GatewayURL() + "/fn/" + slug, scheme + "://" + host}
+}

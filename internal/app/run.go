@@ -1,0 +1,91 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"postern.dev/postern/internal/httpx"
+)
+
+// controlLimits leave time for a deploy: an upload, a bundle of 25 MiB, and
+// the smoke test of a worker.
+var controlLimits = httpx.Limits{Read: 2 * time.Minute, Write: 3 * time.Minute}
+
+// Run serves until ctx ends or a part fails, then stops in order: not ready,
+// gateway, control plane, workers, followers, logs, store and lock. It returns
+// nil after an ordinary end.
+func (s *Server) Run(ctx context.Context) error {
+	// Each stage ends when the one before it is done, and not with ctx: what is
+	// in flight still needs the workers, and these the store.
+	behind := context.WithoutCancel(ctx)
+	doors, parts := newStage(behind), newStage(behind)
+	control, workers := newStage(behind), newStage(behind)
+
+	parts.start("store", s.db.Run)
+	parts.start("gateway's snapshot", func(ctx context.Context) error { return s.gateway.Follow(ctx, s.db, s.db.Bell()) })
+	workers.start("supervisor", s.supervisor.Run)
+	doors.start("gateway", (&httpx.Server{Listener: s.gatewayLn, Handler: s.gateway, TLS: s.tls, Drain: s.cfg.DrainTimeout, Log: s.log}).Serve)
+	control.start("control plane", (&httpx.Server{Listener: s.controlLn, Handler: s.control, TLS: s.controlTLS(), Limits: controlLimits, Drain: s.cfg.DrainTimeout, Log: s.log}).Serve)
+	s.health.enter(serving)
+	s.announce()
+	close(s.ready)
+
+	select {
+	case <-ctx.Done():
+		s.log.Info("stopping", "drain", s.cfg.DrainTimeout)
+	case <-doors.failed():
+	case <-control.failed():
+	case <-workers.failed():
+	case <-parts.failed():
+	}
+	s.health.enter(stopping)
+	err := errors.Join(doors.stop(), control.stop(), workers.stop(), parts.stop(), s.close())
+	if err == nil {
+		s.log.Info("stopped")
+	}
+	return err
+}
+
+// announce says that the server is ready, and what an operator should know.
+func (s *Server) announce() {
+	if !onLoopback(s.controlLn) && s.tls == nil {
+		s.log.Warn("the control plane is reachable from other machines without TLS; keys cross the network in clear", "flag", "--tls-cert")
+	}
+	s.log.Info("ready", "gateway", s.GatewayURL(), "control", s.ControlURL(), "data", s.dir.path, "node", s.node)
+}
+
+// stage is a set of parts that end together.
+type stage struct {
+	group  *errgroup.Group
+	ctx    context.Context // ends when a part fails, or at stop
+	cancel context.CancelFunc
+}
+
+func newStage(ctx context.Context) *stage {
+	ctx, cancel := context.WithCancel(ctx)
+	group, ctx := errgroup.WithContext(ctx)
+	return &stage{group, ctx, cancel}
+}
+
+// start runs a part until the stage stops.
+func (s *stage) start(name string, run func(context.Context) error) {
+	s.group.Go(func() error {
+		if err := run(s.ctx); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	})
+}
+
+// failed is closed when a part of the stage has failed.
+func (s *stage) failed() <-chan struct{} { return s.ctx.Done() }
+
+// stop ends the parts and waits for them.
+func (s *stage) stop() error {
+	s.cancel()
+	return s.group.Wait()
+}

@@ -1,0 +1,160 @@
+// Package cli is the command line: flags in, exit code out.
+//
+// [Main] is all that the program calls. A command is one file with an options
+// struct, a constructor and a run; [root] lists them. Failures come back as
+// errors and are told in one place, as "postern: error: …" and "postern: hint:
+// …" on standard error, or, where --json was given, as one JSON object on one
+// line there. Standard output holds results only.
+//
+// Exit codes: 0 done, 1 it failed, 2 the command line or the settings are
+// wrong, 3 no such thing, 4 not signed in or not allowed, 5 a part that is
+// needed is away, 130 interrupted.
+//
+// Text that came over the network is stripped of control sequences before it
+// is printed. No secret is taken from a flag.
+package cli
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"postern.dev/postern/internal/config"
+)
+
+// Stdio is what a command reads and writes.
+type Stdio struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// Main runs the command line without the program's name and returns the exit
+// code. An interrupt or SIGTERM ends the running command in good order; a
+// second one ends the process at once.
+func Main(args []string, std Stdio) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	go func() {
+		<-ctx.Done()
+		stop() // from here on a signal has its usual, deadly effect
+	}()
+	cmd := root(std)
+	cmd.SetArgs(args)
+	err := cmd.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	return report(ctx, std, err, hasJSON(args))
+}
+
+// root lists the commands.
+func root(std Stdio) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "postern",
+		Short: "Run functions behind a locked door",
+		Long: "Postern runs functions behind a locked door: it deploys a handler, gives it a URL,\n" +
+			"and checks who is calling before a line of its code runs.",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.SetIn(std.In)
+	cmd.SetOut(std.Out)
+	cmd.SetErr(std.Err)
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{err.Error(), "see " + cmd.CommandPath() + " --help"}
+	})
+	cmd.PersistentFlags().String("config", "", "YAML file with settings (POSTERN_CONFIG)")
+	cmd.CompletionOptions.HiddenDefaultCmd = false
+	cmd.AddCommand(
+		newServe(std),
+		newDemo(std),
+		newFunctions(std),
+		newKeys(std),
+		newConfig(std),
+		newVersion(std),
+	)
+	return cmd
+}
+
+// group makes a command that only holds others.
+func group(use, short string, children ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   use,
+		Short: short,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{"there is no command " + quote(cmd.CommandPath()+" "+args[0]), "see " + cmd.CommandPath() + " --help"}
+			}
+			return cmd.Help()
+		},
+	}
+	cmd.AddCommand(children...)
+	return cmd
+}
+
+// settingFlags gives cmd a flag for each setting of these parts.
+func settingFlags(cmd *cobra.Command, parts ...config.Part) {
+	for _, f := range config.Fields() {
+		for _, part := range parts {
+			if f.Flag && f.Part == part {
+				cmd.Flags().String(f.Key, "", f.Usage)
+			}
+		}
+	}
+}
+
+// settings resolves the configuration with the flags that cmd was given.
+func settings(cmd *cobra.Command) (*config.Config, error) {
+	in := config.Input{Flags: map[string]string{}}
+	in.File, _ = cmd.Flags().GetString("config")
+	for _, f := range config.Fields() {
+		if cmd.Flags().Lookup(f.Key) != nil && cmd.Flags().Changed(f.Key) {
+			in.Flags[f.Key], _ = cmd.Flags().GetString(f.Key)
+		}
+	}
+	return config.Load(in)
+}
+
+// exactly is cobra.ExactArgs with our way of telling what is wrong.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == len(names) {
+			return nil
+		}
+		want := "no arguments"
+		if len(names) > 0 {
+			want = strings.Join(names, " ")
+		}
+		return usageError{cmd.CommandPath() + " takes " + want, "see " + cmd.CommandPath() + " --help"}
+	}
+}
+
+// optional allows one argument or none.
+func optional(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) <= 1 {
+			return nil
+		}
+		return usageError{cmd.CommandPath() + " takes at most one " + name, "see " + cmd.CommandPath() + " --help"}
+	}
+}
+
+// hasJSON looks for --json without parsing, because the parsing may be what failed.
+func hasJSON(args []string) bool {
+	for _, a := range args {
+		switch a {
+		case "--json", "--json=true":
+			return true
+		case "--":
+			return false
+		}
+	}
+	return false
+}

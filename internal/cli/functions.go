@@ -1,0 +1,126 @@
+package cli
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"postern.dev/postern/internal/api"
+)
+
+func newFunctions(std Stdio) *cobra.Command {
+	return group("functions", "Make, deploy and look at functions",
+		newFunctionsInit(std),
+		newFunctionsDeploy(std),
+		newFunctionsList(std),
+		newFunctionsStatus(std),
+		newFunctionsLogs(std),
+		newFunctionsDelete(std),
+	)
+}
+
+func newFunctionsList(std Stdio) *cobra.Command {
+	var asJSON bool
+	return remote(&cobra.Command{
+		Use:   "list",
+		Short: "List the functions of the project",
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := signedIn(cmd)
+			if err != nil {
+				return err
+			}
+			return listFunctions(cmd.Context(), client, newPrinter(std.Out), asJSON)
+		},
+	}, &asJSON)
+}
+
+func listFunctions(ctx context.Context, client *api.Client, out printer, asJSON bool) error {
+	all := []api.Function{}
+	for token := ""; ; {
+		page, err := client.Functions(ctx, token)
+		if err != nil {
+			return err
+		}
+		all = append(all, page.Functions...)
+		if token = page.NextPageToken; token == "" {
+			break
+		}
+	}
+	if asJSON {
+		return out.json(all)
+	}
+	var rows [][]string
+	for _, f := range all {
+		rows = append(rows, []string{f.Name, strconv.Itoa(f.Deployment.Number), f.Status.State, moment(f.UpdateTime), first(f.URLs)})
+	}
+	if len(rows) == 0 {
+		out.line("no functions yet; make one: postern functions init NAME")
+		return nil
+	}
+	out.table([]string{"NAME", "DEPLOYMENT", "WORKERS", "UPDATED", "URL"}, rows)
+	return nil
+}
+
+func newFunctionsStatus(std Stdio) *cobra.Command {
+	var asJSON bool
+	return remote(&cobra.Command{
+		Use:   "status NAME",
+		Short: "Show one function: its routes, guards and workers",
+		Args:  exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := signedIn(cmd)
+			if err != nil {
+				return err
+			}
+			f, err := client.Function(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			out := newPrinter(std.Out)
+			if asJSON {
+				return out.json(f)
+			}
+			printFunction(out, f)
+			return nil
+		},
+	}, &asJSON)
+}
+
+func printFunction(out printer, f api.Function) {
+	rows := [][]string{
+		{"id", f.ID},
+		{"deployment", strconv.Itoa(f.Deployment.Number) + " of " + moment(f.Deployment.CreateTime)},
+		{"artefact", f.Deployment.Artefact},
+		{"workers", f.Status.State + ", " + strconv.Itoa(f.Status.Workers) + " running, " + strconv.Itoa(f.Status.InFlight) + " calls in flight"},
+	}
+	if f.Status.LastErr != "" {
+		rows = append(rows, []string{"last error", f.Status.LastErr})
+	}
+	for _, u := range f.URLs {
+		rows = append(rows, []string{"url", u})
+	}
+	out.table([]string{"name", f.Name}, rows)
+	out.line("")
+	printRoutes(out, f.Routes)
+}
+
+// printRoutes prints each address of a function with how it is guarded.
+func printRoutes(out printer, routes []api.Route) {
+	var rows [][]string
+	for _, r := range routes {
+		rows = append(rows, []string{r.Path, r.Handler, r.Guard})
+	}
+	out.table([]string{"ROUTE", "HANDLER", "GUARD"}, rows)
+}
+
+func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
+
+func first(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return list[0]
+}

@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"context"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"postern.dev/postern/internal/api"
+	"postern.dev/postern/internal/bundle"
+)
+
+type deployOptions struct{ asJSON, force bool }
+
+func newFunctionsDeploy(std Stdio) *cobra.Command {
+	o := deployOptions{}
+	cmd := remote(&cobra.Command{
+		Use:   "deploy [DIR]",
+		Short: "Bundle a function, try it on a new worker, and move traffic to it",
+		Long: "Bundle the function in DIR (default: here), upload it, start a new worker of it, and\n" +
+			"move traffic when that worker is ready. Whatever fails before changes nothing.\n\n" +
+			"Prints every route with how it is guarded. Progress goes to standard error.",
+		Args: optional("directory"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir := "."
+			if len(args) == 1 {
+				dir = args[0]
+			}
+			client, err := signedIn(cmd)
+			if err != nil {
+				return err
+			}
+			return deployCommand(cmd.Context(), std, client, dir, o)
+		},
+	}, &o.asJSON)
+	cmd.Flags().BoolVar(&o.force, "force", false, "deploy again even if nothing changed")
+	return cmd
+}
+
+func deployCommand(ctx context.Context, std Stdio, client *api.Client, dir string, o deployOptions) error {
+	progress := newPrinter(std.Err)
+	done, err := deployDir(ctx, client, dir, o.force, progress)
+	if err != nil {
+		return err
+	}
+	out := newPrinter(std.Out)
+	if o.asJSON {
+		return out.json(done)
+	}
+	for _, w := range done.Warnings {
+		progress.line("postern: %s %s", progress.paint(yellow, "warning:"), clean(w))
+	}
+	printDeployed(out, done)
+	return nil
+}
+
+// deployDir takes the project in dir to traffic, and tells each step.
+func deployDir(ctx context.Context, client *api.Client, dir string, force bool, progress printer) (api.DeployResponse, error) {
+	progress.line("bundling %s", clean(dir))
+	artefact, err := bundle.Build(ctx, dir)
+	if err != nil {
+		return api.DeployResponse{}, err
+	}
+	known, err := client.HasArtefact(ctx, artefact.Hash)
+	if err != nil {
+		return api.DeployResponse{}, err
+	}
+	if !known {
+		progress.line("uploading %s (%d KiB)", artefact.Hash[:12], (len(artefact.Archive)+1023)>>10)
+		if err := client.PutArtefact(ctx, artefact.Hash, artefact.Archive); err != nil {
+			return api.DeployResponse{}, err
+		}
+	}
+	progress.line("starting a worker of %s", artefact.Manifest.Name)
+	done, err := client.Deploy(ctx, artefact.Manifest.Name, api.DeployRequest{Artefact: artefact.Hash, Force: force})
+	done.Warnings = slices.Concat(artefact.Warnings, done.Warnings)
+	return done, err
+}
+
+func printDeployed(out printer, done api.DeployResponse) {
+	f := done.Function
+	says := "is live"
+	if done.Reused {
+		says = "was live already; nothing changed"
+	}
+	out.line("%s deployment %d %s\n", clean(f.Name), f.Deployment.Number, says)
+	printRoutes(out, done.Routes)
+	out.line("")
+	for _, u := range f.URLs {
+		out.line("%s", clean(u))
+	}
+	if line := tryLine(f, done.Routes); line != "" {
+		out.line("\nTry it:\n  %s", line)
+	}
+}
+
+// tryLine is a curl line that answers: for a guarded route if there is one,
+// with the credential as variables, so that no secret is printed.
+func tryLine(f api.Function, routes []api.Route) string {
+	url := first(f.URLs)
+	if url == "" {
+		return ""
+	}
+	open := ""
+	for _, r := range routes {
+		switch {
+		case r.Handler == "built in":
+		case r.Guard == "access key":
+			return `curl -u "$POSTERN_KEY_ID:$POSTERN_KEY_SECRET" ` + clean(url+r.Path)
+		case r.Guard == "open" && open == "":
+			open = "curl " + clean(url+r.Path)
+		}
+	}
+	return open
+}
