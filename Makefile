@@ -1,0 +1,28 @@
+# The commands of this project. `make help` lists them.
+SHELL := /bin/bash
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X postern.dev/postern/internal/cli.version=$(VERSION)
+
+.PHONY: help build demo test check bench clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+build: ## bin/postern, static, without cgo
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/postern ./cmd/postern
+
+demo: build ## builds, starts everything on a throw-away data directory, and prints what to try
+	@exec bin/postern demo
+
+test: ## installs what the tests need (as root on Debian), then runs everything
+	@scripts/install-test-tools
+	@$(MAKE) --no-print-directory check
+
+check: ## runs everything; a tool that is missing is a failure that names it
+	@scripts/check
+
+bench: build ## measures against Express, node:http, HAProxy and nginx; writes docs/benchmarks.md
+	go run ./bench
+
+clean: ## removes what the commands above made
+	rm -rf bin tmp runtime/node/node_modules runtime/node/build bench/node_modules
