@@ -29,12 +29,12 @@ func (s *service) registerArtefacts() {
 		MaxBodyBytes: bundle.MaxBytes, BodyReadTimeout: time.Minute}, s.putArtefact)
 }
 
-type artefactPath struct {
-	projectPath
+type ArtefactPath struct {
+	ProjectPath
 	Hash string `path:"hash" pattern:"^[0-9a-f]{64}$"`
 }
 
-func (s *service) hasArtefact(ctx context.Context, in *artefactPath) (*struct{}, error) {
+func (s *service) hasArtefact(ctx context.Context, in *ArtefactPath) (*struct{}, error) {
 	ok, err := s.o.Artefacts.Has(ctx, in.ProjectID, in.Hash)
 	if err == nil && !ok {
 		err = fault.New(fault.NotFound, "there is no such artefact").WithCode("artefact_missing")
@@ -43,7 +43,7 @@ func (s *service) hasArtefact(ctx context.Context, in *artefactPath) (*struct{},
 }
 
 func (s *service) putArtefact(ctx context.Context, in *struct {
-	artefactPath
+	ArtefactPath
 	RawBody []byte `contentType:"application/octet-stream"`
 }) (*struct{}, error) {
 	err := s.o.Artefacts.Put(ctx, in.ProjectID, in.Hash, bytes.NewReader(in.RawBody), bundle.MaxBytes)

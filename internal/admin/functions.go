@@ -14,16 +14,18 @@ import (
 	"postern.dev/postern/internal/platform"
 )
 
-type projectPath struct {
+// ProjectPath, FunctionPath, ArtefactPath and Page are common parameters. They are exported because
+// the binding of parameters passes over embedded fields that are not.
+type ProjectPath struct {
 	ProjectID string `path:"projectId" maxLength:"64"`
 }
 
-type functionPath struct {
-	projectPath
+type FunctionPath struct {
+	ProjectPath
 	Name string `path:"name" maxLength:"64"`
 }
 
-type page struct {
+type Page struct {
 	PageSize  int    `query:"pageSize" minimum:"1" maximum:"1000" default:"100"`
 	PageToken string `query:"pageToken" maxLength:"64" doc:"nextPageToken of the page before."`
 }
@@ -47,8 +49,8 @@ func (s *service) whoAmI(ctx context.Context, _ *struct{}) (*body[api.WhoAmI], e
 }
 
 func (s *service) listFunctions(ctx context.Context, in *struct {
-	projectPath
-	page
+	ProjectPath
+	Page
 }) (*body[api.Functions], error) {
 	fs, err := s.o.Store.Functions(ctx, in.ProjectID, in.PageToken, in.PageSize+1)
 	if err != nil {
@@ -69,7 +71,7 @@ func (s *service) listFunctions(ctx context.Context, in *struct {
 	return &body[api.Functions]{out}, nil
 }
 
-func (s *service) getFunction(ctx context.Context, in *functionPath) (*body[api.Function], error) {
+func (s *service) getFunction(ctx context.Context, in *FunctionPath) (*body[api.Function], error) {
 	f, err := s.o.Store.Function(ctx, in.ProjectID, in.Name)
 	if err != nil {
 		return nil, err
@@ -81,7 +83,7 @@ func (s *service) getFunction(ctx context.Context, in *functionPath) (*body[api.
 	return &body[api.Function]{s.describe(f, d)}, nil
 }
 
-func (s *service) deleteFunction(ctx context.Context, in *functionPath) (*struct{}, error) {
+func (s *service) deleteFunction(ctx context.Context, in *FunctionPath) (*struct{}, error) {
 	f, err := s.o.Deployer.Delete(ctx, in.ProjectID, in.Name)
 	if err != nil {
 		return nil, err
@@ -91,7 +93,7 @@ func (s *service) deleteFunction(ctx context.Context, in *functionPath) (*struct
 }
 
 func (s *service) deploy(ctx context.Context, in *struct {
-	functionPath
+	FunctionPath
 	Body api.DeployRequest
 }) (*body[api.DeployResponse], error) {
 	r, err := s.o.Deployer.Deploy(ctx, in.ProjectID, in.Name, in.Body.Artefact, in.Body.Force)
@@ -103,7 +105,7 @@ func (s *service) deploy(ctx context.Context, in *struct {
 }
 
 func (s *service) getLogs(ctx context.Context, in *struct {
-	functionPath
+	FunctionPath
 	Since time.Time `query:"since" doc:"Only lines after this time."`
 	Limit int       `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }) (*body[api.Logs], error) {

@@ -27,8 +27,8 @@ func (s *service) registerKeys() {
 }
 
 func (s *service) listKeys(ctx context.Context, in *struct {
-	projectPath
-	page
+	ProjectPath
+	Page
 }) (*body[api.AccessKeys], error) {
 	ks, err := s.o.Store.Keys(ctx, in.ProjectID, in.PageToken, in.PageSize+1)
 	if err != nil {
@@ -46,7 +46,7 @@ func (s *service) listKeys(ctx context.Context, in *struct {
 }
 
 func (s *service) createKey(ctx context.Context, in *struct {
-	projectPath
+	ProjectPath
 	Body api.CreateKeyRequest
 }) (*body[api.CreatedKey], error) {
 	secret := accesskey.NewSecret()
@@ -91,7 +91,7 @@ func newKey(projectID string, in api.CreateKeyRequest, secret accesskey.Secret, 
 }
 
 func (s *service) revokeKey(ctx context.Context, in *struct {
-	projectPath
+	ProjectPath
 	ID string `path:"accessKeyId" maxLength:"64"`
 }) (*struct{}, error) {
 	seq, err := s.o.Store.RevokeKey(ctx, in.ProjectID, in.ID, time.Now())
