@@ -44,13 +44,15 @@ func NewID(now time.Time) string {
 	return idPrefix + strings.ToLower(ulid.MustNew(ulid.Timestamp(now), rand.Reader).String())
 }
 
-// ValidID reports whether s has the form of a key ID.
+// ValidID reports whether s has the form of a key ID: the prefix and a ULID in
+// Crockford's alphabet, whose 128 bits begin with a digit of 0 to 7. There is
+// one spelling of an ID, so upper case is refused.
 func ValidID(s string) bool {
-	if len(s) != IDLen || s[:len(idPrefix)] != idPrefix {
+	if len(s) != IDLen || s[:len(idPrefix)] != idPrefix || s[len(idPrefix)] > '7' {
 		return false
 	}
 	for i := len(idPrefix); i < len(s); i++ {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'z') {
+		if strings.IndexByte("0123456789abcdefghjkmnpqrstvwxyz", s[i]) < 0 {
 			return false
 		}
 	}
@@ -60,7 +62,8 @@ func ValidID(s string) bool {
 // Secret is the secret half of an access key. It formats as [redacted] in
 // every way that fmt, slog and encoding/json know; Reveal is the one way out.
 // The text stands behind a pointer because fmt prints the bare contents of
-// unexported fields, for which it cannot call String.
+// unexported fields, for which it cannot call String. So == tells whether two
+// are one value, not whether they are one secret: compare hashes.
 type Secret struct{ text *string }
 
 func newSecret(text string) Secret { return Secret{&text} }

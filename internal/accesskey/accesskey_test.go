@@ -95,12 +95,19 @@ func TestSecret_NeverPrintsItself(t *testing.T) {
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("made", "key", s, "holder", holder)
 	slog.New(slog.NewTextHandler(&log, nil)).Info("made", "key", s)
 	for _, out := range []string{
-		fmt.Sprint(s), fmt.Sprintf("%s %v %+v %#v %q", s, s, s, s, s),
+		fmt.Sprint(s), fmt.Sprintf("%s %v %+v %#v %q %x %d", s, s, s, s, s, s, s), fmt.Sprintf("%v %+v", &s, []accesskey.Secret{s}),
+		fmt.Sprintf("%v %#v", map[string]any{"key": s}, map[accesskey.Secret]int{s: 1}), fmt.Errorf("key %v: %w", s, accesskey.ErrMalformed).Error(),
 		fmt.Sprintf("%v %+v %#v", holder, &holder, holder), fmt.Sprintf("%v %+v %#v", hidden, &hidden, hidden), string(asJSON), log.String(),
 	} {
 		if strings.Contains(out, s.Reveal()) || strings.Contains(out, s.Reveal()[4:20]) {
 			t.Errorf("the secret got out: %s", out)
 		}
+		if strings.Contains(out, fmt.Sprintf("%x", s.Reveal())) {
+			t.Errorf("the secret got out in hex: %s", out)
+		}
+	}
+	if none := (accesskey.Secret{}); none.Reveal() != "" || none.String() != "[redacted]" {
+		t.Error("the zero secret")
 	}
 }
 
@@ -110,7 +117,7 @@ func TestID_FormAndOrder(t *testing.T) {
 	if !accesskey.ValidID(a) || !accesskey.ValidID(b) || a >= b {
 		t.Errorf("IDs %q, %q: want valid and in order of time", a, b)
 	}
-	for _, s := range []string{"", "pak_", a + "0", a[:len(a)-1], strings.ToUpper(a), "psk_" + a[4:], a[:8] + ":" + a[9:]} {
+	for _, s := range []string{"", "pak_", a + "0", a[:len(a)-1], strings.ToUpper(a), "psk_" + a[4:], a[:8] + ":" + a[9:], a[:29] + "u", "pak_8" + a[5:], "pak_" + strings.Repeat("z", 26)} {
 		if accesskey.ValidID(s) {
 			t.Errorf("ValidID(%q) = true", s)
 		}
