@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -73,7 +72,7 @@ func deployDir(ctx context.Context, client *api.Client, dir string, force bool, 
 	}
 	progress.line("starting a worker of %s", artefact.Manifest.Name)
 	done, err := client.Deploy(ctx, artefact.Manifest.Name, api.DeployRequest{Artefact: artefact.Hash, Force: force})
-	done.Warnings = slices.Concat(artefact.Warnings, done.Warnings)
+	done.Warnings = append(append([]string{}, artefact.Warnings...), done.Warnings...) // never null in JSON
 	return done, err
 }
 

@@ -1,0 +1,186 @@
+package main_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// site is one data directory with the real program to serve it.
+type site struct {
+	*testing.T
+	data string
+	env  []string // of the commands: who they are and where the server is
+	key  map[string]string
+	*server
+}
+
+// newSite starts the real program for the first time.
+func newSite(t *testing.T) *site {
+	t.Helper()
+	s := &site{T: t, data: filepath.Join(t.TempDir(), "data")}
+	s.start()
+	s.key = exports(s.stdout)
+	if s.key["POSTERN_KEY_SECRET"] == "" {
+		t.Fatalf("no key at the first start: %q\n%s", s.stdout, s.log())
+	}
+	s.sign()
+	return s
+}
+
+// start starts the server and fails the test if it does not come up.
+func (s *site) start(flags ...string) {
+	s.Helper()
+	args := append([]string{"serve", "--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0", "--data", s.data, "--log-format", "json"}, flags...)
+	var err error
+	s.server, err = startServer(binary, "", os.Environ(), args)
+	if err != nil || s.gateway == "" {
+		s.Fatalf("server does not start: %v %v\n%s", err, s.server.err, s.log())
+	}
+	s.Cleanup(s.server.kill)
+	s.sign()
+}
+
+// sign tells the commands who they are and where the server is now.
+func (s *site) sign() {
+	s.env = append(os.Environ(), "POSTERN_SERVER="+s.control)
+	for name, value := range s.key {
+		if name != "POSTERN_SERVER" {
+			s.env = append(s.env, name+"="+value)
+		}
+	}
+}
+
+// command runs the program's command line against the site.
+func (s *site) command(args ...string) (string, error) {
+	cmd := exec.Command(binary, args...)
+	cmd.Env = s.env
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func (s *site) must(args ...string) string {
+	s.Helper()
+	out, err := s.command(args...)
+	if err != nil {
+		s.Fatalf("postern %v: %v\n%s\n%s", args, err, out, s.log())
+	}
+	return out
+}
+
+// project writes a function that tells its version.
+func (s *site) project(dir, version string) {
+	s.Helper()
+	files := map[string]string{
+		"postern.json": `{"name": "live", "runtime": "node"}`,
+		"function.ts":  fmt.Sprintf("export const auth = ['guarded'];\nexport function version() { return %q; }\nexport function guarded() { return 'in'; }\n", version),
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		s.Fatal(err)
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			s.Fatal(err)
+		}
+	}
+}
+
+// TestChaos_RedeployUnderLoad: a deploy drops nothing.
+func TestChaos_RedeployUnderLoad(t *testing.T) {
+	s := newSite(t)
+	dir := filepath.Join(t.TempDir(), "live")
+	s.project(dir, "v0")
+	s.must("functions", "deploy", dir)
+
+	var stop atomic.Bool
+	var calls, failed atomic.Int64
+	var firstFailure atomic.Value
+	var load sync.WaitGroup
+	for range 8 {
+		load.Go(func() {
+			client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}}
+			defer client.CloseIdleConnections()
+			for !stop.Load() {
+				status, body := call(t, client, "GET", s.gateway+"/fn/live/guarded", s.key["POSTERN_KEY_ID"], s.key["POSTERN_KEY_SECRET"], "")
+				calls.Add(1)
+				if status != http.StatusOK || body != "in" {
+					failed.Add(1)
+					firstFailure.CompareAndSwap(nil, fmt.Sprintf("%d %s", status, body))
+				}
+			}
+		})
+	}
+	for i := 1; i <= 5; i++ {
+		s.project(dir, fmt.Sprintf("v%d", i))
+		s.must("functions", "deploy", dir)
+		if _, got := call(t, http.DefaultClient, "GET", s.gateway+"/fn/live/version", "", "", ""); got != fmt.Sprintf("v%d", i) {
+			t.Errorf("after deploy %d: %s answers", i, got)
+		}
+	}
+	stop.Store(true)
+	load.Wait()
+	if failed.Load() > 0 || calls.Load() < 100 {
+		t.Errorf("%d of %d calls failed, the first with %v", failed.Load(), calls.Load(), firstFailure.Load())
+	}
+}
+
+// TestChaos_KillDuringDeploy kills the server at random moments of a deploy.
+// Each time it comes back clean: a whole deployment answers, no worker is
+// orphaned, and the key still opens what it opened.
+func TestChaos_KillDuringDeploy(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	s := newSite(t)
+	dir := filepath.Join(t.TempDir(), "live")
+	s.project(dir, "v0")
+	begun := time.Now()
+	s.must("functions", "deploy", dir)
+	usual := time.Since(begun)
+
+	current := "v0"
+	for i := range 20 {
+		next := fmt.Sprintf("v%d", i+1)
+		s.project(dir, next)
+		deployed := make(chan error, 1)
+		go func() {
+			_, err := s.command("functions", "deploy", dir)
+			deployed <- err
+		}()
+		moment := time.NewTimer(time.Duration(random.Int64N(int64(usual * 5 / 4))))
+		<-moment.C
+		s.kill()
+		if err := <-deployed; err == nil {
+			current = next // it said that it was done, so it must be
+		}
+		eventually(t, "no worker outlives its server", func() bool { return len(workers(s.data)) == 0 })
+
+		s.start()
+		if strings.Contains(s.stdout, "psk_") {
+			t.Fatalf("kill %d: the restart made another first key", i)
+		}
+		status, got := call(t, http.DefaultClient, "GET", s.gateway+"/fn/live/version", "", "", "")
+		if status != http.StatusOK || got != current && got != next {
+			t.Fatalf("kill %d: %d %q answers, want %q or %q\n%s", i, status, got, current, next, s.log())
+		}
+		current = got
+		if status, _ := call(t, http.DefaultClient, "GET", s.gateway+"/fn/live/guarded", s.key["POSTERN_KEY_ID"], s.key["POSTERN_KEY_SECRET"], ""); status != http.StatusOK {
+			t.Fatalf("kill %d: the key opens nothing: %d", i, status)
+		}
+		if status, _ := call(t, http.DefaultClient, "GET", s.gateway+"/fn/live/guarded", "", "", ""); status != http.StatusUnauthorized {
+			t.Fatalf("kill %d: the door stands open: %d", i, status)
+		}
+	}
+	s.must("functions", "deploy", dir)
+	if err := s.stop(); err != nil {
+		t.Errorf("stop: %v\n%s", err, s.log())
+	}
+}

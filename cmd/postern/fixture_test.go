@@ -1,0 +1,73 @@
+package main_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"database/sql"
+	"encoding/json"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// certificateCmd is `certificate CERT KEY`: makes a certificate for 127.0.0.1
+// that the story's own client trusts.
+func certificateCmd(ts *testscript.TestScript, neg bool, args []string) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ts.Check(err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(time.Hour),
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA:         true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	ts.Check(err)
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600))
+	cert, err := x509.ParseCertificate(der)
+	ts.Check(err)
+	pool := x509.NewCertPool()
+	pool.AddCert(cert)
+	worldOf(ts).client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}
+}
+
+// keyFromCmd is `keyfrom FILE NAME`: sets NAME to id:secret and NAME_ID to the
+// id, from what `postern keys create --json` printed.
+func keyFromCmd(ts *testscript.TestScript, neg bool, args []string) {
+	var made struct {
+		AccessKey struct{ AccessKeyID string }
+		Secret    string
+	}
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &made))
+	if made.AccessKey.AccessKeyID == "" || made.Secret == "" {
+		ts.Fatalf("no key in %s", ts.ReadFile(args[0]))
+	}
+	ts.Setenv(args[1], made.AccessKey.AccessKeyID+":"+made.Secret)
+	ts.Setenv(args[1]+"_ID", made.AccessKey.AccessKeyID)
+}
+
+// schemaCmd is `schema FILE VERSION`: makes a SQLite database look like one of
+// that schema version. The driver is the one that the program itself links.
+func schemaCmd(ts *testscript.TestScript, neg bool, args []string) {
+	version, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	db, err := sql.Open("sqlite", ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer db.Close()
+	_, err = db.Exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (?, ?)", version, true)
+	ts.Check(err)
+}

@@ -1,0 +1,81 @@
+package main_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"postern.dev/postern/internal/cli"
+)
+
+// binary is the real program, built once; the stories run cli.Main instead.
+var binary string
+
+// tests builds the program before the tests run.
+type tests struct{ *testing.M }
+
+func (m tests) Run() int {
+	dir, err := os.MkdirTemp("", "postern-binary")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "postern")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+		return 1
+	}
+	return m.M.Run()
+}
+
+func TestMain(m *testing.M) {
+	testscript.Main(tests{m}, map[string]func(){
+		"postern": func() {
+			os.Exit(cli.Main(os.Args[1:], cli.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+		},
+	})
+}
+
+// TestStories runs every script of the folder: one script is one story.
+func TestStories(t *testing.T) {
+	t.Parallel()
+	scripts, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil || len(scripts) < 8 {
+		t.Fatalf("only %d stories in testdata/script: %v", len(scripts), err)
+	}
+	testscript.Run(t, testscript.Params{
+		Files:               scripts,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Deadline:            time.Now().Add(3 * time.Minute),
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"certificate": certificateCmd,
+			"code":        codeCmd,
+			"demo":        demoCmd,
+			"http":        httpCmd,
+			"keyfrom":     keyFromCmd,
+			"nothing":     nothingLeftCmd,
+			"schema":      schemaCmd,
+			"serve":       serveCmd,
+			"stop":        stopCmd,
+		},
+		Setup: func(env *testscript.Env) error {
+			root, err := filepath.Abs("../..")
+			if err != nil {
+				return err
+			}
+			env.Setenv("EXAMPLES", filepath.Join(root, "examples"))
+			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
+			env.Setenv("TMPDIR", filepath.Join(env.WorkDir, ".tmp"))
+			env.Values[worldKey{}] = &world{client: &http.Client{Timeout: 20 * time.Second}}
+			return nil
+		},
+	})
+}
