@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"gocloud.dev/secrets"
 	"gocloud.dev/secrets/localsecrets"
@@ -49,7 +50,8 @@ func OpenBox(keyFile string) (*Box, error) {
 }
 
 func readKey(path string) (key [keySize]byte, err error) {
-	f, err := os.Open(path)
+	// O_NONBLOCK: a pipe in the place of the key must not hang the start.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return key, fmt.Errorf("open the sealing key: %w", err)
 	}
@@ -57,6 +59,10 @@ func readKey(path string) (key [keySize]byte, err error) {
 	info, err := f.Stat()
 	if err != nil {
 		return key, fmt.Errorf("open the sealing key: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return key, fault.New(fault.Invalid, fmt.Sprintf("the sealing key %s is no regular file (%v)", path, info.Mode().Type())).
+			WithHint("move it away and restore the key from a backup")
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return key, fault.New(fault.Invalid, fmt.Sprintf("others may read the sealing key %s (mode %v)", path, info.Mode().Perm())).
@@ -88,10 +94,24 @@ func writeKey(path string) error {
 	if err == nil {
 		err = os.Link(tmp.Name(), path) // fails when another was faster
 	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
 	if err != nil {
 		return fmt.Errorf("make the sealing key: %w", err)
 	}
 	return nil
+}
+
+// syncDir makes the key's name survive a power cut: the database that holds
+// what it sealed survives one, and would be of no use without it.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
 }
 
 // Seal seals plain under the name bind.
