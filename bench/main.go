@@ -1,0 +1,136 @@
+// Command bench measures Postern beside what people would use instead, in one
+// run, and writes docs/benchmarks.md.
+//
+// Every server gives the same small JSON answer. All run on this machine and
+// share it with the load generator, so absolute figures say little; the ratios
+// within one run are what counts. Rounds are interleaved: each server is
+// measured once a round, and the medians over the rounds are compared.
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const user, password = "bench", "a-long-enough-password-for-a-benchmark"
+
+type result struct {
+	server server
+	rates  []float64 // requests a second, one a round
+}
+
+func (r result) median() float64 {
+	s := slices.Sorted(slices.Values(r.rates))
+	return s[len(s)/2]
+}
+
+func main() {
+	rounds := flag.Int("rounds", 5, "interleaved rounds")
+	duration := flag.Duration("duration", 3*time.Second, "of one measurement")
+	connections := flag.Int("connections", 64, "keep-alive connections")
+	out := flag.String("out", "docs/benchmarks.md", "where the table goes; - for the terminal only")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *rounds, *duration, *connections, *out); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, rounds int, duration time.Duration, connections int, out string) error {
+	if err := prepare(ctx); err != nil {
+		return err
+	}
+	servers, stop, err := startAll(ctx)
+	defer stop()
+	if err != nil {
+		return err
+	}
+	results := make([]result, len(servers))
+	for i, s := range servers {
+		results[i].server = s
+		if _, err := load(ctx, s, 500*time.Millisecond, connections); err != nil { // warm up, and check
+			return err
+		}
+	}
+	for round := range rounds {
+		for i, s := range servers {
+			rate, err := load(ctx, s, duration, connections)
+			if err != nil {
+				return err
+			}
+			results[i].rates = append(results[i].rates, rate)
+			fmt.Fprintf(os.Stderr, "round %d  %8.0f/s  %s\n", round+1, rate, s.name)
+		}
+	}
+	stop()
+	micro, err := microBenchmarks(ctx)
+	if err != nil {
+		return err
+	}
+	page := report(ctx, results, micro, rounds, duration, connections)
+	fmt.Print(page)
+	if out == "-" {
+		return nil
+	}
+	return os.WriteFile(out, []byte(page), 0o644)
+}
+
+var (
+	ratePattern  = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
+	errorPattern = regexp.MustCompile(`Non-2xx or 3xx responses: \d+|Socket errors: .*`)
+)
+
+// load runs wrk against a server; any answer that is not 2xx is an error.
+func load(ctx context.Context, s server, d time.Duration, connections int) (float64, error) {
+	args := []string{"-t1", "-c" + strconv.Itoa(connections), fmt.Sprintf("-d%ds", max(1, int(d.Seconds())))}
+	if s.authorization != "" {
+		args = append(args, "-H", "Authorization: "+s.authorization)
+	}
+	text, err := exec.CommandContext(ctx, "wrk", append(args, s.url)...).CombinedOutput()
+	if err != nil {
+		return 0, fmt.Errorf("wrk against %s: %w: %s", s.name, err, text)
+	}
+	if bad := errorPattern.Find(text); bad != nil && bytes.Contains(bad, []byte("Non-2xx")) {
+		return 0, fmt.Errorf("%s: %s", s.name, bad)
+	}
+	m := ratePattern.FindSubmatch(text)
+	if m == nil {
+		return 0, fmt.Errorf("%s: wrk printed no rate: %s", s.name, text)
+	}
+	return strconv.ParseFloat(string(m[1]), 64)
+}
+
+// microBenchmarks runs the Go benchmarks of the hot path.
+func microBenchmarks(ctx context.Context) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", ".", "-benchtime", "1s", "./internal/auth", "./internal/gateway", "./internal/worker")
+	text, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go test -bench: %w: %s", err, text)
+	}
+	var lines []string
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "Benchmark") {
+			f := strings.Fields(line)
+			row := "| " + strings.TrimSuffix(f[0], "-"+strconv.Itoa(cpus())) + " | " + f[2] + " ns |"
+			if i := slices.Index(f, "allocs/op"); i > 0 {
+				row += " " + f[i-1] + " |"
+			} else {
+				row += " |"
+			}
+			lines = append(lines, row)
+		}
+	}
+	return strings.Join(lines, "\n"), nil
+}

@@ -1,0 +1,21 @@
+// Express 5 with a Basic middleware, as one finds it copied into services.
+import { timingSafeEqual, createHash } from 'node:crypto';
+import express from 'express';
+
+const [port, user, password] = process.argv.slice(2);
+const hash = (s) => createHash('sha256').update(s).digest();
+const want = hash(`${user}:${password}`);
+
+const app = express();
+app.use((request, response, next) => {
+  const [scheme, token] = (request.headers.authorization ?? '').split(' ');
+  const shown = scheme?.toLowerCase() === 'basic' ? Buffer.from(token ?? '', 'base64').toString() : '';
+  if (!timingSafeEqual(hash(shown), want)) {
+    response.set('www-authenticate', 'Basic realm="bench"').status(401).json({ error: 'unauthorized' });
+    return;
+  }
+  next();
+});
+app.use(express.json());
+app.get('/webhook', (request, response) => { response.json({ received: request.body ?? null }); });
+app.listen(Number(port), '127.0.0.1');

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+func cpus() int { return runtime.NumCPU() }
+
+// report is the page that the measurements make.
+func report(ctx context.Context, results []result, micro string, rounds int, d time.Duration, connections int) string {
+	var b strings.Builder
+	p := func(format string, args ...any) { fmt.Fprintf(&b, format, args...) }
+	bare, express := results[0].median(), results[1].median()
+	p("# Benchmarks\n\nWritten by `make bench`. Every server gives the same 17 bytes of JSON to `GET /webhook`; all but the first check HTTP Basic first.\n")
+	p("Load: wrk, 1 thread, %d keep-alive connections, %d interleaved rounds of %v; the machine (%d cores, shared with the load generator and at times with other work) drifts,\n", connections, rounds, d, cpus())
+	p("so the median is compared within this run and the range shows the noise. Absolute figures are of no use anywhere else.\n\n")
+	p("| server | requests/s, median | range | of node:http | of Express |\n|---|---|---|---|---|\n")
+	for _, r := range results {
+		p("| %s | %.0f | %.0f–%.0f | %.2f | %.1f |\n", r.server.name, r.median(), slices.Min(r.rates), slices.Max(r.rates), r.median()/bare, r.median()/express)
+	}
+	p("\n## The hot path by itself\n\n`go test -bench` of the packages on it. `Admit` is steps 1 to 5 of a request with 100,000 keys loaded; `Do_Node` is a call to a real Node worker and back with 64 in flight.\n\n")
+	p("| benchmark | time | allocations |\n|---|---|---|\n%s\n", micro)
+	p("\n## Bounds that are tests\n\nThese are checked by `make test`, not measured here: at most 2 allocations in steps 1–5 with 100,000 keys (`internal/gateway`); none to encode a request (`internal/worker`); at most 300 bytes a key (`internal/auth`);\n64 MiB through a streaming handler grows gateway and worker by at most 16 MiB each (`cmd/postern`).\n")
+	p("\n## The run\n\n%s\n", strings.Join(versions(ctx), " · "))
+	return b.String()
+}
+
+func versions(ctx context.Context) []string {
+	out := []string{runtime.Version(), fmt.Sprintf("%d cores", cpus())}
+	for _, v := range [][]string{{"node", "--version"}, {"wrk", "-v"}, {"haproxy", "-v"}, {"nginx", "-v"}} {
+		text, _ := exec.CommandContext(ctx, v[0], v[1:]...).CombinedOutput() // wrk -v exits with 1
+		line, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+		if len(line) > 40 {
+			line = line[:40]
+		}
+		if !strings.HasPrefix(line, v[0]) && !strings.HasPrefix(line, "HA") {
+			line = v[0] + " " + line
+		}
+		out = append(out, line)
+	}
+	if cpu, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(cpu)) {
+			if name, ok := strings.CutPrefix(line, "model name\t: "); ok {
+				return append(out, strings.TrimSpace(name))
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,316 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha1"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// server is one thing that is measured.
+type server struct {
+	name          string
+	url           string
+	authorization string // empty: nobody is asked
+}
+
+// starter starts servers and remembers how to end them.
+type starter struct {
+	ctx   context.Context
+	dir   string
+	stops []func()
+	list  []server
+}
+
+var basicAuth = "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+
+// prepare makes sure that what is measured is here.
+func prepare(ctx context.Context) error {
+	for _, tool := range []string{"wrk", "node", "npm", "haproxy", "nginx"} {
+		if _, err := exec.LookPath(tool); err == nil {
+			continue
+		}
+		if os.Geteuid() != 0 {
+			return fmt.Errorf("%s is missing; install the Debian packages wrk, haproxy and nginx-light, and Node", tool)
+		}
+		install := exec.CommandContext(ctx, "sh", "-c", "apt-get update -qq && apt-get install -y -qq --no-install-recommends wrk haproxy nginx-light >/dev/null")
+		install.Stdout, install.Stderr = os.Stderr, os.Stderr
+		if err := install.Run(); err != nil {
+			return fmt.Errorf("install %s: %w", tool, err)
+		}
+	}
+	npm := exec.CommandContext(ctx, "npm", "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts")
+	npm.Dir, npm.Stderr = "bench", os.Stderr
+	if err := npm.Run(); err != nil {
+		return fmt.Errorf("npm ci in bench: %w", err)
+	}
+	return nil
+}
+
+// startAll starts every server. The stop function ends what was started, also
+// after an error.
+func startAll(ctx context.Context) ([]server, func(), error) {
+	dir, err := os.MkdirTemp("", "postern-bench-")
+	if err != nil {
+		return nil, func() {}, err
+	}
+	os.Chmod(dir, 0o755) // nginx's workers are another user
+	s := &starter{ctx: ctx, dir: dir}
+	stopped := false
+	stop := func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		for i := len(s.stops) - 1; i >= 0; i-- {
+			s.stops[i]()
+		}
+		os.RemoveAll(dir)
+	}
+	for _, start := range []func() error{s.bareNode, s.express, s.haproxy, s.nginx, s.goAlone, s.posternQuiet, s.posternLogging} {
+		if err := start(); err != nil {
+			return nil, stop, err
+		}
+	}
+	return s.list, stop, nil
+}
+
+// run starts a process and ends it by its process ID at the end.
+func (s *starter) run(name string, args ...string) error {
+	cmd := exec.CommandContext(s.ctx, name, args...)
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", name, err)
+	}
+	s.stops = append(s.stops, func() { cmd.Process.Signal(syscall.SIGTERM); cmd.Wait() })
+	return nil
+}
+
+func freePort() (string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer ln.Close()
+	return strconv.Itoa(ln.Addr().(*net.TCPAddr).Port), nil
+}
+
+// add waits until a server answers and puts it on the list.
+func (s *starter) add(srv server) error {
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		req, err := http.NewRequestWithContext(s.ctx, http.MethodGet, srv.url, nil)
+		if err != nil {
+			return err
+		}
+		if srv.authorization != "" {
+			req.Header.Set("Authorization", srv.authorization)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err == nil {
+			body, _ := io.ReadAll(res.Body)
+			res.Body.Close()
+			if res.StatusCode == 200 && string(body) == `{"received":null}` {
+				break
+			}
+			err = fmt.Errorf("it answers %d %s", res.StatusCode, body)
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s: %w", srv.name, err)
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	s.list = append(s.list, srv)
+	return nil
+}
+
+func (s *starter) bareNode() error {
+	port, err := freePort()
+	if err == nil {
+		err = s.run("node", "bench/peers/node.mjs", port)
+	}
+	if err != nil {
+		return err
+	}
+	return s.add(server{"node:http, no authentication", "http://127.0.0.1:" + port + "/webhook", ""})
+}
+
+func (s *starter) express() error {
+	port, err := freePort()
+	if err == nil {
+		err = s.run("node", "bench/peers/express.mjs", port, user, password)
+	}
+	if err != nil {
+		return err
+	}
+	return s.add(server{"Express 5 + Basic middleware", "http://127.0.0.1:" + port + "/webhook", basicAuth})
+}
+
+// backend is a bare node:http on a unix socket, behind a proxy.
+func (s *starter) backend(name string) (socket string, err error) {
+	socket = filepath.Join(s.dir, name+".sock")
+	if err := s.run("node", "bench/peers/node.mjs", socket); err != nil {
+		return "", err
+	}
+	for range 100 {
+		if _, err = os.Stat(socket); err == nil {
+			return socket, os.Chmod(socket, 0o777)
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	return "", err
+}
+
+func (s *starter) haproxy() error {
+	socket, err := s.backend("haproxy")
+	if err != nil {
+		return err
+	}
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	config := filepath.Join(s.dir, "haproxy.cfg")
+	text := fmt.Sprintf(`global
+  maxconn 1000
+defaults
+  mode http
+  timeout client 10s
+  timeout server 10s
+  timeout connect 1s
+  http-reuse always
+userlist callers
+  user %s insecure-password %s
+frontend in
+  bind 127.0.0.1:%s
+  http-request auth realm bench unless { http_auth(callers) }
+  default_backend node
+backend node
+  server n unix@%s
+`, user, password, port, socket)
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		return err
+	}
+	if err := s.run("haproxy", "-db", "-f", config); err != nil {
+		return err
+	}
+	return s.add(server{"HAProxy + userlist → node:http", "http://127.0.0.1:" + port + "/webhook", basicAuth})
+}
+
+func (s *starter) nginx() error {
+	socket, err := s.backend("nginx")
+	if err != nil {
+		return err
+	}
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	sum := sha1.Sum([]byte(password))
+	users := filepath.Join(s.dir, "users")
+	config := filepath.Join(s.dir, "nginx.conf")
+	text := fmt.Sprintf(`daemon off; worker_processes auto; pid %[1]s/nginx.pid; error_log %[1]s/nginx.err;
+events { worker_connections 1024; }
+http {
+  access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
+  upstream node { server unix:%[2]s; keepalive 64; }
+  server {
+    listen 127.0.0.1:%[3]s; keepalive_requests 1000000000;
+    location / { auth_basic bench; auth_basic_user_file %[4]s; proxy_pass http://node; proxy_http_version 1.1; proxy_set_header Connection ""; }
+  }
+}
+`, s.dir, socket, port, users)
+	err = errors.Join(os.WriteFile(users, []byte(user+":{SHA}"+base64.StdEncoding.EncodeToString(sum[:])+"\n"), 0o644), os.WriteFile(config, []byte(text), 0o644))
+	if err == nil {
+		err = s.run("nginx", "-c", config, "-e", filepath.Join(s.dir, "nginx.err"))
+	}
+	if err != nil {
+		return err
+	}
+	return s.add(server{"nginx + auth_basic (SHA) → node:http", "http://127.0.0.1:" + port + "/webhook", basicAuth})
+}
+
+// goAlone is Go's own server with a Basic check, answering by itself: the
+// limit for a gateway built on it.
+func (s *starter) goAlone() error {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	body := []byte(`{"received":null}`)
+	srv := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		u, p, ok := r.BasicAuth()
+		if !ok || subtle.ConstantTimeCompare([]byte(u+p), []byte(user+password)) != 1 {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Write(body)
+	})}
+	go srv.Serve(ln)
+	s.stops = append(s.stops, func() { srv.Close() })
+	return s.add(server{"Go net/http + Basic, answering itself", "http://" + ln.Addr().String() + "/webhook", basicAuth})
+}
+
+func (s *starter) posternQuiet() error {
+	return s.postern("Postern, access log off", "off")
+}
+
+func (s *starter) posternLogging() error {
+	return s.postern("Postern, access log on (to a file)", "all")
+}
+
+// postern starts a server on a data directory of its own and deploys the
+// example whose guarded handler is the one that is measured.
+func (s *starter) postern(name, accessLog string) error {
+	gateway, err := freePort()
+	if err != nil {
+		return err
+	}
+	control, err := freePort()
+	if err != nil {
+		return err
+	}
+	log, err := os.Create(filepath.Join(s.dir, "postern-"+accessLog+".log"))
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(s.ctx, "bin/postern", "serve", "--data", filepath.Join(s.dir, "data-"+accessLog),
+		"--listen", "127.0.0.1:"+gateway, "--control-listen", "127.0.0.1:"+control, "--access-log", accessLog)
+	cmd.Stderr = log
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		return fmt.Errorf("start postern (run make build): %w", err)
+	}
+	s.stops = append(s.stops, func() { cmd.Process.Signal(syscall.SIGTERM); cmd.Wait(); log.Close() })
+	env := map[string]string{}
+	for lines := bufio.NewScanner(out); len(env) < 4 && lines.Scan(); {
+		if k, v, ok := strings.Cut(strings.TrimPrefix(lines.Text(), "export "), "="); ok && strings.HasPrefix(k, "POSTERN_") {
+			env[k] = v
+		}
+	}
+	deploy := exec.CommandContext(s.ctx, "bin/postern", "functions", "deploy", "examples/protect")
+	deploy.Env = os.Environ()
+	for k, v := range env {
+		deploy.Env = append(deploy.Env, k+"="+v)
+	}
+	if text, err := deploy.CombinedOutput(); err != nil {
+		return fmt.Errorf("deploy the example: %w: %s", err, text)
+	}
+	auth := "Basic " + base64.StdEncoding.EncodeToString([]byte(env["POSTERN_KEY_ID"]+":"+env["POSTERN_KEY_SECRET"]))
+	return s.add(server{name, "http://127.0.0.1:" + gateway + "/fn/protect/webhook", auth})
+}
