@@ -146,7 +146,7 @@ func TestChaos_KillDuringDeploy(t *testing.T) {
 	s.must("functions", "deploy", dir)
 	usual := time.Since(begun)
 
-	current := "v0"
+	current, finished := "v0", 0
 	for i := range 20 {
 		next := fmt.Sprintf("v%d", i+1)
 		s.project(dir, next)
@@ -155,11 +155,12 @@ func TestChaos_KillDuringDeploy(t *testing.T) {
 			_, err := s.command("functions", "deploy", dir)
 			deployed <- err
 		}()
-		moment := time.NewTimer(time.Duration(random.Int64N(int64(usual * 5 / 4))))
+		moment := time.NewTimer(time.Duration(random.Int64N(int64(usual))))
 		<-moment.C
 		s.kill()
 		if err := <-deployed; err == nil {
 			current = next // it said that it was done, so it must be
+			finished++
 		}
 		eventually(t, "no worker outlives its server", func() bool { return len(workers(s.data)) == 0 })
 
@@ -179,8 +180,51 @@ func TestChaos_KillDuringDeploy(t *testing.T) {
 			t.Fatalf("kill %d: the door stands open: %d", i, status)
 		}
 	}
+	t.Logf("%d of 20 deploys were faster than the kill; a deploy takes %v", finished, usual)
+	if finished > 17 {
+		t.Errorf("only %d of 20 kills came during a deploy", 20-finished)
+	}
 	s.must("functions", "deploy", dir)
 	if err := s.stop(); err != nil {
 		t.Errorf("stop: %v\n%s", err, s.log())
+	}
+}
+
+// TestStop_FinishesCallsInFlight: asked to end, the server answers what it has
+// begun, takes nothing new, and leaves no worker.
+func TestStop_FinishesCallsInFlight(t *testing.T) {
+	s := newSite(t)
+	dir := t.TempDir()
+	s.project(dir, "v0")
+	slow := "export const auth = [];\nexport async function slow() { console.log('begun'); await new Promise((done) => setTimeout(done, 700)); return 'finished'; }\n"
+	if err := os.WriteFile(filepath.Join(dir, "function.ts"), []byte(slow), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.must("functions", "deploy", dir)
+	type answer struct {
+		status int
+		body   string
+	}
+	answers := make(chan answer, 4)
+	for range cap(answers) {
+		go func() {
+			status, body := call(t, &http.Client{Transport: &http.Transport{}}, "GET", s.gateway+"/fn/live/slow", "", "", "")
+			answers <- answer{status, body}
+		}()
+	}
+	eventually(t, "all calls have begun", func() bool { return strings.Count(s.must("functions", "logs", "live"), "begun") == cap(answers) })
+	if err := s.stop(); err != nil {
+		t.Errorf("stop: %v\n%s", err, s.log())
+	}
+	for range cap(answers) {
+		if a := <-answers; a != (answer{http.StatusOK, "finished"}) {
+			t.Errorf("a call in flight got %d %q", a.status, a.body)
+		}
+	}
+	if left := workers(s.data); len(left) > 0 {
+		t.Errorf("workers are left: %v", left)
+	}
+	if _, err := http.Get(s.gateway + "/fn/live/slow"); err == nil {
+		t.Error("the gateway still listens")
 	}
 }
