@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -13,39 +12,49 @@ import (
 	"postern.dev/postern/internal/fault"
 )
 
-// OldestNode is the oldest major version of Node that runs functions.
+// OldestNode is the oldest major version of Node that the runtime works with.
 const OldestNode = 20
 
-// FindNode returns the absolute path of the Node to run functions with: the
-// given one, or the first on PATH. One that is missing or too old is a fault
-// with the code node_missing.
-func FindNode(ctx context.Context, path string) (string, error) {
-	name := path
+// FindNode looks up Node, by path or by name in PATH ("node" when name is
+// empty), asks it for its version,
+// and returns its absolute path. A Node that is missing, silent or too old is a
+// fault with the code node_missing.
+func FindNode(ctx context.Context, name string) (path string, err error) {
 	if name == "" {
 		name = "node"
 	}
-	found, err := exec.LookPath(name)
+	path, err = exec.LookPath(name)
 	if err == nil {
-		found, err = filepath.Abs(found)
+		path, err = filepath.Abs(path)
 	}
 	if err != nil {
-		return "", missing(err, fmt.Sprintf("Node was not found (looked for %s)", name))
+		return "", nodeFault(err, fmt.Sprintf("Node was not found as %s", name))
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	limited, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, found, "--version").Output()
-	if err != nil {
-		return "", missing(err, found+" does not run")
-	}
+	cmd := exec.CommandContext(limited, path, "--version")
+	cmd.Env = []string{}        // what it is asked must not depend on NODE_OPTIONS
+	cmd.WaitDelay = time.Second // a child of a wrapper script may keep the pipe open
+	out, err := cmd.Output()
 	version := strings.TrimSpace(string(out))
-	major, _, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
-	if n, err := strconv.Atoi(major); err != nil || n < OldestNode {
-		return "", missing(errors.New("too old"), fmt.Sprintf("%s is Node %.40s; functions need Node %d or newer", found, version, OldestNode))
+	if ctx.Err() != nil {
+		return "", fmt.Errorf("ask %s for its version: %w", path, ctx.Err())
 	}
-	return found, nil
+	if err != nil {
+		return "", nodeFault(err, fmt.Sprintf("%s does not tell its version", path))
+	}
+	major, _, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
+	n, err := strconv.Atoi(major)
+	if err != nil || !strings.HasPrefix(version, "v") {
+		return "", nodeFault(err, fmt.Sprintf("%s is no Node: it gives its version as %.40q", path, version))
+	}
+	if n < OldestNode {
+		return "", nodeFault(nil, fmt.Sprintf("%s is Node %s, and functions need %d or newer", path, version, OldestNode))
+	}
+	return path, nil
 }
 
-func missing(err error, text string) error {
-	return fault.Wrap(err, fault.Unavailable, text).WithCode("node_missing").
-		WithHint(fmt.Sprintf("install Node %d or newer on the server, or name it: postern serve --node /path/to/node", OldestNode))
+func nodeFault(cause error, text string) error {
+	return fault.Wrap(cause, fault.Unavailable, text).WithCode("node_missing").
+		WithHint("install Node 20 or newer, or name it: --node /path/to/node")
 }
