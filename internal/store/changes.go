@@ -17,8 +17,8 @@ const keepChanges = 100_000
 // the sequence from which to follow the change log. The sequence is read
 // first, so a change made meanwhile is seen twice rather than never.
 func (db *DB) Load(ctx context.Context, onKey func(platform.AccessKey) error, onFunction func(platform.Function, platform.Deployment) error) (seq int64, err error) {
-	if err := db.read.QueryRowContext(ctx, `SELECT seq FROM change_counter WHERE one = 1`).Scan(&seq); err != nil {
-		return 0, fmt.Errorf("read the change counter: %w", err)
+	if seq, err = db.lastChange(ctx); err != nil {
+		return 0, err
 	}
 	if err := db.eachKey(ctx, onKey, `SELECT `+keyColumns+` FROM access_keys WHERE revoked_at = 0 AND (expires_at = 0 OR expires_at > $1)`, micros(time.Now())); err != nil {
 		return 0, err
@@ -56,7 +56,12 @@ func scanActive(row scanner) (f platform.Function, d platform.Deployment, err er
 }
 
 // Changes returns up to limit changes after a sequence, in order. When the
-// first is not after+1 the log has been pruned: reload.
+// first is not after+1 the log is not the one that was read before: reload. It
+// was pruned meanwhile; or it ends before after, because the database was
+// restored from a backup or failed over to a copy that lagged. Then the one
+// change returned has nothing but the sequence at which the log ends. Without
+// it a reader would wait for numbers to come that were given away already, and
+// miss the revocations that they stand for.
 func (db *DB) Changes(ctx context.Context, after int64, limit int) ([]platform.Change, error) {
 	rows, err := db.read.QueryContext(ctx, `SELECT seq, kind, id, at FROM changes WHERE seq > $1 ORDER BY seq LIMIT $2`, after, limit)
 	if err != nil {
@@ -73,23 +78,51 @@ func (db *DB) Changes(ctx context.Context, after int64, limit int) ([]platform.C
 		c.At = fromMicros(at)
 		out = append(out, c)
 	}
-	return out, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read changes: %w", err)
+	}
+	if len(out) == 0 {
+		end, err := db.lastChange(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if end < after {
+			out = append(out, platform.Change{Seq: end})
+		}
+	}
+	return out, nil
 }
 
-// prune keeps the change log bounded, once an hour.
-func (db *DB) prune(ctx context.Context) {
+// lastChange is the sequence at which the change log ends.
+func (db *DB) lastChange(ctx context.Context) (seq int64, err error) {
+	if err := db.read.QueryRowContext(ctx, `SELECT seq FROM change_counter WHERE one = 1`).Scan(&seq); err != nil {
+		return 0, fmt.Errorf("read the change counter: %w", err)
+	}
+	return seq, nil
+}
+
+// pruneHourly keeps the change log bounded, at once and then every hour.
+func (db *DB) pruneHourly(ctx context.Context) {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
 	for {
+		db.prune(ctx, keepChanges) // a failure leaves rows for the next hour; nothing depends on it
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			// A failure leaves rows for the next hour; nothing depends on it.
-			db.update(ctx, func(t *tx) error {
-				_, err := t.ExecContext(ctx, `DELETE FROM changes WHERE seq <= (SELECT seq FROM change_counter WHERE one = 1) - $1`, keepChanges)
-				return err
-			})
 		}
 	}
+}
+
+// prune removes all but the newest keep rows of the change log.
+func (db *DB) prune(ctx context.Context, keep int) error {
+	_, err := db.update(ctx, func(t *tx) error {
+		_, err := t.ExecContext(ctx, `DELETE FROM changes WHERE seq <= (SELECT seq FROM change_counter WHERE one = 1) - $1`, keep)
+		if err != nil {
+			return fmt.Errorf("prune the change log: %w", err)
+		}
+		return nil
+	})
+	return err
 }

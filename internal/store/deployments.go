@@ -25,7 +25,11 @@ func (db *DB) Deploy(ctx context.Context, in platform.DeployInput) (out platform
 		if f.ActiveDeploymentID != in.ExpectActive {
 			return fault.New(fault.Conflict, "another deploy of this function was faster").WithCode("deploy_raced")
 		}
-		if err := expireKeys(ctx, t, f.ID, in.OldKeyExpiresAt, at); err != nil {
+		expires := in.OldKeyExpiresAt
+		if expires.IsZero() {
+			expires = at // zero is "never" in a row: it would revive keys that have ended
+		}
+		if err := expireKeys(ctx, t, f.ID, expires, at); err != nil {
 			return err
 		}
 		if err := db.insertKey(ctx, t, in.Key); err != nil {

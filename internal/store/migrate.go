@@ -23,7 +23,11 @@ func (db *DB) migrate(ctx context.Context) error {
 		return fmt.Errorf("read migrations: %w", err)
 	}
 	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
-	if locker := sessionLocker(db.dialect); locker != nil {
+	locker, err := sessionLocker(db.dialect)
+	if err != nil {
+		return err
+	}
+	if locker != nil {
 		options = append(options, goose.WithSessionLocker(locker))
 	}
 	p, err := goose.NewProvider(goose.Dialect(db.dialect.name()), db.write, files, options...)

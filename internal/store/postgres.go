@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -15,10 +17,15 @@ import (
 type postgresDialect struct{ config *pgx.ConnConfig }
 
 func (db *DB) openPostgres(dsn string) error {
+	if _, err := url.Parse(dsn); err != nil {
+		// Its message quotes what it took for the port: a piece of the password.
+		return fault.New(fault.Invalid, "the database address is no URL").
+			WithHint("write / : ? # @ % in the user and the password as %2F %3A %3F %23 %40 %25")
+	}
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		// pgx leaves the password out of its message.
-		return fault.Wrap(err, fault.Invalid, "the database address does not parse")
+		return fault.Wrap(err, fault.Invalid, "the database address does not parse").WithHint(addressHint)
 	}
 	db.write = stdlib.OpenDB(*config)
 	db.write.SetMaxOpenConns(16)
@@ -45,12 +52,20 @@ func (postgresDialect) uniqueViolation(err error) (string, bool) {
 	return "", false
 }
 
+func (postgresDialect) openFault(err error) error {
+	return fault.Wrap(err, fault.Unavailable, "the database does not answer").WithHint("check --database, and that the server runs")
+}
+
 func (d postgresDialect) listen(ctx context.Context, ring func()) error {
 	conn, err := pgx.ConnectConfig(ctx, d.config.Copy())
 	if err != nil {
 		return endOr(ctx, fmt.Errorf("connect for notifications: %w", err))
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		conn.Close(closing)
+	}()
 	if _, err := conn.Exec(ctx, "LISTEN postern_changes"); err != nil {
 		return endOr(ctx, fmt.Errorf("listen for notifications: %w", err))
 	}

@@ -11,17 +11,20 @@ import (
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"postern.dev/postern/internal/fault"
 )
 
-type sqliteDialect struct{}
+type sqliteDialect struct{ path string }
 
 // openSQLite opens a file with one connection that writes and some that read.
 // The file and its side files are for the owner only.
 func (db *DB) openSQLite(path string) error {
+	db.dialect = sqliteDialect{path}
 	// SQLite would create the file with the process's umask.
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return fmt.Errorf("open the database file: %w", err)
+		return db.dialect.openFault(err)
 	}
 	f.Close()
 	pragmas := url.Values{"_pragma": {"journal_mode(WAL)", "foreign_keys(1)", "busy_timeout(10000)", "synchronous(FULL)"}, "_txlock": {"immediate"}}
@@ -34,7 +37,6 @@ func (db *DB) openSQLite(path string) error {
 		return fmt.Errorf("open the database: %w", err)
 	}
 	db.read.SetMaxOpenConns(max(4, runtime.NumCPU()))
-	db.dialect = sqliteDialect{}
 	return nil
 }
 
@@ -47,6 +49,20 @@ func (sqliteDialect) uniqueViolation(err error) (string, bool) {
 		return e.Error(), true
 	}
 	return "", false
+}
+
+func (d sqliteDialect) openFault(err error) error {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	switch {
+	case ok && (e.Code()&0xff == sqlite3.SQLITE_NOTADB || e.Code()&0xff == sqlite3.SQLITE_CORRUPT):
+		return fault.Wrap(err, fault.Invalid, fmt.Sprintf("the file %s is no database, or it is damaged", d.path)).
+			WithHint("restore it from a backup, or name another directory with --data")
+	case ok && e.Code()&0xff == sqlite3.SQLITE_BUSY:
+		return fault.Wrap(err, fault.Unavailable, fmt.Sprintf("another program holds the database file %s", d.path)).
+			WithHint("stop the other program")
+	}
+	return fault.Wrap(err, fault.Invalid, fmt.Sprintf("the database file %q does not open", d.path)).
+		WithHint("check --data and --database, and who may write there")
 }
 
 func (sqliteDialect) listen(ctx context.Context, _ func()) error {

@@ -31,16 +31,20 @@ type DB struct {
 // dialect is what SQLite and PostgreSQL do not say alike.
 type dialect interface {
 	name() string // as goose knows it
-	// begin is the statement that makes writers queue, after BEGIN; may be empty.
+	// lockWriters is the statement that makes writers queue, after BEGIN; may be empty.
 	lockWriters() string
 	// notify is the statement that rings other processes' bells; may be empty.
 	notify() string
 	// uniqueViolation reports whether err says that a unique constraint was
 	// broken, and names it as far as the database does.
 	uniqueViolation(err error) (constraint string, ok bool)
+	// openFault says why a database did not answer when it was opened.
+	openFault(err error) error
 	// listen blocks and calls ring at each notification; nil when ctx ended.
 	listen(ctx context.Context, ring func()) error
 }
+
+const addressHint = "use sqlite:/path/to/postern.db or postgres://user:password@host/database"
 
 // Open opens the store that dsn names and brings its schema up to date:
 // "sqlite:" and a file's path, or a "postgres://" URL. A schema that is newer
@@ -54,15 +58,14 @@ func Open(ctx context.Context, dsn string) (*DB, error) {
 	case strings.HasPrefix(dsn, "postgres://"), strings.HasPrefix(dsn, "postgresql://"):
 		err = db.openPostgres(dsn)
 	default:
-		return nil, fault.New(fault.Invalid, "the database address has an unknown form").
-			WithHint("use sqlite:/path/to/postern.db or postgres://user:password@host/database")
+		return nil, fault.New(fault.Invalid, "the database address has an unknown form").WithHint(addressHint)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if err := db.Ping(ctx); err != nil {
 		db.Close()
-		return nil, fault.Wrap(err, fault.Unavailable, "the database does not answer").WithHint("check --database, and that the server runs")
+		return nil, db.dialect.openFault(err)
 	}
 	if err := db.migrate(ctx); err != nil {
 		db.Close()
@@ -96,7 +99,7 @@ func (db *DB) Ping(ctx context.Context) error {
 func (db *DB) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { db.listen(ctx) })
-	wg.Go(func() { db.prune(ctx) })
+	wg.Go(func() { db.pruneHourly(ctx) })
 	wg.Wait()
 	return nil
 }

@@ -23,7 +23,7 @@ var postgres *storetest.Server
 
 func TestMain(m *testing.M) {
 	var err error
-	if postgres, err = storetest.StartPostgres(context.Background()); err != nil {
+	if postgres, err = storetest.StartPostgres(context.Background(), os.Getenv("TEST_POSTGRES_DSN")); err != nil {
 		fmt.Fprintln(os.Stderr, "the store is tested on PostgreSQL too:", err)
 		os.Exit(1)
 	}

@@ -21,7 +21,9 @@ type tx struct {
 // update runs f in one writing transaction, and rings the bell after the
 // commit when f logged a change. It returns the sequence of the last change.
 func (db *DB) update(ctx context.Context, f func(*tx) error) (seq int64, err error) {
-	sqlTx, err := db.write.BeginTx(ctx, nil)
+	// Under a stricter level, which an operator may have made PostgreSQL's
+	// default, whoever waited in lockWriters would fail instead of going on.
+	sqlTx, err := db.write.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return 0, fmt.Errorf("begin: %w", err)
 	}
@@ -61,12 +63,17 @@ func (t *tx) log(ctx context.Context, kind platform.ChangeKind, id string, at ti
 	return nil
 }
 
-// micros is a time as the store keeps it: UTC microseconds, 0 for never.
+// micros is a time as the store keeps it: UTC microseconds, 0 for never. The
+// first microsecond of 1970 becomes the second, because a key that ended then
+// must not come back as one that never ends.
 func micros(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
-	return t.UnixMicro()
+	if n := t.UnixMicro(); n != 0 {
+		return n
+	}
+	return 1
 }
 
 func fromMicros(n int64) time.Time {

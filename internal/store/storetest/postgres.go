@@ -4,6 +4,7 @@ package storetest
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/url"
@@ -13,25 +14,33 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"sync/atomic"
+	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// Server is a PostgreSQL server of this test process's own, on a unix socket
-// in a temporary directory.
+// Server is a PostgreSQL server for tests: one of this test process's own, on
+// a unix socket in a temporary directory, or one that runs already.
 type Server struct {
-	dir  string
-	cmd  *exec.Cmd
-	exit chan struct{}
-	next atomic.Int64
+	admin string // URL of a database to make others from
+	dir   string // empty: not ours
+	cmd   *exec.Cmd
+	exit  chan struct{} // closed when cmd has ended
+
+	mu   sync.Mutex
+	made []string // databases to drop; guarded by mu
 }
 
-// StartPostgres starts a server. The caller stops it with Stop; there should be
-// one for a test process, started in TestMain.
-func StartPostgres(ctx context.Context) (*Server, error) {
+// StartPostgres starts a server, or uses the one at the URL external if that is
+// not empty. The caller stops it with Stop; there should be one for a test
+// process, started in TestMain.
+func StartPostgres(ctx context.Context, external string) (*Server, error) {
+	if external != "" {
+		return &Server{admin: external}, nil
+	}
 	bin, err := findPostgres()
 	if err != nil {
 		return nil, err
@@ -40,7 +49,17 @@ func StartPostgres(ctx context.Context) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir, exit: make(chan struct{})}
+	s, err := start(ctx, bin, dir)
+	if err != nil {
+		os.RemoveAll(dir)
+		return nil, err
+	}
+	return s, nil
+}
+
+func start(ctx context.Context, bin, dir string) (*Server, error) {
+	admin := url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/postgres", RawQuery: url.Values{"host": {dir}}.Encode()}
+	s := &Server{admin: admin.String(), dir: dir, exit: make(chan struct{})}
 	attr, err := postgresUser(dir)
 	if err != nil {
 		return nil, err
@@ -55,6 +74,8 @@ func StartPostgres(ctx context.Context) (*Server, error) {
 		"-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=200")
 	s.cmd.SysProcAttr, s.cmd.Dir = attr, dir
 	s.cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	var log strings.Builder // read only after the process has ended
+	s.cmd.Stderr = &log
 	if err := s.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start postgres: %w", err)
 	}
@@ -62,13 +83,13 @@ func StartPostgres(ctx context.Context) (*Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for {
-		conn, err := pgx.Connect(ctx, s.url("postgres"))
+		conn, err := pgx.Connect(ctx, s.admin)
 		if err == nil {
 			return s, conn.Close(ctx)
 		}
 		select {
 		case <-s.exit:
-			return nil, errors.New("postgres ended while it started")
+			return nil, fmt.Errorf("postgres ended while it started: %s", log.String())
 		case <-ctx.Done():
 			s.Stop()
 			return nil, fmt.Errorf("postgres does not answer: %w", err)
@@ -79,25 +100,43 @@ func StartPostgres(ctx context.Context) (*Server, error) {
 
 // NewDatabase makes an empty database and returns its DSN.
 func (s *Server) NewDatabase(ctx context.Context) (string, error) {
-	name := "t" + strconv.FormatInt(s.next.Add(1), 10)
-	conn, err := pgx.Connect(ctx, s.url("postgres"))
+	name := "postern_test_" + strings.ToLower(rand.Text())
+	u, err := url.Parse(s.admin)
 	if err != nil {
+		return "", errors.New("the address of the test server is no URL")
+	}
+	u.Path = "/" + name
+	if err := s.exec(ctx, "CREATE DATABASE "+name); err != nil {
 		return "", err
 	}
-	defer conn.Close(ctx)
-	_, err = conn.Exec(ctx, "CREATE DATABASE "+name)
-	return s.url(name), err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.made = append(s.made, name)
+	return u.String(), nil
 }
 
-// Stop ends the server by its process and removes its files.
+func (s *Server) exec(ctx context.Context, statement string) error {
+	conn, err := pgx.Connect(ctx, s.admin)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, statement)
+	return err
+}
+
+// Stop ends a server of our own by its process and removes its files; from
+// another it drops the databases that were made there.
 func (s *Server) Stop() {
+	if s.dir == "" {
+		for _, name := range s.made {
+			s.exec(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)")
+		}
+		return
+	}
 	s.cmd.Process.Signal(syscall.SIGQUIT) // immediate shutdown: nothing here is worth a checkpoint
 	<-s.exit
 	os.RemoveAll(s.dir)
-}
-
-func (s *Server) url(database string) string {
-	return "postgres://postgres@/" + database + "?host=" + url.QueryEscape(s.dir)
 }
 
 func findPostgres() (string, error) {
