@@ -2,6 +2,7 @@ package worker
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,6 +17,9 @@ const InstanceVariable = "POSTERN_INSTANCE"
 // server left behind that was itself killed. Call it before any worker is
 // started. It looks at /proc, and finds nothing on systems without one.
 func ReapOrphans(instanceID string) (killed int, err error) {
+	if instanceID == "" {
+		return 0, errors.New("reap orphans: no instance is named")
+	}
 	mark := []byte(InstanceVariable + "=" + instanceID)
 	entries, err := filepath.Glob("/proc/[0-9]*/environ")
 	if err != nil {

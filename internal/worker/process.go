@@ -1,8 +1,6 @@
 package worker
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // workerFD is the worker's end of the socket pair: the first of ExtraFiles.
@@ -89,11 +89,14 @@ func (p *process) own(cmd *exec.Cmd, started chan<- error, pipes [2]*os.File, lo
 	readers.Go(func() { p.readLines(pipes[0], slog.LevelInfo, log) })
 	readers.Go(func() { p.readLines(pipes[1], slog.LevelError, log) })
 	started <- nil
-	cmd.Wait()                // its error says no more than the state below
-	p.signal(syscall.SIGKILL) // the children that it left behind
+	// The children that it left behind are killed before it is reaped: until
+	// then its number, which is that of the group, cannot become another's.
+	awaitExit(p.pid)
 	p.mu.Lock()
+	syscall.Kill(-p.pid, syscall.SIGKILL)
 	p.gone = true
 	p.mu.Unlock()
+	cmd.Wait() // its error says no more than the state below
 	// With the group gone the pipes end by themselves; a child that left the
 	// group must not keep us.
 	deadline := time.Now().Add(time.Second)
@@ -107,6 +110,12 @@ func (p *process) own(cmd *exec.Cmd, started chan<- error, pipes [2]*os.File, lo
 	p.end <- state
 }
 
+// awaitExit waits until a child has ended, and leaves it to be reaped.
+func awaitExit(pid int) {
+	for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+	}
+}
+
 func (p *process) wait() exitState { return <-p.end }
 
 // signal sends a signal to the whole process group.
@@ -116,63 +125,4 @@ func (p *process) signal(sig syscall.Signal) {
 	if !p.gone {
 		syscall.Kill(-p.pid, sig)
 	}
-}
-
-const (
-	maxLine = 64 << 10
-	cutMark = "…[cut]"
-)
-
-// readLines reads a stream to its end, whatever comes: a reader that stopped
-// would in the end stop the writer. Lines are cut at maxLine.
-func (p *process) readLines(f *os.File, level slog.Level, log func(Line)) {
-	defer f.Close()
-	r := bufio.NewReaderSize(f, maxLine)
-	for {
-		line, err := r.ReadSlice('\n')
-		cut := errors.Is(err, bufio.ErrBufferFull)
-		text := string(line)
-		for errors.Is(err, bufio.ErrBufferFull) { // the rest of a long line
-			_, err = r.ReadSlice('\n')
-		}
-		if n := len(text); n > 0 && text[n-1] == '\n' {
-			text = text[:n-1]
-		}
-		if cut {
-			text += cutMark
-		}
-		if len(line) > 0 {
-			p.last.add(text)
-			log(Line{At: time.Now(), Level: level, Text: text})
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-// lastLines keeps the last lines that a worker wrote, for the story of its end.
-type lastLines struct {
-	mu   sync.Mutex
-	kept []string // guarded by mu
-}
-
-const keepLines = 20
-
-func (l *lastLines) add(text string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(text) > 4096 {
-		text = text[:4096] + cutMark
-	}
-	if len(l.kept) == keepLines {
-		l.kept = append(l.kept[:0], l.kept[1:]...)
-	}
-	l.kept = append(l.kept, text)
-}
-
-func (l *lastLines) lines() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return append([]string(nil), l.kept...)
 }

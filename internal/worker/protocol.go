@@ -17,6 +17,7 @@ const (
 	maxPayload      = 1 << 20
 	maxData         = 64 << 10
 	windowSize      = 256 << 10
+	pingSize        = 8
 	magic           = "PSTN"
 )
 

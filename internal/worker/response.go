@@ -3,6 +3,7 @@ package worker
 import (
 	"encoding/binary"
 	"io"
+	"strings"
 )
 
 // Response is what a handler answered. Close it exactly once; nothing of it
@@ -83,8 +84,9 @@ func headerValue(value []byte) []string {
 	return []string{string(value)}
 }
 
-// canonical is a lower-case header name in net/http's form; ok is false for
-// fields that belong to the connection or to the gateway.
+// canonical is a header name in net/http's form; ok is false for fields that
+// belong to the connection or to the gateway, however they are spelt, and for
+// what is no field name (RFC 9110 §5.6.2): a worker may send anything.
 func canonical(name []byte) (string, bool) {
 	switch string(name) {
 	case "content-type":
@@ -95,19 +97,13 @@ func canonical(name []byte) (string, bool) {
 		return "Location", true
 	case "set-cookie":
 		return "Set-Cookie", true
-	case "connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "content-length", "x-request-id":
-		return "", false
-	}
-	const ours = "x-postern-"
-	if len(name) >= len(ours) && string(name[:len(ours)]) == ours {
-		return "", false
 	}
 	b := make([]byte, len(name))
 	upper := true
 	for i, c := range name {
 		switch {
-		case c <= ' ' || c >= 0x7f || c == ':':
-			return "", false // a worker that is not ours may send anything
+		case !isToken(c):
+			return "", false
 		case upper && c >= 'a' && c <= 'z':
 			c -= 'a' - 'A'
 		case !upper && c >= 'A' && c <= 'Z':
@@ -115,7 +111,16 @@ func canonical(name []byte) (string, bool) {
 		}
 		b[i], upper = c, c == '-'
 	}
-	return string(b), len(b) > 0
+	switch string(b) {
+	case "Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length", "X-Request-Id":
+		return "", false
+	}
+	return string(b), len(b) > 0 && !strings.HasPrefix(string(b), "X-Postern-")
+}
+
+// isToken reports whether c may be in a field name.
+func isToken(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }
 
 // windowFrame appends a WINDOW frame.

@@ -119,8 +119,6 @@ func Start(ctx context.Context, spec Spec) (*Worker, error) {
 			return w, nil
 		}
 		err = w.started
-	case <-w.done:
-		err = &StartError{Code: "worker_exited", Message: w.exit.Error() + " before it was ready"}
 	case <-timer.C:
 		err = &StartError{Code: "start_timeout", Message: fmt.Sprintf("the worker was not ready within %v", timeout)}
 	case <-ctx.Done():
@@ -145,22 +143,22 @@ func (w *Worker) onReady(d platform.Declaration, err error) {
 	})
 }
 
+// closing is how long a worker that closed its socket has to end by itself,
+// so that its own exit code is what is told.
+const closing = 500 * time.Millisecond
+
 // watch owns the worker's goroutines until its process is gone.
 func (w *Worker) watch(spec Spec) {
-	connected := make(chan error, 1)
+	connected, exited := make(chan error, 1), make(chan struct{})
 	go func() {
 		err := w.conn.run()
-		// A worker without a connection serves nobody.
-		reason := ""
-		if errors.Is(err, errProtocol) {
-			reason = err.Error()
-		}
-		w.kill(reason)
+		w.endAfter(err, exited)
 		connected <- err
 	}()
 	stop := make(chan struct{})
 	go w.beat(spec, stop)
 	state := w.proc.wait()
+	close(exited)
 	w.conn.close(errors.New("its process ended"))
 	err := <-connected
 	close(stop)
@@ -169,6 +167,21 @@ func (w *Worker) watch(spec Spec) {
 	w.mu.Unlock()
 	w.onReady(platform.Declaration{}, startErrorOf(err, w.exit))
 	close(w.done)
+}
+
+// endAfter ends a worker whose connection is over: it serves nobody.
+func (w *Worker) endAfter(err error, exited <-chan struct{}) {
+	if errors.Is(err, errProtocol) {
+		w.kill(err.Error())
+		return
+	}
+	timer := time.NewTimer(closing)
+	defer timer.Stop()
+	select {
+	case <-exited:
+	case <-timer.C:
+		w.kill("it closed its socket")
+	}
 }
 
 func startErrorOf(err error, exit *ExitError) error {
@@ -234,6 +247,10 @@ func (w *Worker) InFlight() int {
 	defer w.conn.mu.Unlock()
 	return w.conn.inFlight
 }
+
+// Leaving is closed when the worker takes no new call any more: it refused one
+// because it drains, or its connection is over.
+func (w *Worker) Leaving() <-chan struct{} { return w.conn.leaving }
 
 // Done is closed when the worker's process is gone, with all its children.
 func (w *Worker) Done() <-chan struct{} { return w.done }

@@ -1,0 +1,209 @@
+package worker
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"postern.dev/postern/internal/platform"
+)
+
+func (c *conn) readLoop() error {
+	buf := make([]byte, readBuffer)
+	r, w := 0, 0
+	for {
+		for w-r >= headerSize {
+			f, length, err := parseHeader(buf[r:])
+			if err != nil {
+				return err
+			}
+			if w-r < headerSize+length {
+				if need := headerSize + length; need > len(buf) {
+					grown := make([]byte, need+readBuffer)
+					w = copy(grown, buf[r:w])
+					buf, r = grown, 0
+				}
+				break
+			}
+			f.payload = buf[r+headerSize : r+headerSize+length]
+			r += headerSize + length
+			if err := c.handle(f); err != nil {
+				return err
+			}
+		}
+		if r == w {
+			r, w = 0, 0
+		} else if len(buf)-w < 4096 {
+			w = copy(buf, buf[r:w])
+			r = 0
+		}
+		n, err := c.nc.Read(buf[w:])
+		if n == 0 && err != nil {
+			return fmt.Errorf("read: %w", err)
+		}
+		w += n
+	}
+}
+
+// phase is how far the start of a worker has come.
+type phase uint8
+
+const (
+	expectHello phase = iota
+	expectReady       // or FAIL
+	serving
+)
+
+// handle takes one frame. In each phase of the start only its own frames may
+// come; what a worker says afterwards cannot change what it declared.
+func (c *conn) handle(f frame) error {
+	if c.phase == expectHello && f.kind != frameHello {
+		return protocolError("the worker did not begin with HELLO")
+	}
+	switch f.kind {
+	case frameHello:
+		if c.phase != expectHello {
+			return protocolError("a second HELLO")
+		}
+		c.phase = expectReady
+		return checkHello(f.payload)
+	case frameReady, frameFail:
+		if c.phase != expectReady {
+			return protocolError("a frame of type %d from a worker that was ready", f.kind)
+		}
+		c.phase = serving
+		if f.kind == frameFail {
+			return c.handleFail(f.payload)
+		}
+		d, err := parseReady(f.payload)
+		c.events.ready(d, err)
+		return err
+	case framePong:
+		return c.handlePong(f.payload)
+	case frameLog:
+		return c.handleLog(f.payload)
+	}
+	return c.handleStream(f)
+}
+
+func (c *conn) handleFail(p []byte) error {
+	e := &StartError{}
+	if err := json.Unmarshal(p, e); err != nil || e.Code == "" {
+		return protocolError("FAIL does not parse")
+	}
+	c.events.ready(platform.Declaration{}, e)
+	return e
+}
+
+// handlePong measures the ping that is out. A worker could otherwise make
+// itself look quick, or slow.
+func (c *conn) handlePong(p []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(p) != pingSize || c.pingAt.IsZero() {
+		return protocolError("a PONG that answers no PING")
+	}
+	c.lag = time.Since(c.pingAt)
+	c.pingAt = time.Time{}
+	return nil
+}
+
+func (c *conn) handleLog(p []byte) error {
+	if len(p) < 2 || len(p) < 2+int(p[1]) {
+		return protocolError("LOG is cut off")
+	}
+	id, text := p[2:2+int(p[1])], p[2+int(p[1]):]
+	levels := [...]slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
+	c.events.log(levels[min(int(p[0]), len(levels)-1)], string(id), cutLine(text))
+	return nil
+}
+
+// handleStream takes a frame of a call. Frames of calls that are over crossed
+// ours on the way, and are dropped.
+func (c *conn) handleStream(f frame) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if uint64(f.stream) > c.opened {
+		return protocolError("a frame for stream %d, which was never opened", f.stream)
+	}
+	call := c.table[f.stream%slots]
+	if call == nil || call.stream != f.stream {
+		return nil
+	}
+	switch f.kind {
+	case frameResponse:
+		return c.respond(call, f)
+	case frameData:
+		if !call.answered {
+			return protocolError("DATA before RESPONSE")
+		}
+		if len(f.payload) > maxData || !call.append(f.payload) {
+			return protocolError("more body than the window allows")
+		}
+		if f.flags&flagEnd != 0 {
+			c.take(call)
+			call.finish(io.EOF)
+		}
+	case frameWindow:
+		if len(f.payload) != 4 {
+			return protocolError("a WINDOW that is no u32")
+		}
+		call.grant(int(binary.BigEndian.Uint32(f.payload)))
+	case frameReset:
+		if len(f.payload) < 1 {
+			return protocolError("an empty RESET")
+		}
+		c.take(call)
+		switch {
+		case call.answered:
+			call.finish(ErrAborted)
+		case f.payload[0] == resetRefused:
+			c.leave() // a worker that drains takes nothing more
+			call.finish(ErrRefused)
+		default:
+			call.finish(&InvocationError{Code: "handler_threw", Message: string(f.payload[1:])})
+		}
+	case frameError:
+		e := &InvocationError{}
+		if err := json.Unmarshal(f.payload, e); err != nil || e.Code == "" {
+			return protocolError("ERROR does not parse")
+		}
+		if call.answered {
+			return protocolError("ERROR after RESPONSE")
+		}
+		c.take(call)
+		call.finish(e)
+	}
+	return nil
+}
+
+// respond gives a call the head of its response. c.mu is held.
+func (c *conn) respond(call *call, f frame) error {
+	if call.answered {
+		return protocolError("two responses on stream %d", f.stream)
+	}
+	// One copy: the read buffer is used again.
+	call.head = append(call.head[:0], f.payload...)
+	status, headers, body, err := parseResponse(call.head)
+	if err != nil {
+		return err
+	}
+	if len(body) > windowSize {
+		return protocolError("more body than the window allows")
+	}
+	whole := f.flags&flagEnd != 0
+	call.answered = true
+	call.response = Response{Status: status, c: c, call: call, table: headers, inline: body, whole: whole}
+	if whole {
+		c.take(call)
+		call.stopPump()
+	} else {
+		call.streamed = true
+		call.unread = len(body)
+	}
+	call.done <- struct{}{}
+	return nil
+}
