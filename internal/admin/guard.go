@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"path"
 	"strconv"
 	"time"
 
@@ -89,7 +90,8 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header()["X-Request-Id"] = []string{id}
 	r = r.WithContext(context.WithValue(r.Context(), requestIDKey, id))
 	h, pattern := f.mux.Handler(r)
-	if pattern != "" {
+	// The mux would send a path that is not clean elsewhere: nobody needs that here.
+	if pattern != "" && path.Clean(r.URL.Path) == r.URL.Path {
 		f.mux.ServeHTTP(w, r)
 		return
 	}
