@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,6 +25,9 @@ var postgres *storetest.Server
 
 func TestMain(m *testing.M) {
 	var err error
+	if path := os.Getenv(crashEnv); path != "" {
+		writeUntilKilled(path)
+	}
 	if postgres, err = storetest.StartPostgres(context.Background(), os.Getenv("TEST_POSTGRES_DSN")); err != nil {
 		fmt.Fprintln(os.Stderr, "the store is tested on PostgreSQL too:", err)
 		os.Exit(1)
@@ -52,65 +57,230 @@ func TestSQLite(t *testing.T) {
 func TestPostgres(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) *store.DB {
-		dsn, err := postgres.NewDatabase(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return open(t, dsn)
+		return open(t, newDatabase(t))
 	})
 }
 
-// A second process hears of a change through NOTIFY.
-func TestPostgres_BellRingsInAnotherProcess(t *testing.T) {
-	t.Parallel()
+// onBoth runs a test on an empty database of each kind, given by its address.
+func onBoth(t *testing.T, test func(t *testing.T, dsn string)) {
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		test(t, newDatabase(t))
+	})
+}
+
+func newDatabase(t *testing.T) string {
+	t.Helper()
 	dsn, err := postgres.NewDatabase(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	writer, reader := open(t, dsn), open(t, dsn)
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	bell := reader.Bell()
-	go func() { reader.Run(ctx); close(done) }()
-	<-bell // LISTEN is in force
-	p := platform.Project{ID: function.NewProjectID(time.Now()), Name: "p", CreatedAt: time.Now()}
-	if _, err := writer.Bootstrap(t.Context(), p, platform.AccessKey{ID: accesskey.NewID(time.Now()), ProjectID: p.ID, CreatedAt: time.Now()}); err != nil {
+	return dsn
+}
+
+// raw opens a database beside the store, for what no method of it does.
+func raw(t *testing.T, dsn string) *sql.DB {
+	t.Helper()
+	driver, name := "pgx", dsn
+	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok {
+		driver, name = "sqlite", path
+	}
+	db, err := sql.Open(driver, name)
+	if err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case <-bell:
-	case <-time.After(10 * time.Second):
-		t.Error("the other process heard nothing")
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func exec(t *testing.T, db *sql.DB, statement string, args ...any) {
+	t.Helper()
+	if _, err := db.ExecContext(t.Context(), statement, args...); err != nil {
+		t.Fatalf("%s: %v", statement, err)
 	}
-	cancel()
-	<-done
+}
+
+func bootstrap(t *testing.T, db *store.DB) platform.Project {
+	t.Helper()
+	p := platform.Project{ID: function.NewProjectID(time.Now()), Name: "p", CreatedAt: time.Now()}
+	if _, err := db.Bootstrap(t.Context(), p, newKey(p.ID, "first")); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func newKey(projectID, name string) platform.AccessKey {
+	return platform.AccessKey{ID: accesskey.NewID(time.Now()), ProjectID: projectID, DisplayName: name, SecretHash: accesskey.NewSecret().Hash(),
+		Scopes: []platform.Scope{platform.ScopeInvoke}, CreatedAt: time.Now()}
+}
+
+// What was written is there after a restart, and the migrations that made the
+// room for it are not run again.
+func TestReopen(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, dsn string) {
+		db := open(t, dsn)
+		p := bootstrap(t, db)
+		id, err := db.InstanceID(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		db = open(t, dsn)
+		ps, err := db.Projects(t.Context())
+		again, err2 := db.InstanceID(t.Context())
+		changes, err3 := db.Changes(t.Context(), 0, 10)
+		if err := errors.Join(err, err2, err3); err != nil || len(ps) != 1 || ps[0].ID != p.ID || again != id || len(changes) != 1 {
+			t.Errorf("projects %v, instance %s after %s, changes %v, %v", ps, again, id, changes, err)
+		}
+	})
+}
+
+// Nodes that start together on an empty database: one migrates, all open. (A
+// SQLite file belongs to one server; the data directory's lock sees to it.)
+func TestPostgres_OpenAtOnce(t *testing.T) {
+	t.Parallel()
+	dsn := newDatabase(t)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			db, err := store.Open(t.Context(), dsn)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer db.Close()
+			if _, err := db.Projects(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestOpen_RefusesNewerSchema(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, dsn string) {
+		bootstrap(t, open(t, dsn))
+		other := raw(t, dsn)
+		exec(t, other, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, $1)`, true)
+		exec(t, other, `ALTER TABLE projects ADD COLUMN colour TEXT`)
+		db, err := store.Open(t.Context(), dsn)
+		if f, ok := errors.AsType[*fault.Error](err); !ok || db != nil || f.Kind != fault.Conflict || f.Code != "schema_newer" || f.Hint == "" || !strings.Contains(f.Text, "9999") {
+			t.Fatalf("newer schema: %v", err)
+		}
+		var n int
+		if err := other.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM goose_db_version`).Scan(&n); err != nil || n != 3 {
+			t.Errorf("the refused database was touched: %d versions, %v", n, err)
+		}
+	})
+}
+
+// A database that was restored from a backup, or that failed over to a copy
+// that lagged, gives away numbers again that a reader has seen.
+func TestChanges_LogWentBack(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, dsn string) {
+		db := open(t, dsn)
+		p := bootstrap(t, db)
+		for i := range 4 {
+			if _, err := db.CreateKey(t.Context(), newKey(p.ID, fmt.Sprint(i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := db.Changes(t.Context(), 5, 10); err != nil || len(got) != 0 {
+			t.Errorf("at the end of the log: %v, %v", got, err)
+		}
+		other := raw(t, dsn)
+		for _, end := range []int64{3, 0} {
+			exec(t, other, `DELETE FROM changes WHERE seq > $1`, end)
+			exec(t, other, `UPDATE change_counter SET seq = $1`, end)
+			got, err := db.Changes(t.Context(), 5, 10)
+			if err != nil || len(got) != 1 || got[0].Seq != end {
+				t.Errorf("log ends at %d, reader is at 5: %v, %v", end, got, err)
+			}
+			if got, err := db.Changes(t.Context(), end, 10); err != nil || len(got) != 0 {
+				t.Errorf("reader is at the end %d: %v, %v", end, got, err)
+			}
+		}
+	})
+}
+
+func TestPrune(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, dsn string) {
+		db := open(t, dsn)
+		p := bootstrap(t, db)
+		for i := range 9 {
+			if _, err := db.CreateKey(t.Context(), newKey(p.ID, fmt.Sprint(i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := db.Prune(t.Context(), 100); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := db.Changes(t.Context(), 0, 100); err != nil || len(got) != 10 {
+			t.Errorf("fewer than are kept: %d changes, %v", len(got), err)
+		}
+		if err := db.Prune(t.Context(), 4); err != nil {
+			t.Fatal(err)
+		}
+		got, err := db.Changes(t.Context(), 2, 100)
+		if err != nil || len(got) != 4 || got[0].Seq != 7 { // not 3: the reader sees the gap
+			t.Errorf("after pruning: %v, %v", got, err)
+		}
+		if err := db.Prune(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		if seq, err := db.CreateKey(t.Context(), newKey(p.ID, "next")); err != nil || seq != 11 {
+			t.Errorf("the numbers began anew: %d, %v", seq, err)
+		}
+	})
 }
 
 func TestOpen_Refuses(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	path := filepath.Join(dir, "p.db")
-	open(t, "sqlite:"+path).Close()
-	raw, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
 	}
-	if _, err := raw.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)`); err != nil {
-		t.Fatal(err)
-	}
-	raw.Close()
-	_, err = store.Open(t.Context(), "sqlite:"+path)
-	if f, ok := errors.AsType[*fault.Error](err); !ok || f.Kind != fault.Conflict || f.Code != "schema_newer" || f.Hint == "" {
-		t.Errorf("newer schema: %v", err)
-	}
-	if _, err := store.Open(t.Context(), "mysql://x"); fault.KindOf(err) != fault.Invalid {
-		t.Errorf("unknown form: %v", err)
-	}
-	if _, err := store.Open(t.Context(), "postgres://postgres:hunter2@/x?host="+dir); fault.KindOf(err) != fault.Unavailable || bytes.Contains([]byte(err.Error()), []byte("hunter2")) {
-		t.Errorf("no server: %v", err)
-	}
-	if _, err := store.Open(t.Context(), "sqlite:"+filepath.Join(dir, "none", "p.db")); err == nil {
-		t.Error("a directory that is not there was accepted")
+	for _, tc := range []struct {
+		name, dsn string
+		kind      fault.Kind
+		says      string
+	}{
+		{"unknown form", "mysql://u:hunter2@h/d", fault.Invalid, "unknown form"},
+		{"empty", "", fault.Invalid, "unknown form"},
+		{"no path", "sqlite:", fault.Invalid, "does not open"},
+		{"no directory", "sqlite:" + filepath.Join(dir, "none", "p.db"), fault.Invalid, filepath.Join(dir, "none", "p.db")},
+		{"a directory", "sqlite:" + dir, fault.Invalid, dir},
+		{"no database", "sqlite:" + write("text.db", strings.Repeat("no database ", 1000)), fault.Invalid, "text.db is no database"},
+		{"damaged database", "sqlite:" + write("header.db", "SQLite format 3\x00"+strings.Repeat("\xff", 4096)), fault.Invalid, "header.db is no database"},
+		{"no server", "postgres://u:hunter2@/x?host=" + dir, fault.Unavailable, "does not answer"},
+		{"no such option", "postgres://u:hunter2@h/d?sslmode=perhaps", fault.Invalid, "does not parse"},
+		{"slash in the password", "postgres://u:hunter2/x@h/d", fault.Invalid, "no URL"},
+		{"percent in the password", "postgres://u:hunter2%zz@h/d", fault.Invalid, "no URL"},
+		{"no port", "postgres://u:hunter2@h:hunter2/d", fault.Invalid, "no URL"},
+		{"control character", "postgres://u:hunter2\x7f@h/d", fault.Invalid, "no URL"},
+	} {
+		db, err := store.Open(t.Context(), tc.dsn)
+		f, ok := errors.AsType[*fault.Error](err)
+		if !ok || db != nil || f.Kind != tc.kind || !strings.Contains(f.Text, tc.says) || f.Hint == "" {
+			t.Errorf("%s: %#v", tc.name, err)
+		}
+		if strings.Contains(fmt.Sprint(err), "hunter2") || ok && strings.Contains(f.Hint, "hunter2") {
+			t.Errorf("%s: the password gets out: %v", tc.name, err)
+		}
 	}
 }
 
@@ -119,8 +289,10 @@ func TestSQLite_FilesAreTheOwnersAndHoldNoSecret(t *testing.T) {
 	dir := t.TempDir()
 	db := open(t, "sqlite:"+filepath.Join(dir, "p.db"))
 	secret := accesskey.NewSecret()
-	p := platform.Project{ID: function.NewProjectID(time.Now()), Name: "p", CreatedAt: time.Now()}
-	if _, err := db.Bootstrap(t.Context(), p, platform.AccessKey{ID: accesskey.NewID(time.Now()), ProjectID: p.ID, SecretHash: secret.Hash(), CreatedAt: time.Now()}); err != nil {
+	p := bootstrap(t, db)
+	k := newKey(p.ID, "k")
+	k.SecretHash = secret.Hash()
+	if _, err := db.CreateKey(t.Context(), k); err != nil {
 		t.Fatal(err)
 	}
 	files, err := os.ReadDir(dir)

@@ -1,0 +1,12 @@
+package store
+
+import "context"
+
+// Prune is what Run does every hour, with a number of rows that a test can make.
+func (db *DB) Prune(ctx context.Context, keep int) error { return db.prune(ctx, keep) }
+
+// Exec runs a statement that no method of the store runs.
+func Exec(ctx context.Context, db *DB, statement string, args ...any) error {
+	_, err := db.write.ExecContext(ctx, statement, args...)
+	return err
+}
