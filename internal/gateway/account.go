@@ -28,7 +28,7 @@ func (g *Gateway) account(x *exchange) {
 	if x.target != nil {
 		x.target.metrics.Observe(x.status, took)
 	}
-	if x.code != "" && !x.started {
+	if x.code != "" && !x.ran {
 		g.metrics.Refused(x.code)
 	}
 	if g.options.AccessLog == AccessLogAll || g.options.AccessLog == AccessLogErrors && x.status >= 400 {

@@ -98,6 +98,7 @@ func (g *Gateway) invoke(x *exchange) error {
 		http.NewResponseController(x.w).SetWriteDeadline(deadline.Add(slack))
 	}
 	res, err := x.held.Do(x.r.Context(), &req)
+	x.ran = !errors.Is(err, worker.ErrRefused) && !errors.Is(err, worker.ErrTooLarge)
 	if err != nil {
 		return err
 	}

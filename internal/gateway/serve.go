@@ -41,6 +41,7 @@ type exchange struct {
 	sent    int64
 	code    string // 8 the problem's code; empty when there was none
 	started bool   // 7 something of the answer is out, or of the body gone
+	ran     bool   // 7 a worker took the call
 }
 
 // ServeHTTP takes a request through the eight steps. Steps 2 to 6 are taken
