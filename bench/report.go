@@ -19,6 +19,7 @@ func report(ctx context.Context, results []result, micro string, rounds int, d t
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format, args...) }
 	bare, express := results[0].median(), results[1].median()
 	p("# Benchmarks\n\nWritten by `make bench`. Every server gives the same 17 bytes of JSON to `GET /webhook`; all but the first check HTTP Basic first.\n")
+	p("One Node process answers in each row that has one (a worker of Postern takes up to 256 calls at a time, so it starts no second); the gateway and the proxies may use every core. The row with a wrong secret counts refusals, which no worker sees.\n")
 	p("Load: wrk, 1 thread, %d keep-alive connections, %d interleaved rounds of %v; the machine (%d cores, shared with the load generator and at times with other work) drifts,\n", connections, rounds, d, cpus())
 	p("so the median is compared within this run and the range shows the noise. Absolute figures are of no use anywhere else.\n\n")
 	p("| server | requests/s, median | range | of node:http | of Express |\n|---|---|---|---|---|\n")

@@ -18,13 +18,16 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"postern.dev/postern/internal/accesskey"
 )
 
 // server is one thing that is measured.
 type server struct {
 	name          string
 	url           string
-	authorization string // empty: nobody is asked
+	authorization string // empty: none is shown
+	refuses       bool   // every answer is 401: what a stranger costs
 }
 
 // starter starts servers and remembers how to end them.
@@ -91,6 +94,7 @@ func startAll(ctx context.Context) ([]server, func(), error) {
 // run starts a process and ends it by its process ID at the end.
 func (s *starter) run(name string, args ...string) error {
 	cmd := exec.CommandContext(s.ctx, name, args...)
+	cmd.Env = append(os.Environ(), "NODE_ENV=production") // as Postern's workers have it
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
@@ -121,7 +125,7 @@ func (s *starter) add(srv server) error {
 		if err == nil {
 			body, _ := io.ReadAll(res.Body)
 			res.Body.Close()
-			if res.StatusCode == 200 && string(body) == `{"received":null}` {
+			if srv.refuses && res.StatusCode == 401 || !srv.refuses && res.StatusCode == 200 && string(body) == `{"received":null}` {
 				break
 			}
 			err = fmt.Errorf("it answers %d %s", res.StatusCode, body)
@@ -143,7 +147,7 @@ func (s *starter) bareNode() error {
 	if err != nil {
 		return err
 	}
-	return s.add(server{"node:http, no authentication", "http://127.0.0.1:" + port + "/webhook", ""})
+	return s.add(server{"node:http, no authentication", "http://127.0.0.1:" + port + "/webhook", "", false})
 }
 
 func (s *starter) express() error {
@@ -154,7 +158,7 @@ func (s *starter) express() error {
 	if err != nil {
 		return err
 	}
-	return s.add(server{"Express 5 + Basic middleware", "http://127.0.0.1:" + port + "/webhook", basicAuth})
+	return s.add(server{"Express 5 + Basic middleware", "http://127.0.0.1:" + port + "/webhook", basicAuth, false})
 }
 
 // backend is a bare node:http on a unix socket, behind a proxy.
@@ -205,7 +209,7 @@ backend node
 	if err := s.run("haproxy", "-db", "-f", config); err != nil {
 		return err
 	}
-	return s.add(server{"HAProxy + userlist → node:http", "http://127.0.0.1:" + port + "/webhook", basicAuth})
+	return s.add(server{"HAProxy + userlist → node:http", "http://127.0.0.1:" + port + "/webhook", basicAuth, false})
 }
 
 func (s *starter) nginx() error {
@@ -238,7 +242,7 @@ http {
 	if err != nil {
 		return err
 	}
-	return s.add(server{"nginx + auth_basic (SHA) → node:http", "http://127.0.0.1:" + port + "/webhook", basicAuth})
+	return s.add(server{"nginx + auth_basic (SHA) → node:http", "http://127.0.0.1:" + port + "/webhook", basicAuth, false})
 }
 
 // goAlone is Go's own server with a Basic check, answering by itself: the
@@ -260,7 +264,7 @@ func (s *starter) goAlone() error {
 	})}
 	go srv.Serve(ln)
 	s.stops = append(s.stops, func() { srv.Close() })
-	return s.add(server{"Go net/http + Basic, answering itself", "http://" + ln.Addr().String() + "/webhook", basicAuth})
+	return s.add(server{"Go net/http + Basic, answering itself", "http://" + ln.Addr().String() + "/webhook", basicAuth, false})
 }
 
 func (s *starter) posternQuiet() error {
@@ -312,5 +316,10 @@ func (s *starter) postern(name, accessLog string) error {
 		return fmt.Errorf("deploy the example: %w: %s", err, text)
 	}
 	auth := "Basic " + base64.StdEncoding.EncodeToString([]byte(env["POSTERN_KEY_ID"]+":"+env["POSTERN_KEY_SECRET"]))
-	return s.add(server{name, "http://127.0.0.1:" + gateway + "/fn/protect/webhook", auth})
+	url := "http://127.0.0.1:" + gateway + "/fn/protect/webhook"
+	if err := s.add(server{name, url, auth, false}); err != nil || accessLog != "off" {
+		return err
+	}
+	stranger := "Basic " + base64.StdEncoding.EncodeToString([]byte(env["POSTERN_KEY_ID"]+":"+accesskey.NewSecret().Reveal()))
+	return s.add(server{name + ", wrong secret: 401", url, stranger, true})
 }

@@ -57,7 +57,7 @@ const policy = `
 	app        < *
 	cli        < *
 	cmd/postern < cli
-	bench      <
+	bench      < accesskey
 `
 
 // special rules: an import that only the named packages may have.
