@@ -25,7 +25,7 @@ func (db *DB) Load(ctx context.Context, onKey func(platform.AccessKey) error, on
 	}
 	rows, err := db.read.QueryContext(ctx, activeQuery)
 	if err != nil {
-		return 0, fmt.Errorf("list active functions: %w", err)
+		return 0, failed("list active functions", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -37,7 +37,7 @@ func (db *DB) Load(ctx context.Context, onKey func(platform.AccessKey) error, on
 			return 0, err
 		}
 	}
-	return seq, rows.Err()
+	return seq, failed("list active functions", rows.Err())
 }
 
 const activeQuery = `SELECT ` + functionColumns + `, ` + deploymentColumns + ` FROM functions f JOIN deployments d ON d.id = f.active_deployment_id`
@@ -65,7 +65,7 @@ func scanActive(row scanner) (f platform.Function, d platform.Deployment, err er
 func (db *DB) Changes(ctx context.Context, after int64, limit int) ([]platform.Change, error) {
 	rows, err := db.read.QueryContext(ctx, `SELECT seq, kind, id, at FROM changes WHERE seq > $1 ORDER BY seq LIMIT $2`, after, limit)
 	if err != nil {
-		return nil, fmt.Errorf("read changes: %w", err)
+		return nil, failed("read changes", err)
 	}
 	defer rows.Close()
 	var out []platform.Change
@@ -73,13 +73,13 @@ func (db *DB) Changes(ctx context.Context, after int64, limit int) ([]platform.C
 		var c platform.Change
 		var at int64
 		if err := rows.Scan(&c.Seq, &c.Kind, &c.ID, &at); err != nil {
-			return nil, fmt.Errorf("read changes: %w", err)
+			return nil, failed("read changes", err)
 		}
 		c.At = fromMicros(at)
 		out = append(out, c)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read changes: %w", err)
+		return nil, failed("read changes", err)
 	}
 	if len(out) == 0 {
 		end, err := db.lastChange(ctx)
@@ -96,7 +96,7 @@ func (db *DB) Changes(ctx context.Context, after int64, limit int) ([]platform.C
 // lastChange is the sequence at which the change log ends.
 func (db *DB) lastChange(ctx context.Context) (seq int64, err error) {
 	if err := db.read.QueryRowContext(ctx, `SELECT seq FROM change_counter WHERE one = 1`).Scan(&seq); err != nil {
-		return 0, fmt.Errorf("read the change counter: %w", err)
+		return 0, failed("read the change counter", err)
 	}
 	return seq, nil
 }

@@ -91,7 +91,7 @@ func (db *DB) Deployments(ctx context.Context, functionID string, limit int) ([]
 	rows, err := db.read.QueryContext(ctx, `SELECT `+deploymentColumns+` FROM deployments d JOIN functions f ON f.id = d.function_id
 		WHERE d.function_id = $1 ORDER BY d.number DESC LIMIT $2`, functionID, limit)
 	if err != nil {
-		return nil, fmt.Errorf("list deployments: %w", err)
+		return nil, failed("list deployments", err)
 	}
 	defer rows.Close()
 	var out []platform.Deployment
@@ -102,7 +102,7 @@ func (db *DB) Deployments(ctx context.Context, functionID string, limit int) ([]
 		}
 		out = append(out, d)
 	}
-	return out, rows.Err()
+	return out, failed("list deployments", rows.Err())
 }
 
 func scanDeployment(row scanner, before ...any) (platform.Deployment, error) {

@@ -24,7 +24,7 @@ func (db *DB) Function(ctx context.Context, projectID, name string) (platform.Fu
 func (db *DB) Functions(ctx context.Context, projectID, after string, limit int) ([]platform.Function, error) {
 	rows, err := db.read.QueryContext(ctx, `SELECT `+functionColumns+` FROM functions f WHERE f.project_id = $1 AND f.name > $2 ORDER BY f.name LIMIT $3`, projectID, after, limit)
 	if err != nil {
-		return nil, fmt.Errorf("list functions: %w", err)
+		return nil, failed("list functions", err)
 	}
 	defer rows.Close()
 	var out []platform.Function
@@ -35,7 +35,7 @@ func (db *DB) Functions(ctx context.Context, projectID, after string, limit int)
 		}
 		out = append(out, f)
 	}
-	return out, rows.Err()
+	return out, failed("list functions", rows.Err())
 }
 
 // DeleteFunction removes a function and its deployments, and revokes the keys
@@ -84,7 +84,7 @@ func scanStrings(rows *sql.Rows) (out []string, err error) {
 		}
 		out = append(out, s)
 	}
-	return out, rows.Err()
+	return out, failed("scan", rows.Err())
 }
 
 // upsertFunction returns the stored function of the given project and name,

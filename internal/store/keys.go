@@ -86,7 +86,7 @@ func (db *DB) RevokeKey(ctx context.Context, projectID, id string, at time.Time)
 func (db *DB) eachKey(ctx context.Context, f func(platform.AccessKey) error, query string, args ...any) error {
 	rows, err := db.read.QueryContext(ctx, query, args...)
 	if err != nil {
-		return fmt.Errorf("list keys: %w", err)
+		return failed("list keys", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -98,10 +98,7 @@ func (db *DB) eachKey(ctx context.Context, f func(platform.AccessKey) error, que
 			return err
 		}
 	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("list keys: %w", err)
-	}
-	return nil
+	return failed("list keys", rows.Err())
 }
 
 type scanner interface{ Scan(...any) error }

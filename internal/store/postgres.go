@@ -2,9 +2,13 @@ package store
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -50,6 +54,20 @@ func (postgresDialect) uniqueViolation(err error) (string, bool) {
 		return e.ConstraintName, true
 	}
 	return "", false
+}
+
+// postgresAway reports whether err is of a server that cannot be reached, that
+// ends its connections or that takes no more (PostgreSQL manual, appendix A).
+func postgresAway(err error) bool {
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true // whatever the server said to it
+	}
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		// The classes of connections, resources and operators' intervention.
+		return strings.HasPrefix(e.Code, "08") || strings.HasPrefix(e.Code, "53") || strings.HasPrefix(e.Code, "57")
+	}
+	_, network := errors.AsType[net.Error](err)
+	return network || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 func (postgresDialect) openFault(err error) error {

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"postern.dev/postern/internal/fault"
 )
 
 func ring(t *testing.T, bell <-chan struct{}) {
@@ -104,5 +106,44 @@ func TestPostgres_StricterDefaultIsolation(t *testing.T) {
 	wg.Wait()
 	if changes, err := db.Changes(t.Context(), 0, 100); err != nil || len(changes) != 25 || changes[24].Seq != 25 {
 		t.Errorf("%d changes, %v", len(changes), err)
+	}
+}
+
+// While the server takes no connections the store says that it is away, in
+// whatever it is asked; when it does again the store works on.
+func TestPostgres_Away(t *testing.T) {
+	t.Parallel()
+	dsn := newDatabase(t)
+	db := open(t, dsn)
+	p := bootstrap(t, db)
+	var name string
+	if err := raw(t, dsn).QueryRowContext(t.Context(), `SELECT current_database()`).Scan(&name); err != nil {
+		t.Fatal(err)
+	}
+	admin := raw(t, newDatabase(t))
+	exec(t, admin, `ALTER DATABASE `+name+` ALLOW_CONNECTIONS false`)
+	exec(t, admin, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1`, name)
+	for name, call := range map[string]func() error{
+		"Ping":       func() error { return db.Ping(t.Context()) },
+		"Projects":   func() error { _, err := db.Projects(t.Context()); return err },
+		"InstanceID": func() error { _, err := db.InstanceID(t.Context()); return err },
+		"CreateKey":  func() error { _, err := db.CreateKey(t.Context(), newKey(p.ID, "k")); return err },
+		"RevokeKey":  func() error { _, err := db.RevokeKey(t.Context(), p.ID, "pak_x", time.Now()); return err },
+		"Key":        func() error { _, err := db.Key(t.Context(), p.ID, "pak_x"); return err },
+		"KeyByID":    func() error { _, err := db.KeyByID(t.Context(), "pak_x"); return err },
+		"Keys":       func() error { _, err := db.Keys(t.Context(), p.ID, "", 1); return err },
+		"Function":   func() error { _, err := db.Function(t.Context(), p.ID, "f"); return err },
+		"Functions":  func() error { _, err := db.Functions(t.Context(), p.ID, "", 1); return err },
+		"Deployment": func() error { _, err := db.Deployment(t.Context(), "dep_x"); return err },
+		"Changes":    func() error { _, err := db.Changes(t.Context(), 0, 1); return err },
+		"Load":       func() error { _, err := db.Load(t.Context(), nil, nil); return err },
+	} {
+		if err := call(); fault.KindOf(err) != fault.Unavailable {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	exec(t, admin, `ALTER DATABASE `+name+` ALLOW_CONNECTIONS true`)
+	if _, err := db.CreateKey(t.Context(), newKey(p.ID, "k")); err != nil {
+		t.Errorf("when it is back: %v", err)
 	}
 }

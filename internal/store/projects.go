@@ -45,7 +45,7 @@ func insertProject(ctx context.Context, t *tx, p platform.Project) error {
 func (db *DB) Projects(ctx context.Context) ([]platform.Project, error) {
 	rows, err := db.read.QueryContext(ctx, `SELECT id, name, created_at FROM projects ORDER BY id`)
 	if err != nil {
-		return nil, fmt.Errorf("list projects: %w", err)
+		return nil, failed("list projects", err)
 	}
 	defer rows.Close()
 	var out []platform.Project
@@ -53,12 +53,12 @@ func (db *DB) Projects(ctx context.Context) ([]platform.Project, error) {
 		var p platform.Project
 		var created int64
 		if err := rows.Scan(&p.ID, &p.Name, &created); err != nil {
-			return nil, fmt.Errorf("list projects: %w", err)
+			return nil, failed("list projects", err)
 		}
 		p.CreatedAt = fromMicros(created)
 		out = append(out, p)
 	}
-	return out, rows.Err()
+	return out, failed("list projects", rows.Err())
 }
 
 // InstanceID is the random name of this database, made at the first call. It

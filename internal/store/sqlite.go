@@ -51,6 +51,13 @@ func (sqliteDialect) uniqueViolation(err error) (string, bool) {
 	return "", false
 }
 
+// sqliteAway reports whether err is of a file that another program has held
+// for longer than the busy timeout, or of a full disk.
+func sqliteAway(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && (e.Code()&0xff == sqlite3.SQLITE_BUSY || e.Code()&0xff == sqlite3.SQLITE_FULL)
+}
+
 func (d sqliteDialect) openFault(err error) error {
 	e, ok := errors.AsType[*sqlite.Error](err)
 	switch {

@@ -12,7 +12,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -87,10 +86,7 @@ func (db *DB) Close() error {
 
 // Ping asks the database whether it is there.
 func (db *DB) Ping(ctx context.Context) error {
-	if err := db.write.PingContext(ctx); err != nil {
-		return fmt.Errorf("ping the database: %w", err)
-	}
-	return nil
+	return failed("ping the database", db.write.PingContext(ctx))
 }
 
 // Run listens for other nodes' changes and prunes old change rows until ctx

@@ -4,11 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
-	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/platform"
 )
 
@@ -25,25 +23,25 @@ func (db *DB) update(ctx context.Context, f func(*tx) error) (seq int64, err err
 	// default, whoever waited in lockWriters would fail instead of going on.
 	sqlTx, err := db.write.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
-		return 0, fmt.Errorf("begin: %w", err)
+		return 0, failed("begin", err)
 	}
 	defer sqlTx.Rollback() // after a commit it does nothing
 	t := &tx{Tx: sqlTx}
 	if lock := db.dialect.lockWriters(); lock != "" {
 		if _, err := t.ExecContext(ctx, lock); err != nil {
-			return 0, fmt.Errorf("queue to write: %w", err)
+			return 0, failed("queue to write", err)
 		}
 	}
 	if err := f(t); err != nil {
-		return 0, err
+		return 0, classed(err)
 	}
 	if notify := db.dialect.notify(); notify != "" && t.seq > 0 {
 		if _, err := t.ExecContext(ctx, notify); err != nil {
-			return 0, fmt.Errorf("notify: %w", err)
+			return 0, failed("notify", err)
 		}
 	}
 	if err := t.Commit(); err != nil {
-		return 0, fmt.Errorf("commit: %w", err)
+		return 0, failed("commit", err)
 	}
 	if t.seq > 0 {
 		db.bells.ring()
@@ -81,14 +79,6 @@ func fromMicros(n int64) time.Time {
 		return time.Time{}
 	}
 	return time.UnixMicro(n).UTC()
-}
-
-// notFound turns a missing row into the fault that says so.
-func notFound(err error, what string) error {
-	if errors.Is(err, sql.ErrNoRows) {
-		return fault.New(fault.NotFound, "there is no such "+what)
-	}
-	return fmt.Errorf("read %s: %w", what, err)
 }
 
 // encode writes a column that holds JSON. The values are our own types, which
