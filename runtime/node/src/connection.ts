@@ -2,7 +2,7 @@
 import { Socket } from 'node:net';
 import { writeSync } from 'node:fs';
 import { ERRORS } from './errors.ts';
-import { Invocation } from './invocation.ts';
+import { Invocation, type Outlet } from './invocation.ts';
 import {
   checkHeader, FLAG_ASCII, FLAG_END, HEADER, hello, helloVersion, MAX_DATA, ProtocolError, REQ, requestTableLength, RESET, responseBlock, T, Table, VERSION,
   writeHeader,
@@ -18,7 +18,7 @@ const MAX_UNSENT_LOG = 1 << 20;
 const MAX_UNSENT = 4 << 20;
 const MAX_LINE = 65536;
 
-export class Connection {
+export class Connection implements Outlet {
   readonly invocations = new Map<number, Invocation>();
   /** Set when no new work is taken; called when the last invocation is over. */
   onIdle: (() => void) | undefined;
@@ -187,7 +187,7 @@ export class Connection {
     this.#n = at + HEADER + payload.length;
   }
 
-  sendJSON(type: number, stream: number, value: { message: string; stack: string } | object): void {
+  sendJSON(type: number, stream: number, value: object): void {
     this.send(type, 0, stream, Buffer.from(JSON.stringify(value, (_, v: unknown) => (typeof v === 'string' ? v.slice(0, 65536) : v))));
   }
 

@@ -1,10 +1,18 @@
 // What belongs to one request and must be found again from anywhere below it.
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { FunctionContext, FunctionLog } from './types.ts';
-import type { Invocation } from './invocation.ts';
+
+/** What may be asked of an invocation from anywhere below it. */
+export interface Running {
+  readonly id: string;
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
+  /** Ends it with an error, if it is not over. */
+  fail(code: string, err: unknown): void;
+}
 
 /** The invocation that is running. There is no "latest request": what runs outside of one has none. */
-export const current = new AsyncLocalStorage<Invocation>();
+export const current = new AsyncLocalStorage<Running>();
 
 const platformNames = /^(PROJECT_ID|PROJECT_ID_API_KEY|PROJECT_ID_API_SECRET|FUNCTION_ID|NODE_ENV|PATH|HOME|TMPDIR|LANG|TZ|POSTERN_.*)$/;
 
@@ -26,9 +34,9 @@ const config = Object.freeze({
 });
 
 export class Context implements FunctionContext {
-  readonly #invocation: Invocation;
+  readonly #invocation: Running;
 
-  constructor(invocation: Invocation) {
+  constructor(invocation: Running) {
     this.#invocation = invocation;
   }
 

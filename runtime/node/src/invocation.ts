@@ -4,8 +4,21 @@ import { describe, ERRORS } from './errors.ts';
 import { FLAG_END, MAX_DATA, REQ, RESET, T, type Table, WINDOW_SIZE } from './protocol.ts';
 import { BodyError, Request } from './request.ts';
 import { type Reply, ResultError, toReply } from './result.ts';
-import type { Connection } from './connection.ts';
 import type { FunctionHandler } from './types.ts';
+
+/** The way out of an invocation: the connection that it came on. */
+export interface Outlet {
+  send(type: number, flags: number, stream: number, payload: Uint8Array): void;
+  sendJSON(type: number, stream: number, value: object): void;
+  sendWindow(stream: number, n: number): void;
+  sendResponseHead(stream: number, status: number, headers: readonly string[]): void;
+  /** Sends a whole answer in one frame; false when it is too large for one. */
+  sendReply(stream: number, status: number, headers: readonly string[], body: string | Uint8Array): boolean;
+  log(level: number, text: string, requestId: string): void;
+  forget(stream: number): void;
+  readonly congested: boolean;
+  drained(): Promise<void>;
+}
 
 export class Invocation {
   readonly startedAt = Date.now();
@@ -15,7 +28,7 @@ export class Invocation {
   answered = false;
   /** True when nothing more will be sent or received. */
   over = false;
-  readonly #conn: Connection;
+  readonly #conn: Outlet;
   readonly #handler: FunctionHandler;
   #request!: Request;
   #abort: AbortController | undefined;
@@ -30,7 +43,7 @@ export class Invocation {
   #wake: (() => void) | undefined;
   #source: ReadableStreamDefaultReader<Uint8Array> | undefined;
 
-  constructor(conn: Connection, stream: number, table: Table, handler: FunctionHandler) {
+  constructor(conn: Outlet, stream: number, table: Table, handler: FunctionHandler) {
     this.#conn = conn;
     this.stream = stream;
     this.table = table;

@@ -1,23 +1,29 @@
 // The request as a handler sees it. Everything but the body waits until it is asked for.
-import { REQ } from './protocol.ts';
-import type { Invocation } from './invocation.ts';
+import { REQ, type Table } from './protocol.ts';
 import type { FunctionIdentity, FunctionRequest } from './types.ts';
 
 const none: Uint8Array = Buffer.alloc(0);
 const noParams: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
 
+/** Where a request comes from: its block, and who can cancel it. */
+export interface Origin {
+  readonly id: string;
+  readonly table: Table;
+  readonly signal: AbortSignal;
+}
+
 /** The body could not be read as its content-type says. */
 export class BodyError extends Error {}
 
 export class Request implements FunctionRequest {
-  readonly #in: Invocation;
+  readonly #in: Origin;
   body: any = undefined;
   rawBody: Uint8Array = none;
   #headers: Record<string, string> | undefined;
   #query: Record<string, string | string[]> | undefined;
 
-  constructor(invocation: Invocation) {
-    this.#in = invocation;
+  constructor(origin: Origin) {
+    this.#in = origin;
   }
 
   get method(): string { return this.#in.table.get(REQ.METHOD); }

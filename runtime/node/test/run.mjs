@@ -10,4 +10,4 @@ buildSync({
   bundle: true, platform: 'node', format: 'esm', target: 'node20', sourcemap: 'inline', logLevel: 'warning',
 });
 const files = tests.map((f) => `build/${f.replace(/\.ts$/, '.mjs')}`);
-process.exit(spawnSync(process.execPath, ['--test', '--enable-source-maps', ...files], { stdio: 'inherit' }).status ?? 1);
+process.exit(spawnSync(process.execPath, ['--test', '--test-reporter=spec', '--enable-source-maps', ...files], { stdio: 'inherit' }).status ?? 1);
