@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -177,6 +178,54 @@ func TestCodes_StatusesAreProblems(t *testing.T) {
 	for _, c := range httpx.Codes() {
 		if c.Status < 400 || c.Status > 599 {
 			t.Errorf("%s: status %d", c.Code, c.Status)
+		}
+	}
+}
+
+// A request whose end two readers may see in two places ends its connection.
+func TestServe_OneReadingOfARequest(t *testing.T) {
+	t.Parallel()
+	ln, err := httpx.Listen(t.Context(), "127.0.0.1:0", "--listen")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	srv := &httpx.Server{Listener: ln, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })}
+	go func() { served <- srv.Serve(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	const second = "GET /second HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+	for name, c := range map[string]struct {
+		first   string
+		answers int // to the first request, and to what follows it
+	}{
+		"no body":                      {"GET / HTTP/1.1\r\nHost: h\r\n\r\n", 2},
+		"length":                       {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi", 2},
+		"chunked":                      {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", 1},
+		"chunked and length":           {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\nhi\r\n0\r\n\r\n", 1},
+		"HTTP/1.0 kept alive, chunked": {"POST / HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n", 1},
+	} {
+		conn, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, c.first+second); err != nil {
+			t.Fatal(err)
+		}
+		// A connection that stays open would never end this reading.
+		conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		got, err := io.ReadAll(conn)
+		conn.Close()
+		if err != nil && len(got) == 0 {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if n := strings.Count(string(got), "HTTP/1."); n != c.answers {
+			t.Errorf("%s: %d answers, want %d: %q", name, n, c.answers, got)
 		}
 	}
 }

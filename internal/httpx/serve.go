@@ -71,6 +71,22 @@ type Server struct {
 	Log   *slog.Logger
 }
 
+// oneReading ends the connection after a request whose end another reader of
+// the same bytes may see elsewhere, so that what follows is never taken for a
+// request: that is how requests are smuggled past a proxy in front of us.
+// A request with both Content-Length and Transfer-Encoding must be treated so
+// (RFC 9112, section 6.1), and so must one of HTTP/1.0 with Transfer-Encoding;
+// net/http drops the telling header before a handler can see it, so every
+// chunked request and every request of HTTP/1.0 is.
+func oneReading(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 1 && (len(r.TransferEncoding) > 0 || r.ProtoMinor == 0) {
+			w.Header()["Connection"] = []string{"close"}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // Serve serves until ctx ends, then stops accepting, waits for requests in
 // flight, and returns nil; or the error that ended it before.
 func (s *Server) Serve(ctx context.Context) error {
@@ -79,7 +95,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(s.TLS != nil)
 	srv := &http.Server{
-		Handler:           s.Handler,
+		Handler:           oneReading(s.Handler),
 		ReadHeaderTimeout: limits.ReadHeader,
 		ReadTimeout:       limits.Read,
 		WriteTimeout:      limits.Write,
