@@ -26,12 +26,12 @@ type target struct {
 // Every guarded handler counts; /status, which is open, tells the counts.
 const counting = `
 export const auth = ['webhook', 'health', 'get', 'head'];
-let ran = 0; let paths: string[] = [];
-const count = (c: any, r: any) => { ran++; paths.push(r.path); return { path: r.path }; };
+let ran = 0; let paths: string[] = []; let headers = {};
+const count = (c: any, r: any) => { ran++; paths.push(r.path); headers = r.headers; return { path: r.path }; };
 export const webhook = count; export const get = count; export const head = count;
 export const health = (c: any, r: any) => (r.path === '/health' ? { healthy: true } : count(c, r));
 export const ice = count;
-export const status = (c: any, r: any) => ({ ran, paths });
+export const status = (c: any, r: any) => ({ ran, paths, headers });
 export default { constructor: count, toString: count, valueOf: count };
 `
 
@@ -71,8 +71,15 @@ func (g *target) raw(request string) int {
 	return res.StatusCode
 }
 
-// ran is how often a guarded handler ran.
+// ran is how often a guarded handler ran, and for which paths.
 func (g *target) ran() (n int, paths []string) {
+	g.Helper()
+	n, paths, _ = g.told()
+	return n, paths
+}
+
+// told is what the function says: runs, their paths, and the last one's headers.
+func (g *target) told() (n int, paths []string, headers map[string]string) {
 	g.Helper()
 	res, err := http.Get(g.gateway + "/fn/f/status")
 	if err != nil {
@@ -80,13 +87,28 @@ func (g *target) ran() (n int, paths []string) {
 	}
 	defer res.Body.Close()
 	var got struct {
-		Ran   int
-		Paths []string
+		Ran     int
+		Paths   []string
+		Headers map[string]string
 	}
 	if err := json.NewDecoder(res.Body).Decode(&got); err != nil || res.StatusCode != 200 {
 		g.Fatal(res.Status, err)
 	}
-	return got.Ran, got.Paths
+	return got.Ran, got.Paths, got.Headers
+}
+
+// createKey makes another key of the same project.
+func (g *target) createKey(args ...string) (id, secret string) {
+	g.Helper()
+	var made struct {
+		AccessKey struct{ AccessKeyID string }
+		Secret    string
+	}
+	out := g.must(append([]string{"keys", "create", "--json"}, args...)...)
+	if err := json.Unmarshal([]byte(out), &made); err != nil || made.Secret == "" {
+		g.Fatalf("no key in %q: %v", out, err)
+	}
+	return made.AccessKey.AccessKeyID, made.Secret
 }
 
 // attempt is one line of a table: what is sent, which statuses are right, and
@@ -217,6 +239,7 @@ func TestAttack_Credentials(t *testing.T) {
 	id, secret := g.key["POSTERN_KEY_ID"], g.key["POSTERN_KEY_SECRET"]
 	encoded := strings.TrimPrefix(g.basic, "Basic ")
 	b64 := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+	otherID, otherSecret := g.createKey("Other")
 	for name, c := range map[string]struct {
 		header string
 		status []int
@@ -237,6 +260,18 @@ func TestAttack_Credentials(t *testing.T) {
 		"empty secret":             {"Authorization: Basic " + b64(id+":") + "\r\n", refused, false},
 		"control characters":       {"Authorization: Basic " + b64(id+":"+secret[:52]+"\x00") + "\r\n", refused, false},
 		"a mebibyte":               {"Authorization: Basic " + strings.Repeat("A", 1<<20) + "\r\n", []int{431}, false},
+		"many spaces":              {"Authorization: Basic     " + encoded + "\r\n", []int{200, 401}, true},
+		"padding added":            {"Authorization: " + g.basic + "==\r\n", refused, false},
+		"padding left out":         {"Authorization: Basic " + strings.TrimRight(b64(id+":"+secret+"x"), "=") + "\r\n", refused, false},
+		"scheme alone":             {"Authorization: Basic\r\n", refused, false},
+		"empty":                    {"Authorization: \r\n", refused, false},
+		"empty key header":         {"X-API-Key: \r\n", refused, false},
+		"another key's secret":     {"Authorization: Basic " + b64(id+":"+otherSecret) + "\r\n", refused, false},
+		"the other key itself":     {"Authorization: Basic " + b64(otherID+":"+otherSecret) + "\r\n", fine, true},
+		"two keys that are valid":  {"Authorization: " + g.basic + "\r\nX-API-Key: " + otherSecret + "\r\n", ambiguous, false},
+		"the same key twice":       {"Authorization: " + g.basic + "\r\nX-API-Key: " + secret + "\r\n", fine, true},
+		"a key ID as the secret":   {"X-API-Key: " + id + "\r\n", refused, false},
+		"secret in lower case":     {"X-API-Key: " + strings.ToLower(secret) + "\r\n", refused, false},
 		"disagree":                 {"Authorization: " + g.basic + "\r\nX-API-Key: psk_x\r\n", refused, false},
 		"hop-by-hop":               {"X-API-Key: psk_x\r\nConnection: authorization, x-api-key\r\n", refused, false},
 		"proxy":                    {"Proxy-Authorization: " + g.basic + "\r\n", refused, false},
