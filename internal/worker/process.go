@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"os/exec"
@@ -63,6 +64,9 @@ func spawn(spec Spec, log func(Line)) (*process, net.Conn, error) {
 		defer w.Close()
 		*to, pipes[i] = w, r
 	}
+	// What the server itself was given without close-on-exec, the worker must
+	// not have. An old kernel that cannot do it leaves Go's own guarantee.
+	unix.CloseRange(workerFD, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	started := make(chan error)
 	go p.own(cmd, started, pipes, log)
 	if err := <-started; err != nil {
