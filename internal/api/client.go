@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,11 +27,14 @@ type Client struct {
 	KeyID     string
 	// Secret is sent as HTTP Basic with every request, to Server and nowhere else.
 	Secret string
-	// HTTP is the client to use; nil means one with a limit of two minutes a call.
+	// HTTP is the client to use; nil means one with a limit of two minutes a
+	// call. Redirects are never followed, whichever it is.
 	HTTP *http.Client
 }
 
 const maxAnswer = 64 << 20
+
+const wrongServer = "POSTERN_SERVER must be the control listener, not the gateway"
 
 // WhoAmI tells whose credential the client shows.
 func (c *Client) WhoAmI(ctx context.Context) (out WhoAmI, err error) {
@@ -118,9 +122,13 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		}
 		body = bytes.NewReader(data)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(c.Server, "/")+path, body)
+	base, err := c.base()
 	if err != nil {
-		return fault.Wrap(err, fault.Invalid, fmt.Sprintf("%q is no server URL", c.Server)).WithHint("set POSTERN_SERVER to something like http://127.0.0.1:8081")
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, base+path, body)
+	if err != nil {
+		return fmt.Errorf("make the request: %w", err)
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", contentType)
@@ -131,9 +139,15 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		return c.unreachable(ctx, err)
 	}
 	defer res.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	data, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if err != nil {
 		return fault.Wrap(err, fault.Unavailable, "the server's answer was cut off")
+	}
+	if len(data) > maxAnswer {
+		return fault.New(fault.Internal, "the server's answer is larger than any that Postern gives").WithHint(wrongServer)
 	}
 	if res.StatusCode >= 300 {
 		return failure(res, data)
@@ -141,31 +155,55 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	if out != nil {
 		if err := json.Unmarshal(data, out); err != nil {
 			return fault.Wrap(err, fault.Internal, fmt.Sprintf("%s does not answer like a control plane of Postern", c.Server)).
-				WithHint("POSTERN_SERVER must be the control listener, not the gateway")
+				WithHint(wrongServer)
 		}
 	}
 	return nil
 }
 
-func (c *Client) client() *http.Client {
-	if c.HTTP != nil {
-		return c.HTTP
+// base is the checked server URL. One with a user or password in it is
+// refused, because errors quote the URL.
+func (c *Client) base() (string, error) {
+	u, err := url.Parse(c.Server)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return "", fault.New(fault.Invalid, "the server's URL is not of the form http://host:port").WithHint("set POSTERN_SERVER to something like http://127.0.0.1:8081")
 	}
-	return &http.Client{Timeout: 2 * time.Minute,
-		// Credentials must not follow a redirect to somewhere else.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return strings.TrimRight(c.Server, "/"), nil
 }
 
+func (c *Client) client() *http.Client {
+	h := http.Client{Timeout: 2 * time.Minute}
+	if c.HTTP != nil {
+		h = *c.HTTP
+	}
+	// Credentials must not follow a redirect to somewhere else.
+	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &h
+}
+
+// unreachable tells why there is no answer: nobody there, not the protocol
+// that the URL says, a certificate that is not trusted, or too late.
 func (c *Client) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+	ue, ok := errors.AsType[*url.Error](err)
+	if ok {
+		err = ue.Err // without the URL, which says nothing new
+	}
+	if cert, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fault.Wrap(err, fault.Unavailable, fmt.Sprintf("the certificate of %s is not trusted: %v", c.Server, cert.Err)).
+			WithHint("use the name that the certificate is for, and make its authority known to this machine; SSL_CERT_FILE names more authorities")
+	}
+	if op, isOp := errors.AsType[*net.OpError](err); isOp && op.Op == "dial" {
 		return fault.Wrap(op.Err, fault.Unavailable, fmt.Sprintf("no server answers at %s", c.Server)).
 			WithHint("is `postern serve` running there? set POSTERN_SERVER, or use --server")
 	}
-	if ue, ok := errors.AsType[*url.Error](err); ok {
-		err = ue.Err // without the URL, which says nothing new
+	switch {
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return fault.Wrap(err, fault.Unavailable, fmt.Sprintf("the server at %s does not speak TLS", c.Server)).WithHint("write http:// instead of https:// in POSTERN_SERVER")
+	case ok && ue.Timeout():
+		return fault.Wrap(err, fault.Timeout, fmt.Sprintf("%s did not answer in time", c.Server))
 	}
 	return fault.Wrap(err, fault.Unavailable, fmt.Sprintf("cannot talk to %s", c.Server))
 }
@@ -174,7 +212,11 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 func failure(res *http.Response, data []byte) error {
 	var p struct{ Code, Title, Detail, Hint, RequestID string }
 	if json.Unmarshal(data, &p) != nil || p.Code == "" {
-		p.Title = fmt.Sprintf("the server answered %s", res.Status)
+		p.Code, p.Detail, p.RequestID = "", "", ""
+		p.Title, p.Hint = fmt.Sprintf("the server answered %s", res.Status), wrongServer
+		if bytes.Contains(data, []byte("HTTP request to an HTTPS server")) { // as net/http says it
+			p.Hint = "write https:// instead of http:// in POSTERN_SERVER"
+		}
 	}
 	text := p.Title
 	if p.Detail != "" {
@@ -196,7 +238,7 @@ func failure(res *http.Response, data []byte) error {
 		kind = fault.TooMany
 	case 503, 502:
 		kind = fault.Unavailable
-	case 504:
+	case 408, 504:
 		kind = fault.Timeout
 	}
 	if kind == fault.Internal && p.RequestID != "" {

@@ -1,0 +1,219 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/internal/api"
+	"postern.dev/postern/internal/fault"
+)
+
+const testSecret = "psk_this-must-not-be-seen"
+
+func clientOf(server string) *api.Client {
+	return &api.Client{Server: server, ProjectID: "prj_1", KeyID: "pak_1", Secret: testSecret}
+}
+
+// call is one request as the server saw it.
+type call struct{ Line, Type, User, Secret, Body string }
+
+// Each method is one request of the documented form.
+func TestClient_Requests(t *testing.T) {
+	t.Parallel()
+	var got call
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		user, secret, _ := r.BasicAuth()
+		got = call{r.Method + " " + r.URL.RequestURI(), r.Header.Get("Content-Type"), user, secret, string(body)}
+		io.WriteString(w, "{}")
+	}))
+	defer s.Close()
+	c := clientOf(s.URL + "/")
+	ctx := t.Context()
+	since := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.FixedZone("", 3600))
+	for name, tc := range map[string]struct {
+		do   func() error
+		want call
+	}{
+		"who":       {func() error { _, err := c.WhoAmI(ctx); return err }, call{Line: "GET /v1/whoami"}},
+		"functions": {func() error { _, err := c.Functions(ctx, "a&b"); return err }, call{Line: "GET /v1/projects/prj_1/functions?pageToken=a%26b"}},
+		"function":  {func() error { _, err := c.Function(ctx, "a/../b?c"); return err }, call{Line: "GET /v1/projects/prj_1/functions/a%2F..%2Fb%3Fc"}},
+		"delete":    {func() error { return c.DeleteFunction(ctx, "f") }, call{Line: "DELETE /v1/projects/prj_1/functions/f"}},
+		"has":       {func() error { _, err := c.HasArtefact(ctx, "ab"); return err }, call{Line: "HEAD /v1/projects/prj_1/artefacts/ab"}},
+		"put":       {func() error { return c.PutArtefact(ctx, "ab", []byte("zip")) }, call{Line: "PUT /v1/projects/prj_1/artefacts/ab", Type: "application/octet-stream", Body: "zip"}},
+		"deploy":    {func() error { _, err := c.Deploy(ctx, "f", api.DeployRequest{Artefact: "ab", Force: true}); return err }, call{Line: "POST /v1/projects/prj_1/functions/f/deployments", Type: "application/json", Body: `{"artefact":"ab","force":true}`}},
+		"logs":      {func() error { _, err := c.Logs(ctx, "f", since, 7); return err }, call{Line: "GET /v1/projects/prj_1/functions/f/logs?limit=7&since=2026-01-02T02%3A04%3A05.000006Z"}},
+		"all logs":  {func() error { _, err := c.Logs(ctx, "f", time.Time{}, 7); return err }, call{Line: "GET /v1/projects/prj_1/functions/f/logs?limit=7"}},
+		"keys":      {func() error { _, err := c.Keys(ctx, ""); return err }, call{Line: "GET /v1/projects/prj_1/accessKeys?pageToken="}},
+		"create":    {func() error { _, err := c.CreateKey(ctx, api.CreateKeyRequest{DisplayName: "x"}); return err }, call{Line: "POST /v1/projects/prj_1/accessKeys", Type: "application/json", Body: `{"displayName":"x"}`}},
+		"revoke":    {func() error { return c.RevokeKey(ctx, "pak_2") }, call{Line: "DELETE /v1/projects/prj_1/accessKeys/pak_2"}},
+	} {
+		if err := tc.do(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		tc.want.User, tc.want.Secret = "pak_1", testSecret
+		if d := cmp.Diff(tc.want, got); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+	}
+}
+
+// A problem comes back as the fault that it was, by status, code and hint.
+func TestClient_Problems(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		status int
+		body   string
+		kind   fault.Kind
+		want   fault.Error
+	}{
+		{400, `{"code":"invalid_request","title":"t","detail":"d","hint":"h"}`, fault.Invalid, fault.Error{Text: "d", Code: "invalid_request", Hint: "h"}},
+		{401, `{"code":"unauthenticated","title":"t"}`, fault.Unauthenticated, fault.Error{Text: "t", Code: "unauthenticated"}},
+		{403, `{"code":"not_allowed","detail":"d"}`, fault.Denied, fault.Error{Text: "d", Code: "not_allowed"}},
+		{404, `{"code":"function_not_found","detail":"d"}`, fault.NotFound, fault.Error{Text: "d", Code: "function_not_found"}},
+		{409, `{"code":"deploy_raced","detail":"d"}`, fault.Conflict, fault.Error{Text: "d", Code: "deploy_raced"}},
+		{413, `{"code":"body_too_large","detail":"d"}`, fault.Invalid, fault.Error{Text: "d", Code: "body_too_large"}},
+		{422, `{"code":"module_failed","detail":"Error: x\n  at y"}`, fault.Invalid, fault.Error{Text: "Error: x\n  at y", Code: "module_failed"}},
+		{429, `{"code":"rate_limited","detail":"d"}`, fault.TooMany, fault.Error{Text: "d", Code: "rate_limited"}},
+		{500, `{"code":"internal","title":"Internal error","requestId":"req_1"}`, fault.Internal, fault.Error{Text: "Internal error (request ID req_1)", Code: "internal"}},
+		{503, `{"code":"node_missing","detail":"d","hint":"h"}`, fault.Unavailable, fault.Error{Text: "d", Code: "node_missing", Hint: "h"}},
+		{504, `{"code":"timeout","detail":"d"}`, fault.Timeout, fault.Error{Text: "d", Code: "timeout"}},
+		{404, `<html>`, fault.NotFound, fault.Error{Text: "the server answered 404 Not Found", Hint: "POSTERN_SERVER must be the control listener, not the gateway"}},
+		{400, `{"detail":"of something else"}`, fault.Invalid, fault.Error{Text: "the server answered 400 Bad Request", Hint: "POSTERN_SERVER must be the control listener, not the gateway"}},
+		{200, `<html>`, fault.Internal, fault.Error{Text: "SERVER does not answer like a control plane of Postern", Hint: "POSTERN_SERVER must be the control listener, not the gateway"}},
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(tc.status); io.WriteString(w, tc.body) }))
+		_, err := clientOf(s.URL).WhoAmI(t.Context())
+		s.Close()
+		f, ok := errors.AsType[*fault.Error](err)
+		if !ok || f.Kind != tc.kind || strings.ReplaceAll(f.Text, s.URL, "SERVER") != tc.want.Text || f.Code != tc.want.Code || f.Hint != tc.want.Hint {
+			t.Errorf("%d %s: %#v", tc.status, tc.body, err)
+		}
+	}
+}
+
+func TestClient_HasArtefact(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]struct{ has, fails bool }{204: {true, false}, 404: {false, false}, 401: {false, true}, 503: {false, true}} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		if has, err := clientOf(s.URL).HasArtefact(t.Context(), "ab"); has != want.has || (err != nil) != want.fails {
+			t.Errorf("%d: %v, %v", status, has, err)
+		}
+		s.Close()
+	}
+}
+
+// Credentials go to the server that was named and nowhere else, also with a
+// client of one's own.
+func TestClient_NeverFollowsRedirects(t *testing.T) {
+	t.Parallel()
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("the redirect was followed: %v", r.Header) }))
+	defer elsewhere.Close()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		s := httptest.NewServer(http.RedirectHandler(elsewhere.URL, status))
+		for _, h := range []*http.Client{nil, {}} {
+			c := clientOf(s.URL)
+			c.HTTP = h
+			if _, err := c.WhoAmI(t.Context()); err == nil || !strings.Contains(err.Error(), "the server answered 30") {
+				t.Errorf("%d: %v", status, err)
+			}
+			if h != nil && h.CheckRedirect != nil {
+				t.Error("the caller's client was changed")
+			}
+		}
+		s.Close()
+	}
+}
+
+// What stands between the client and the server is said in words, with what to
+// do, and never with the secret.
+func TestClient_Unreachable(t *testing.T) {
+	t.Parallel()
+	quiet := log.New(io.Discard, "", 0)
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	overTLS := httptest.NewUnstartedServer(http.NotFoundHandler())
+	overTLS.Config.ErrorLog = quiet
+	overTLS.StartTLS()
+	defer overTLS.Close()
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	cut := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		io.WriteString(w, "{")
+		http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	cut.Config.ErrorLog = quiet
+	cut.Start()
+	defer cut.Close()
+	for name, tc := range map[string]struct {
+		server, text, hint string
+		kind               fault.Kind
+	}{
+		"nobody there":          {"http://" + closed.Addr().String(), "no server answers at", "postern serve", fault.Unavailable},
+		"unknown authority":     {overTLS.URL, "not trusted: x509: certificate signed by unknown authority", "SSL_CERT_FILE", fault.Unavailable},
+		"plain instead of TLS":  {"http://" + overTLS.Listener.Addr().String(), "400 Bad Request", "https://", fault.Invalid},
+		"TLS instead of plain":  {"https://" + plain.Listener.Addr().String(), "does not speak TLS", "http://", fault.Unavailable},
+		"cut off":               {cut.URL, "cut off", "", fault.Unavailable},
+		"no scheme":             {"127.0.0.1:8081", "not of the form", "POSTERN_SERVER", fault.Invalid},
+		"name without a scheme": {"localhost:8081", "not of the form", "POSTERN_SERVER", fault.Invalid},
+		"other scheme":          {"ftp://localhost", "not of the form", "POSTERN_SERVER", fault.Invalid},
+		"empty":                 {"", "not of the form", "POSTERN_SERVER", fault.Invalid},
+		"no host":               {"http://", "not of the form", "POSTERN_SERVER", fault.Invalid},
+		"with a password":       {"http://u:" + testSecret + "@localhost", "not of the form", "POSTERN_SERVER", fault.Invalid},
+		"control character":     {"http://localhost\n", "not of the form", "POSTERN_SERVER", fault.Invalid},
+	} {
+		_, err := clientOf(tc.server).WhoAmI(t.Context())
+		f, ok := errors.AsType[*fault.Error](err)
+		if !ok || f.Kind != tc.kind || !strings.Contains(f.Text, tc.text) || !strings.Contains(f.Hint, tc.hint) {
+			t.Errorf("%s: %v", name, err)
+		}
+		for e := err; e != nil; e = errors.Unwrap(e) {
+			if strings.Contains(e.Error(), testSecret) {
+				t.Errorf("%s: the error has the secret", name)
+			}
+		}
+	}
+}
+
+func TestClient_TooLate(t *testing.T) {
+	t.Parallel()
+	hold := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hold }))
+	defer s.Close()
+	defer close(hold)
+	c := clientOf(s.URL)
+	c.HTTP = &http.Client{Timeout: 20 * time.Millisecond}
+	if _, err := c.WhoAmI(t.Context()); fault.KindOf(err) != fault.Timeout {
+		t.Errorf("the client's own limit: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.WhoAmI(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// The list of keys of an answer has no member for a secret or its hash.
+func TestAccessKey_HasNoSecret(t *testing.T) {
+	t.Parallel()
+	data, err := json.Marshal(api.AccessKey{AccessKeyID: "pak_1", Scopes: []string{"invoke"}})
+	if err != nil || strings.Contains(strings.ToLower(string(data)), "secret") || strings.Contains(strings.ToLower(string(data)), "hash") {
+		t.Errorf("%s, %v", data, err)
+	}
+}
