@@ -19,8 +19,9 @@ import (
 // socket to call it with: a client library would tidy the request.
 type target struct {
 	*site
-	addr  string // host:port of the gateway
-	basic string // the value of a right Authorization header
+	addr   string // host:port of the gateway
+	basic  string // the value of a right Authorization header
+	client *http.Client
 }
 
 // Every guarded handler counts; /status, which is open, tells the counts.
@@ -49,7 +50,7 @@ func newTarget(t *testing.T) *target {
 	}
 	s.must("functions", "deploy", dir)
 	id, secret := s.key["POSTERN_KEY_ID"], s.key["POSTERN_KEY_SECRET"]
-	return &target{site: s, addr: strings.TrimPrefix(s.gateway, "http://"), basic: "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))}
+	return &target{site: s, client: http.DefaultClient, addr: strings.TrimPrefix(s.gateway, "http://"), basic: "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))}
 }
 
 // raw sends bytes on a connection of their own and returns the status of the
@@ -81,7 +82,7 @@ func (g *target) ran() (n int, paths []string) {
 // told is what the function says: runs, their paths, and the last one's headers.
 func (g *target) told() (n int, paths []string, headers map[string]string) {
 	g.Helper()
-	res, err := http.Get(g.gateway + "/fn/f/status")
+	res, err := g.client.Get(g.gateway + "/fn/f/status")
 	if err != nil {
 		g.Fatal(err)
 	}

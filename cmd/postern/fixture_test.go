@@ -9,6 +9,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net"
 	"net/http"
@@ -22,8 +23,18 @@ import (
 // certificateCmd is `certificate CERT KEY`: makes a certificate for 127.0.0.1
 // that the story's own client trusts.
 func certificateCmd(ts *testscript.TestScript, neg bool, args []string) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	transport, err := certify(ts.MkAbs(args[0]), ts.MkAbs(args[1]))
 	ts.Check(err)
+	worldOf(ts).client.Transport = transport
+}
+
+// certify writes a certificate for 127.0.0.1 and its key to two files, and
+// returns a transport of HTTP/2 that trusts it.
+func certify(certFile, keyFile string) (*http.Transport, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
 		NotBefore:    time.Now().Add(-time.Hour),
@@ -33,16 +44,23 @@ func certificateCmd(ts *testscript.TestScript, neg bool, args []string) {
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	ts.Check(err)
+	if err != nil {
+		return nil, err
+	}
 	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	ts.Check(err)
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
-	ts.Check(os.WriteFile(ts.MkAbs(args[1]), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600))
+	if err != nil {
+		return nil, err
+	}
 	cert, err := x509.ParseCertificate(der)
-	ts.Check(err)
+	if err != nil {
+		return nil, err
+	}
+	err = errors.Join(
+		os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600),
+		os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600))
 	pool := x509.NewCertPool()
 	pool.AddCert(cert)
-	worldOf(ts).client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}
+	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}, err
 }
 
 // keyFromCmd is `keyfrom FILE NAME`: sets NAME to id:secret and NAME_ID to the
