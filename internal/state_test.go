@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"strings"
 	"testing"
 )
 
@@ -51,6 +52,13 @@ func checkState(files []file, bad func(file, string, ...any)) {
 				}
 			case *ast.IncDecStmt:
 				targets = []ast.Expr{n.X}
+			case *ast.CallExpr: // alters the fault that all share
+				if fn, ok := n.Fun.(*ast.SelectorExpr); ok && (fn.Sel.Name == "WithHint" || fn.Sel.Name == "WithCode") {
+					targets = []ast.Expr{fn.X}
+					if of, ok := fn.X.(*ast.SelectorExpr); ok && strings.HasPrefix(of.Sel.Name, "Err") {
+						bad(f, "alters the shared error %s", of.Sel.Name)
+					}
+				}
 			}
 			for _, target := range targets {
 				if name := root(target); name != nil && owned[f.pkg][name.Name] && !local(f, name) {
@@ -120,22 +128,26 @@ func local(f file, name *ast.Ident) bool {
 func TestState_CatchesWhatItShould(t *testing.T) {
 	t.Parallel()
 	for src, want := range map[string]bool{
-		"var n int; func f() { n++ }":                                                 true,
-		"var n int; func f() { n = 2 }":                                               true,
-		"var n int; func f() { n := 1; n = 2; _ = n }":                                false,
-		"var n int; func f(n int) { n = 2 }":                                          false,
-		"var m = map[string]int{}; func f() { m[\"a\"] = 1 }":                         true,
-		"var m = map[string]int{\"a\": 1}; func f() int { return m[\"a\"] }":          false,
-		"var s struct{ a []int }; func f() { s.a[0]++ }":                              true,
-		"var p *int; func f() { *p = 1 }":                                             true,
-		"var mu sync.Mutex":                                                           true,
-		"var once = sync.OnceValue(func() int { return 1 })":                          true,
-		"var n atomic.Int64":                                                          true,
-		"var c chan int":                                                              true,
-		"var m = make(map[string]int)":                                                true,
-		"var m = func() map[int]int { m := make(map[int]int); m[1] = 2; return m }()": false,
-		"var errX = errors.New(\"x\")":                                                false,
-		"type T struct{ mu sync.Mutex; n int }; func (t *T) f() { t.n++ }":            false,
+		"var n int; func f() { n++ }":                                                    true,
+		"var n int; func f() { n = 2 }":                                                  true,
+		"var n int; func f() { n := 1; n = 2; _ = n }":                                   false,
+		"var n int; func f(n int) { n = 2 }":                                             false,
+		"var m = map[string]int{}; func f() { m[\"a\"] = 1 }":                            true,
+		"var m = map[string]int{\"a\": 1}; func f() int { return m[\"a\"] }":             false,
+		"var s struct{ a []int }; func f() { s.a[0]++ }":                                 true,
+		"var p *int; func f() { *p = 1 }":                                                true,
+		"var mu sync.Mutex":                                                              true,
+		"var once = sync.OnceValue(func() int { return 1 })":                             true,
+		"var n atomic.Int64":                                                             true,
+		"var c chan int":                                                                 true,
+		"var m = make(map[string]int)":                                                   true,
+		"var m = func() map[int]int { m := make(map[int]int); m[1] = 2; return m }()":    false,
+		"var errX = fault.New(1, \"x\"); func f() error { return errX.WithHint(\"y\") }": true,
+		"func f() error { return auth.ErrScope.WithHint(\"y\") }":                        true,
+		"var errX = fault.New(1, \"x\").WithHint(\"y\")":                                 false,
+		"func f() error { return fault.New(1, \"x\").WithHint(\"y\") }":                  false,
+		"var errX = errors.New(\"x\")":                                                   false,
+		"type T struct{ mu sync.Mutex; n int }; func (t *T) f() { t.n++ }":               false,
 	} {
 		parsed, err := parser.ParseFile(token.NewFileSet(), "x.go", "package x\n"+src, 0)
 		if err != nil {
