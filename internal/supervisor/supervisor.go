@@ -96,6 +96,7 @@ type Launcher interface {
 type Supervisor struct {
 	options  Options
 	launcher Launcher
+	start    func(context.Context, worker.Spec) (*worker.Worker, error)
 	pools    sync.Map // deployment ID → *pool
 	mu       sync.Mutex
 	stopping bool // guarded by mu
@@ -109,7 +110,7 @@ type Supervisor struct {
 // looks after them.
 func New(o Options, l Launcher) *Supervisor {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Supervisor{options: o.withDefaults(), launcher: l, ctx: ctx, cancel: cancel}
+	return &Supervisor{options: o.withDefaults(), launcher: l, start: worker.Start, ctx: ctx, cancel: cancel}
 }
 
 // Run scales pools up and to zero until ctx ends, then drains all workers.
@@ -149,23 +150,47 @@ var errStopping = fault.New(fault.Unavailable, "the server is stopping").WithCod
 // test of a deploy. It returns what the module declares. On an error nothing of
 // the deployment is left.
 func (s *Supervisor) Adopt(ctx context.Context, l Launch) (platform.Declaration, error) {
+	s.mu.Lock()
+	if s.stopping {
+		s.mu.Unlock()
+		return platform.Declaration{}, errStopping
+	}
+	s.running.Add(1)
+	s.mu.Unlock()
+	defer s.running.Done()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
 	p := newPool(s, l.DeploymentID)
-	p.launch = &l
 	w, err := p.startWorker(ctx, l)
+	if s.ctx.Err() != nil && err != nil {
+		return platform.Declaration{}, errStopping
+	}
 	if err != nil {
 		return platform.Declaration{}, err
 	}
+	l.Expect = w.Declaration()
+	p.launch = &l
+	if err := s.keep(p, w); err != nil {
+		w.Kill("it was started in vain")
+		return platform.Declaration{}, err
+	}
+	return l.Expect, nil
+}
+
+// keep publishes the pool of a worker that was just started.
+func (s *Supervisor) keep(p *pool, w *worker.Worker) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping {
-		w.Kill("the server is stopping")
-		return platform.Declaration{}, errStopping
+		return errStopping
 	}
-	l.Expect = w.Declaration()
-	p.launch = &l
+	if _, taken := s.pools.Load(p.deploymentID); taken {
+		return fault.New(fault.Conflict, "the deployment runs already")
+	}
 	p.add(w)
-	s.pools.Store(l.DeploymentID, p)
-	return l.Expect, nil
+	s.pools.Store(p.deploymentID, p)
+	return nil
 }
 
 // Acquire returns a lease on a ready worker of a deployment, and waits for one
@@ -188,13 +213,15 @@ func (s *Supervisor) Acquire(ctx context.Context, deploymentID string) (Lease, e
 // Retire ends a deployment: callers from now on get ErrRetired, calls in
 // flight finish, then its workers end. It returns at once.
 func (s *Supervisor) Retire(deploymentID string) {
+	s.mu.Lock()
 	v, _ := s.pools.LoadOrStore(deploymentID, newPool(s, deploymentID))
+	s.mu.Unlock()
 	v.(*pool).retire(ErrRetired)
 }
 
 // Status tells how a deployment is doing.
 type Status struct {
-	State    string // idle, starting, ready, backing off, circuit open
+	State    string // idle, starting, ready, backing off, circuit open, retired
 	Workers  int
 	InFlight int
 	Waiting  int
@@ -216,9 +243,19 @@ type Lease struct {
 	slot *slot
 }
 
-// Do runs the invocation: see worker.Worker.Do.
+// Do runs the invocation: see worker.Worker.Do. A worker that refuses because
+// it is ending is out of the pool when Do returns, so that the next Acquire
+// does not find it again.
 func (l Lease) Do(ctx context.Context, r *worker.Request) (*worker.Response, error) {
-	return l.slot.w.Do(ctx, r)
+	res, err := l.slot.w.Do(ctx, r)
+	if err != nil && errors.Is(err, worker.ErrRefused) {
+		select {
+		case <-l.slot.w.Leaving():
+			l.pool.leave(l.slot)
+		default: // it has no room at the moment
+		}
+	}
+	return res, err
 }
 
 // Release gives the worker back. The response must have been closed.

@@ -1,0 +1,289 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/worker"
+)
+
+// demand starts a worker if there may be another and none is starting. While
+// the pool backs off, callers wait for the next try; with the circuit open and
+// no worker running it returns an error instead. p.mu is held.
+func (p *pool) demand(now time.Time) error {
+	if p.starting || len(p.slots) >= p.s.options.Workers {
+		return nil
+	}
+	wait := p.retryAt.Sub(now)
+	switch {
+	case wait <= 0:
+		p.starting = true
+		p.s.running.Go(p.start)
+	case len(p.slots) > 0: // those that run will have room again
+	case p.failures >= p.s.options.Circuit:
+		return &retryError{fault.Wrap(p.lastErr, fault.Unavailable, "the function keeps failing to start").WithCode("circuit_open"), wait}
+	case !p.retrying:
+		p.retrying = true
+		time.AfterFunc(wait, p.retry)
+	}
+	return nil
+}
+
+// retry starts a worker for those who waited while the pool backed off.
+func (p *pool) retry() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.retrying = false
+	if p.ended == nil {
+		p.replace()
+	}
+}
+
+// replace starts a worker if somebody waits for one and none is left.
+// p.mu is held.
+func (p *pool) replace() {
+	if len(p.waiters) == 0 || len(p.slots) > 0 {
+		return
+	}
+	if err := p.demand(time.Now()); err != nil {
+		p.refuse(err)
+	}
+}
+
+// retryError is a fault that knows when to try again.
+type retryError struct {
+	fault *fault.Error
+	after time.Duration
+}
+
+func (e *retryError) Error() string { return e.fault.Error() }
+
+// RetryAfter is how long it makes no sense to try again.
+func (e *retryError) RetryAfter() time.Duration { return e.after }
+
+// Unwrap gives the fault.
+func (e *retryError) Unwrap() error { return e.fault }
+
+// start starts one worker and gives it to the waiters.
+func (p *pool) start() {
+	ctx := p.s.ctx
+	began := time.Now()
+	p.mu.Lock()
+	launch := p.launch
+	p.mu.Unlock()
+	var w *worker.Worker
+	var err error
+	if launch == nil {
+		var l Launch
+		if l, err = p.s.launcher.Launch(ctx, p.deploymentID); err == nil {
+			launch = &l
+		}
+	}
+	if err == nil {
+		w, err = p.startWorker(ctx, *launch)
+		p.s.options.OnStart(launch.FunctionID, time.Since(began), err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.starting = false
+	if errors.Is(err, ErrRetired) && p.ended == nil { // the launcher knows before we are told
+		p.ended, p.usedAt = ErrRetired, time.Now()
+		p.refuse(ErrRetired)
+		p.sendAway()
+		return
+	}
+	if err != nil {
+		functionID := ""
+		if launch != nil {
+			functionID = launch.FunctionID
+		}
+		p.s.options.Log.Warn("a worker did not start", "deployment", p.deploymentID, "function", functionID, "error", err)
+		p.failed(startFault(err, functionID))
+		return
+	}
+	p.launch = launch
+	if p.ended != nil {
+		p.s.running.Go(func() { p.end(&slot{w: w}) })
+		return
+	}
+	p.addLocked(w)
+}
+
+// startWorker starts a worker and checks that it declares what was recorded.
+func (p *pool) startWorker(ctx context.Context, l Launch) (*worker.Worker, error) {
+	l.Spec.StartTimeout, l.Spec.PingEvery, l.Spec.PingTimeout = p.s.options.StartTimeout, p.s.options.PingEvery, p.s.options.PingTimeout
+	w, err := p.s.start(ctx, l.Spec)
+	if err != nil {
+		return nil, err
+	}
+	if len(l.Expect.Handlers) > 0 && !w.Declaration().Equal(l.Expect) {
+		w.Kill("it declares other handlers, or another auth, than when it was deployed")
+		return nil, &worker.StartError{Code: "declaration_changed", Message: "the module declares other handlers, or another auth, than when it was deployed"}
+	}
+	return w, nil
+}
+
+func (p *pool) add(w *worker.Worker) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.addLocked(w)
+}
+
+func (p *pool) addLocked(w *worker.Worker) {
+	s := &slot{w: w, started: time.Now()}
+	p.slots = append(p.slots, s)
+	p.usedAt = s.started
+	p.retryAt = time.Time{}
+	p.s.running.Go(func() { p.watch(s) })
+	p.serve()
+}
+
+// failed notes a start that failed and answers the waiters if no worker is
+// left: they would only wait for the same. p.mu is held.
+func (p *pool) failed(err error) {
+	p.backOff(err)
+	if len(p.slots) == 0 {
+		p.refuse(err)
+	}
+}
+
+// backOff counts a failure and sets the time of the next try. p.mu is held.
+func (p *pool) backOff(err error) {
+	p.failures++
+	p.lastErr = err
+	wait := min(p.s.options.Backoff<<min(p.failures-1, 16), maxBackoff)
+	if p.failures >= p.s.options.Circuit {
+		wait = maxBackoff
+	}
+	p.retryAt = time.Now().Add(wait)
+}
+
+// refuse answers all waiters with an error. p.mu is held.
+func (p *pool) refuse(err error) {
+	for _, me := range p.waiters {
+		me.err = err
+		close(me.got)
+	}
+	p.waiters = nil
+}
+
+// watch takes a worker out of the pool when it takes no more calls, and tells
+// of its end.
+func (p *pool) watch(s *slot) {
+	<-s.w.Leaving()
+	p.leave(s)
+	<-s.w.Done()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !s.left {
+		return // it was sent away
+	}
+	exit := s.w.Exit()
+	p.s.options.Log.Warn("a worker ended", "deployment", p.deploymentID, "pid", s.w.Pid(), "error", exit)
+	if p.failures > 0 {
+		p.lastErr = endFault(exit)
+	}
+}
+
+// leave takes a worker out of the pool that ended, or refuses calls: one whose
+// handler called process.exit refuses while others finish on it. One that did
+// not live for long counts as a failure to start. Callers who wait go on
+// waiting, for its replacement.
+func (p *pool) leave(s *slot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.Index(p.slots, s)
+	if i < 0 {
+		return // it was taken out already
+	}
+	p.slots = slices.Delete(p.slots, i, i+1)
+	s.left = true
+	if s.leases > 0 {
+		s.free = make(chan struct{})
+	}
+	p.s.running.Go(func() { p.end(s) })
+	if time.Since(s.started) < settled {
+		p.backOff(endFault(errors.New("its connection ended")))
+	} else {
+		p.failures = 0
+	}
+	p.replace()
+}
+
+func endFault(why error) error {
+	return fault.Wrap(why, fault.Unavailable, "the function's worker ended").WithCode("start_failed")
+}
+
+// tend grows a pool whose workers lag, and takes the workers of one that
+// nobody used for long.
+func (p *pool) tend(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended != nil && now.Sub(p.usedAt) > forget {
+		p.s.pools.CompareAndDelete(p.deploymentID, p)
+	}
+	if p.ended != nil || len(p.slots) == 0 {
+		return
+	}
+	if p.failures > 0 && now.Sub(p.slots[0].started) > settled {
+		p.failures = 0
+	}
+	busy, lagging := 0, true
+	for _, s := range p.slots {
+		busy += s.leases
+		lagging = lagging && s.leases > 1 && s.w.Lag() > p.s.options.GrowLag
+	}
+	if lagging {
+		p.demand(now) // an error only says that it is not yet time
+	}
+	if busy == 0 && now.Sub(p.usedAt) > p.s.options.IdleTimeout {
+		p.sendAway()
+	}
+}
+
+// sendAway takes all workers out of the pool and lets them end when nobody
+// holds a lease. p.mu is held.
+func (p *pool) sendAway() {
+	for _, s := range p.slots {
+		p.s.running.Go(func() { p.end(s) })
+		if s.leases > 0 {
+			s.free = make(chan struct{})
+		}
+	}
+	p.slots = nil
+}
+
+// end waits for the leases on a worker that was taken out of the pool, then
+// drains it; both within the drain timeout.
+func (p *pool) end(s *slot) {
+	ctx, cancel := context.WithTimeout(context.Background(), p.s.options.DrainTimeout)
+	defer cancel()
+	p.mu.Lock()
+	free := s.free
+	p.mu.Unlock()
+	if free != nil {
+		select {
+		case <-free:
+		case <-ctx.Done():
+		case <-s.w.Done():
+		}
+	}
+	if err := s.w.Drain(ctx); err != nil {
+		p.s.options.Log.Warn("a worker did not drain in time", "deployment", p.deploymentID, "pid", s.w.Pid())
+	}
+}
+
+// retire ends the pool. It returns at once.
+func (p *pool) retire(why error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended != nil {
+		return
+	}
+	p.ended, p.usedAt = why, time.Now()
+	p.refuse(why)
+	p.sendAway()
+}
