@@ -74,16 +74,21 @@ type Deployer struct {
 	workers Workers
 
 	mu    sync.Mutex
-	locks map[string]*sync.Mutex // by project and name; guarded by mu
-	node  string                 // found Node; guarded by mu
+	locks map[string]*lock // by project and name; guarded by mu
+
+	nodeMu sync.Mutex
+	node   string // found Node; guarded by nodeMu
 }
 
 // keyGrace is how long the key of a replaced deployment stays valid, for its
 // calls in flight.
 const keyGrace = time.Minute
 
+// recordTimeout is how long a deploy may take to be written down.
+const recordTimeout = 30 * time.Second
+
 // New makes a deployer.
-func New(o Options) *Deployer { return &Deployer{o: o, locks: map[string]*sync.Mutex{}} }
+func New(o Options) *Deployer { return &Deployer{o: o, locks: map[string]*lock{}} }
 
 // Use gives the deployer its workers. The supervisor needs the deployer to
 // launch, and the deployer the supervisor to adopt: one of them comes second.
@@ -107,7 +112,10 @@ func (d *Deployer) Deploy(ctx context.Context, projectID, name, artefact string,
 	if err != nil {
 		return Result{}, err
 	}
-	unlock := d.lock(projectID + "/" + name)
+	unlock, err := d.lock(ctx, projectID+"/"+name)
+	if err != nil {
+		return Result{}, err
+	}
 	defer unlock()
 	f, err := d.o.Store.Function(ctx, projectID, name)
 	if err != nil && fault.KindOf(err) != fault.NotFound {
@@ -140,18 +148,6 @@ func (d *Deployer) open(ctx context.Context, projectID, name, artefact string) (
 	return archive, nil
 }
 
-func (d *Deployer) lock(name string) (unlock func()) {
-	d.mu.Lock()
-	l := d.locks[name]
-	if l == nil {
-		l = &sync.Mutex{}
-		d.locks[name] = l
-	}
-	d.mu.Unlock()
-	l.Lock()
-	return l.Unlock
-}
-
 // same reports whether the artefact is active already.
 func (d *Deployer) same(ctx context.Context, f platform.Function, artefact string, m function.Manifest) (Result, bool, error) {
 	active, err := d.o.Store.Deployment(ctx, f.ActiveDeploymentID)
@@ -182,22 +178,16 @@ func (d *Deployer) rollOut(ctx context.Context, f platform.Function, artefact st
 	if dep.Declaration, err = d.workers.Adopt(ctx, launch); err != nil {
 		return Result{}, smokeTestFault(err)
 	}
-	done := false
-	defer func() {
-		if !done {
-			d.workers.Retire(dep.ID)
-		}
-	}()
 	handlers, warnings, err := function.Protect(m, dep.Declaration)
 	if err != nil {
+		d.workers.Retire(dep.ID)
 		return Result{}, err
 	}
 	dep.Handlers = handlers
-	out, err := d.o.Store.Deploy(ctx, platform.DeployInput{Function: f, Deployment: dep, Key: key, ExpectActive: f.ActiveDeploymentID, OldKeyExpiresAt: now.Add(keyGrace)})
+	out, err := d.record(ctx, platform.DeployInput{Function: f, Deployment: dep, Key: key, ExpectActive: f.ActiveDeploymentID, OldKeyExpiresAt: now.Add(keyGrace)})
 	if err != nil {
 		return Result{}, err
 	}
-	done = true
 	// Recorded is recorded: a gateway that takes longer will still get there.
 	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
@@ -207,9 +197,34 @@ func (d *Deployer) rollOut(ctx context.Context, f platform.Function, artefact st
 	return Result{Function: out.Function, Deployment: out.Deployment, Warnings: warnings}, nil
 }
 
-// Delete ends a function: its address, its deployments, its keys.
+// record writes a deploy down, and ends the new workers when that failed. A
+// caller who goes away does not cut it off half-way. A commit may have happened
+// although its answer was lost: to end the workers then would end the function,
+// so the store is asked, and while it does not answer they stay, unused.
+func (d *Deployer) record(ctx context.Context, in platform.DeployInput) (platform.DeployResult, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	out, err := d.o.Store.Deploy(ctx, in)
+	if err == nil {
+		return out, nil
+	}
+	dep, lookup := d.o.Store.Deployment(ctx, in.Deployment.ID)
+	if fault.KindOf(lookup) == fault.NotFound {
+		d.workers.Retire(in.Deployment.ID)
+	}
+	if lookup != nil {
+		return platform.DeployResult{}, err
+	}
+	f, err := d.o.Store.Function(ctx, in.Function.ProjectID, in.Function.Name)
+	return platform.DeployResult{Function: f, Deployment: dep}, err
+}
+
+// Delete ends a function: its address, its deployments, its keys, its workers.
 func (d *Deployer) Delete(ctx context.Context, projectID, name string) (platform.Function, error) {
-	unlock := d.lock(projectID + "/" + name)
+	unlock, err := d.lock(ctx, projectID+"/"+name)
+	if err != nil {
+		return platform.Function{}, err
+	}
 	defer unlock()
 	f, seq, err := d.o.Store.DeleteFunction(ctx, projectID, name, time.Now())
 	if err != nil {
@@ -217,7 +232,11 @@ func (d *Deployer) Delete(ctx context.Context, projectID, name string) (platform
 	}
 	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	return f, d.o.Applied(wait, seq)
+	if d.o.Applied(wait, seq) != nil && f.ActiveDeploymentID != "" {
+		// The gateway is late; what was ended must not run meanwhile.
+		d.workers.Retire(f.ActiveDeploymentID)
+	}
+	return f, nil
 }
 
 // smokeTestFault tells the developer why the new version did not start: the
@@ -229,6 +248,8 @@ func smokeTestFault(err error) error {
 	}
 	code := "smoke_test_failed"
 	switch e.Code {
+	case "spawn_failed": // before any of their code ran
+		return fault.Wrap(err, fault.Unavailable, "the server could not start a process for the function").WithCode("start_failed").WithHint("the server's log has the reason")
 	case "module_failed", "auth_malformed", "no_handlers":
 		code = e.Code
 	}

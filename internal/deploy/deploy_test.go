@@ -37,6 +37,7 @@ type world struct {
 	mu      sync.Mutex
 	lines   []string
 	nodeErr error
+	node    string // instead of the one that is found
 }
 
 func newWorld(t *testing.T) *world {
@@ -61,6 +62,9 @@ func newWorld(t *testing.T) *world {
 		Node: func(ctx context.Context) (string, error) {
 			if w.nodeErr != nil {
 				return "", w.nodeErr
+			}
+			if w.node != "" {
+				return w.node, nil
 			}
 			return worker.FindNode(ctx, "")
 		},
@@ -240,5 +244,28 @@ func TestDeploy_NodeMissing(t *testing.T) {
 	}
 	if _, err := exec.LookPath("node"); err != nil {
 		t.Error(err)
+	}
+}
+
+// Node that was found and then removed is the server's trouble, not the
+// function's, and is looked for again.
+func TestDeploy_NodeGoesAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	real, err := worker.FindNode(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	node := filepath.Join(t.TempDir(), "node")
+	w.node = node
+	for i, step := range []func() error{func() error { return os.Symlink(real, node) }, func() error { return os.Remove(node) }, func() error { return os.Symlink(real, node) }} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+		_, err := w.d.Deploy(t.Context(), w.project, "f", w.build("f", environment, ""), true)
+		f, ok := errors.AsType[*fault.Error](err)
+		if gone := i == 1; gone != (err != nil) || gone && (!ok || f.Code != "node_missing" || f.Kind != fault.Unavailable) {
+			t.Errorf("step %d: %v", i, err)
+		}
 	}
 }

@@ -83,16 +83,21 @@ func (d *Deployer) environment(dep platform.Deployment, name, node, tmp, secret 
 		"POSTERN_FUNCTION_NAME="+name, "POSTERN_DEPLOYMENT_ID="+dep.ID, worker.InstanceVariable+"="+d.o.InstanceID)
 }
 
-// findNode looks for Node until it has found one.
+// findNode looks for Node until it has found one, and again when that one is
+// gone: it may be installed and upgraded while the server runs.
 func (d *Deployer) findNode(ctx context.Context) (string, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.node == "" {
-		node, err := d.o.Node(ctx)
-		if err != nil {
-			return "", err
-		}
-		d.node = node
+	d.nodeMu.Lock()
+	defer d.nodeMu.Unlock()
+	if _, err := os.Stat(d.node); d.node != "" && err == nil {
+		return d.node, nil
 	}
-	return d.node, nil
+	node, err := d.o.Node(ctx)
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(node); err != nil {
+		return "", fault.Wrap(err, fault.Unavailable, "Node is no longer where it was found").WithCode("node_missing")
+	}
+	d.node = node
+	return node, nil
 }
