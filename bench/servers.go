@@ -94,7 +94,8 @@ func startAll(ctx context.Context) ([]server, func(), error) {
 // run starts a process and ends it by its process ID at the end.
 func (s *starter) run(name string, args ...string) error {
 	cmd := exec.CommandContext(s.ctx, name, args...)
-	cmd.Env = append(os.Environ(), "NODE_ENV=production") // as Postern's workers have it
+	cmd.Env = append(os.Environ(), "NODE_ENV=production")                    // as Postern's workers have it
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // killed, nginx would leave its workers behind
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
@@ -293,6 +294,7 @@ func (s *starter) postern(name, accessLog string) error {
 	cmd := exec.CommandContext(s.ctx, "bin/postern", "serve", "--data", filepath.Join(s.dir, "data-"+accessLog),
 		"--listen", "127.0.0.1:"+gateway, "--control-listen", "127.0.0.1:"+control, "--access-log", accessLog)
 	cmd.Stderr = log
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
