@@ -243,16 +243,16 @@ type Lease struct {
 	slot *slot
 }
 
-// Do runs the invocation: see worker.Worker.Do. A worker that refuses because
-// it is ending is out of the pool when Do returns, so that the next Acquire
-// does not find it again.
+// Do runs the invocation: see worker.Worker.Do. When it fails because its worker
+// is ending, that worker is out of the pool when Do returns, so that the next
+// Acquire does not find it again.
 func (l Lease) Do(ctx context.Context, r *worker.Request) (*worker.Response, error) {
 	res, err := l.slot.w.Do(ctx, r)
-	if err != nil && errors.Is(err, worker.ErrRefused) {
+	if err != nil {
 		select {
 		case <-l.slot.w.Leaving():
 			l.pool.leave(l.slot)
-		default: // it has no room at the moment
+		default:
 		}
 	}
 	return res, err

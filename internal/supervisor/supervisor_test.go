@@ -38,12 +38,12 @@ func (l *launcher) Launch(_ context.Context, id string) (supervisor.Launch, erro
 
 // sources are the functions of these tests, by deployment.
 var sources = map[string]string{
-	"good":   `export const pid = () => process.pid; export const slow = () => new Promise((f) => setTimeout(() => f(process.pid), 400)); export const die = () => { process.kill(process.pid, 'SIGKILL'); return new Promise(() => {}); }; export const spin = () => { const until = Date.now() + 400; while (Date.now() < until); return process.pid; };`,
+	"good":   `export const pid = () => process.pid; export const slow = () => new Promise((f) => setTimeout(() => f(process.pid), 400)); export const die = () => { process.kill(process.pid, 'SIGKILL'); return new Promise(() => {}); }; export const spin = () => { const until = Date.now() + 400; while (Date.now() < until); return process.pid; }; export const exit = () => { process.exit(0); }; export const hang = () => new Promise(() => {}); export const fork = async () => { const { spawn } = await import('node:child_process'); return String(spawn('sleep', ['1000']).pid); };`,
 	"throws": `throw new Error('bad config');`,
 	"other":  `export const something = () => 1;`,
 }
 
-func newSupervisor(t *testing.T, o supervisor.Options) (*supervisor.Supervisor, *launcher) {
+func newSupervisor(t testing.TB, o supervisor.Options) (*supervisor.Supervisor, *launcher) {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
@@ -78,7 +78,7 @@ func newSupervisor(t *testing.T, o supervisor.Options) (*supervisor.Supervisor, 
 	return s, l
 }
 
-func invoke(t *testing.T, s *supervisor.Supervisor, deployment, handler string) (string, error) {
+func invoke(t testing.TB, s *supervisor.Supervisor, deployment, handler string) (string, error) {
 	t.Helper()
 	lease, err := s.Acquire(t.Context(), deployment)
 	if err != nil {
@@ -280,7 +280,7 @@ func TestAdopt(t *testing.T) {
 	s, l := newSupervisor(t, supervisor.Options{})
 	launch, _ := l.Launch(t.Context(), "good")
 	d, err := s.Adopt(t.Context(), launch)
-	if err != nil || len(d.Handlers) != 4 {
+	if err != nil || len(d.Handlers) != 7 {
 		t.Fatal(d, err)
 	}
 	if st := s.Status("good"); st.State != "ready" || st.Workers != 1 {

@@ -125,6 +125,9 @@ func parseReady(payload []byte) (platform.Declaration, error) {
 		return platform.Declaration{}, protocolError("READY does not parse: %v", err)
 	}
 	var d platform.Declaration
+	if len(ready.Handlers) == 0 { // a recorded declaration of none would match whatever comes later
+		return d, protocolError("READY declares no handler")
+	}
 	kinds := map[string]platform.HandlerKind{"custom": platform.HandlerCustom, "root": platform.HandlerRoot, "service": platform.HandlerService, "callback": platform.HandlerCallback}
 	for i, h := range ready.Handlers {
 		kind, ok := kinds[h.Kind]

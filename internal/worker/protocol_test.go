@@ -216,8 +216,9 @@ func FuzzParse(f *testing.F) {
 
 func TestReady_Refuses(t *testing.T) {
 	t.Parallel()
-	for _, in := range []string{``, `{}`, `{"handlers":[{"name":"a","kind":"magic"}],"auth":null}`, `{"handlers":[{"name":"b","kind":"custom"},{"name":"a","kind":"custom"}],"auth":null}`,
-		`{"handlers":[],"auth":true}`, `{"handlers":[],"auth":"a"}`, `{"handlers":[],"auth":[1]}`, `{"handlers":[{"name":"a","kind":"custom"},{"name":"a","kind":"custom"}],"auth":null}`} {
+	for _, in := range []string{``, `{}`, `[]`, `{"auth":null}`, `{"handlers":[],"auth":null}`, `{"handlers":[{"name":"a","kind":"custom"}]}`,
+		`{"handlers":[{"name":"a","kind":"magic"}],"auth":null}`, `{"handlers":[{"name":"b","kind":"custom"},{"name":"a","kind":"custom"}],"auth":null}`,
+		`{"handlers":[{"name":"a","kind":"custom"}],"auth":true}`, `{"handlers":[{"name":"a","kind":"custom"}],"auth":"a"}`, `{"handlers":[{"name":"a","kind":"custom"}],"auth":[1]}`, `{"handlers":[{"name":"a","kind":"custom"},{"name":"a","kind":"custom"}],"auth":null}`} {
 		if d, err := parseReady([]byte(in)); err == nil {
 			t.Errorf("%s is read as %+v", in, d)
 		}
