@@ -22,6 +22,7 @@ import (
 	"postern.dev/postern/internal/admin"
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/blob"
+	"postern.dev/postern/internal/bundle"
 	"postern.dev/postern/internal/deploy"
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/funclog"
@@ -35,15 +36,16 @@ import (
 // world is the API over a real store and real artefacts; what deploys is a
 // fake that counts.
 type world struct {
-	handler http.Handler
-	openAPI *huma.OpenAPI
-	db      *store.DB
-	project string
-	key     map[string]string // name → secret
-	log     *lockedBuffer
-	mu      sync.Mutex
-	acts    []string
-	dir     *auth.Directory
+	handler   http.Handler
+	openAPI   *huma.OpenAPI
+	db        *store.DB
+	project   string
+	elsewhere string            // another project
+	key       map[string]string // name → secret
+	log       *lockedBuffer
+	mu        sync.Mutex
+	acts      []string
+	dir       *auth.Directory
 }
 
 type lockedBuffer struct {
@@ -61,6 +63,12 @@ func (w *world) Deploy(_ context.Context, projectID, name, artefact string, forc
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.acts = append(w.acts, "deploy "+name)
+	if name == "panics" {
+		panic("as a programmer's mistake does")
+	}
+	if name == "no-node" {
+		return deploy.Result{}, fault.New(fault.Unavailable, "there is no Node").WithCode("node_missing")
+	}
 	if name == "broken" {
 		return deploy.Result{}, fault.New(fault.Invalid, "it threw").WithCode("module_failed")
 	}
@@ -101,7 +109,8 @@ func newWorld(t *testing.T) *world {
 		case "expired":
 			k.ExpiresAt = time.Now().Add(-time.Second)
 		case "elsewhere":
-			k.ProjectID = function.NewProjectID(time.Now())
+			w.elsewhere = function.NewProjectID(time.Now())
+			k.ProjectID = w.elsewhere
 			if err := db.CreateProject(t.Context(), platform.Project{ID: k.ProjectID, CreatedAt: time.Now()}); err != nil {
 				t.Fatal(err)
 			}
@@ -226,7 +235,8 @@ func TestKeys(t *testing.T) {
 		`{"displayName":"a\u0007b"}`: {400, "invalid_request"}, `{"displayName":"function:x"}`: {400, "invalid_request"}, `{"displayName":"x","scopes":["admin"]}`: {422, "invalid_request"},
 		`{"displayName":"x","unknown":1}`: {422, "invalid_request"}, `{"displayName":"x","allowedCidrs":["10.0.0.1"]}`: {400, "invalid_request"}, `{"displayName":"x","allowedCidrs":["10.0.0.1/8"]}`: {400, "invalid_request"},
 		`{"displayName":"x","expireTime":"2001-01-01T00:00:00Z"}`: {400, "invalid_request"}, `{"displayName":"x","ratePerSecond":-1}`: {422, "invalid_request"}, `{"displayName":`: {400, "invalid_request"}, `[]`: {422, "invalid_request"},
-		`{"displayName":"` + strings.Repeat("x", 101) + `"}`: {422, "invalid_request"}, `{"displayName":"` + strings.Repeat("x", 70000) + `"}`: {413, "invalid_request"},
+		`{"displayName":"` + strings.Repeat("x", 101) + `"}`: {422, "invalid_request"}, `{"displayName":"` + strings.Repeat("x", 70000) + `"}`: {413, "body_too_large"},
+		`{"displayName":"x","scopes":["invoke","invoke"]}`: {422, "invalid_request"}, `{"displayName":"x","allowedCidrs":["::ffff:10.0.0.0/104"]}`: {400, "invalid_request"},
 	} {
 		rec, p := w.do("POST", keys, w.key["control"], body)
 		if rec.Code != want.status || p.Code != want.code || p.Status != rec.Code || rec.Header().Get("Content-Type") != "application/problem+json" || p.RequestID == "" {
@@ -273,7 +283,7 @@ func TestArtefactsAndDeploy(t *testing.T) {
 	for name, tc := range map[string]struct {
 		hash, data string
 		want       int
-	}{"other bytes": {hash, "other", 400}, "no hash": {"../../x", data, 404}, "upper case": {strings.ToUpper(hash), data, 422}, "too large": {hash, strings.Repeat("x", 26<<20), 413}} {
+	}{"other bytes": {hash, "other", 400}, "no hash": {"../../x", data, 404}, "upper case": {strings.ToUpper(hash), data, 422}, "too large": {hash, strings.Repeat("x", bundle.MaxBytes+1), 413}, "much too large": {hash, strings.Repeat("x", bundle.MaxBytes+1<<20), 413}} {
 		if got := put(w.key["control"], tc.hash, tc.data); got != tc.want {
 			t.Errorf("%s: %d, want %d", name, got, tc.want)
 		}

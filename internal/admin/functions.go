@@ -10,21 +10,24 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"postern.dev/postern/internal/api"
+	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
 )
 
-// ProjectPath, FunctionPath, ArtefactPath and Page are common parameters. They are exported because
-// the binding of parameters passes over embedded fields that are not.
+// ProjectPath names a project. It and the other common parameters are exported
+// because the binding of parameters passes over embedded fields that are not.
 type ProjectPath struct {
 	ProjectID string `path:"projectId" maxLength:"64"`
 }
 
+// FunctionPath names a function of a project.
 type FunctionPath struct {
 	ProjectPath
 	Name string `path:"name" maxLength:"64"`
 }
 
+// Page says which part of a list is wanted.
 type Page struct {
 	PageSize  int    `query:"pageSize" minimum:"1" maximum:"1000" default:"100"`
 	PageToken string `query:"pageToken" maxLength:"64" doc:"nextPageToken of the page before."`
@@ -63,6 +66,9 @@ func (s *service) listFunctions(ctx context.Context, in *struct {
 			break
 		}
 		d, err := s.o.Store.Deployment(ctx, f.ActiveDeploymentID)
+		if fault.KindOf(err) == fault.NotFound {
+			continue // ended since the list was read
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -51,8 +52,8 @@ func (s *service) guard(ctx huma.Context, next func(huma.Context)) {
 		s.record(r, ctx.Operation().OperationID, p, problem.Status, began)
 		return
 	}
+	defer func() { s.record(r, ctx.Operation().OperationID, p, ctx.Status(), began) }() // also of one that panics
 	next(huma.WithValue(ctx, principalKey, p))
-	s.record(r, ctx.Operation().OperationID, p, ctx.Status(), began)
 }
 
 func (s *service) decide(r *http.Request, projectID string) (auth.Principal, error) {
@@ -71,6 +72,9 @@ func (s *service) decide(r *http.Request, projectID string) (auth.Principal, err
 
 // record writes down who asked for what, and what became of it.
 func (s *service) record(r *http.Request, operation string, p auth.Principal, status int, began time.Time) {
+	if status == 0 { // it panicked before it answered
+		status = http.StatusInternalServerError
+	}
 	attrs := []slog.Attr{slog.String("requestId", requestID(r.Context())), slog.String("operation", operation), slog.String("path", r.URL.Path),
 		slog.Int("status", status), slog.Duration("took", time.Since(began)), slog.String("remote", r.RemoteAddr)}
 	if p.Key != nil {
@@ -89,6 +93,9 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := httpx.NewRequestID()
 	w.Header()["X-Request-Id"] = []string{id}
 	r = r.WithContext(context.WithValue(r.Context(), requestIDKey, id))
+	sent := &started{ResponseWriter: w}
+	defer f.recovered(sent, r, id)
+	w = sent
 	h, pattern := f.mux.Handler(r)
 	// The mux would send a path that is not clean elsewhere: nobody needs that here.
 	if pattern != "" && path.Clean(r.URL.Path) == r.URL.Path {
@@ -105,6 +112,41 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	httpx.WriteProblem(w, err, id)
 }
+
+// recovered answers for an operation that panicked; a half-sent answer is cut
+// off, so that nobody takes it for a whole one.
+func (f *front) recovered(w *started, r *http.Request, id string) {
+	failed := recover()
+	if failed == nil {
+		return
+	}
+	if r.Context().Err() == nil { // else the caller is gone, and the write failed
+		f.log.Error("control operation panicked", "requestId", id, "panic", failed, "stack", string(debug.Stack()))
+	}
+	if w.yes {
+		panic(http.ErrAbortHandler)
+	}
+	httpx.WriteProblem(w, fault.New(fault.Internal, "an operation panicked"), id)
+}
+
+// started knows whether an answer has begun.
+type started struct {
+	http.ResponseWriter
+	yes bool
+}
+
+func (s *started) WriteHeader(status int) {
+	s.yes = true
+	s.ResponseWriter.WriteHeader(status)
+}
+
+func (s *started) Write(p []byte) (int, error) {
+	s.yes = true
+	return s.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController set deadlines.
+func (s *started) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
 type statusOnly struct {
 	header http.Header
@@ -144,11 +186,15 @@ func problemOf(ctx huma.Context, status string, v any) (any, error) {
 	if !ok {
 		return v, nil
 	}
-	kind := fault.Invalid
-	if model.Status >= 500 {
-		kind = fault.Internal
+	f := fault.New(fault.Invalid, model.Detail)
+	switch {
+	case model.Status == http.StatusRequestEntityTooLarge:
+		f = f.WithCode("body_too_large").WithHint("send less")
+	case model.Status == http.StatusRequestTimeout:
+		f = f.WithHint("send the body faster")
+	case model.Status >= 500:
+		f.Kind = fault.Internal
 	}
-	f := fault.New(kind, model.Detail)
 	for _, d := range model.Errors {
 		f.Text += "; " + d.Message
 		if d.Location != "" {

@@ -76,7 +76,7 @@ func newKey(projectID string, in api.CreateKeyRequest, secret accesskey.Secret, 
 	}
 	for _, c := range in.AllowedCIDRs {
 		p, err := netip.ParsePrefix(c)
-		if err != nil || p != p.Masked() {
+		if err != nil || p != p.Masked() || p.Addr().Is4In6() { // callers' addresses come unmapped
 			return platform.AccessKey{}, fault.New(fault.Invalid, fmt.Sprintf("%.80q is no address range", c)).WithHint("write it like 192.0.2.0/24 or 2001:db8::/32, with the host bits zero")
 		}
 		k.AllowedCIDRs = append(k.AllowedCIDRs, p)

@@ -102,7 +102,7 @@ type AccessKeys struct {
 // CreateKeyRequest asks for a new key.
 type CreateKeyRequest struct {
 	DisplayName   string     `json:"displayName" minLength:"1" maxLength:"100" doc:"Unique among the project's keys."`
-	Scopes        []string   `json:"scopes,omitempty" enum:"invoke,control" doc:"Default: invoke only."`
+	Scopes        []string   `json:"scopes,omitempty" enum:"invoke,control" uniqueItems:"true" doc:"Default: invoke only."`
 	AllowedCIDRs  []string   `json:"allowedCidrs,omitempty" maxItems:"64" doc:"Addresses from which the key may be used; any when empty."`
 	RatePerSecond int        `json:"ratePerSecond,omitempty" minimum:"0" maximum:"1000000" doc:"Requests a second; 0: no limit of its own."`
 	ExpireTime    *time.Time `json:"expireTime,omitempty" doc:"When the key ends; never when absent."`
