@@ -291,6 +291,10 @@ func TestAttack_Credentials(t *testing.T) {
 		g.try([]attempt{{name, request + "\r\n", c.status, c.runs}})
 	}
 	g.try([]attempt{
+		{"open handler, two keys", "GET /fn/f/status HTTP/1.1\r\nHost: h\r\nX-API-Key: a\r\nX-API-Key: b\r\nConnection: close\r\n\r\n", ambiguous, false},
+		{"open handler, wrong key", "GET /fn/f/status HTTP/1.1\r\nHost: h\r\nX-API-Key: a\r\nConnection: close\r\n\r\n", fine, false},
+		{"no such handler, right key", "GET /fn/f/nope HTTP/1.1\r\nHost: h\r\nX-API-Key: " + secret + "\r\nConnection: close\r\n\r\n", nowhere, false},
+		{"own key named as hop-by-hop", "GET /fn/f/webhook HTTP/1.1\r\nHost: h\r\nX-API-Key: " + secret + "\r\nConnection: close, x-api-key\r\n\r\n", fine, true},
 		{"in the query", fmt.Sprintf("GET /fn/f/webhook?api_key=%s&x-api-key=%s&authorization=%s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", secret, secret, encoded), refused, false},
 		{"in the user info", fmt.Sprintf("GET http://%s:%s@127.0.0.1/fn/f/webhook HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", id, secret), []int{400, 401}, false},
 		{"in a trailer", "POST /fn/f/webhook HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTrailer: Authorization\r\nConnection: close\r\n\r\n0\r\nAuthorization: " + g.basic + "\r\n\r\n", refused, false},
