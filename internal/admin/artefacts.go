@@ -1,9 +1,9 @@
 package admin
 
 import (
-	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -24,10 +24,9 @@ type Artefacts interface {
 func (s *service) registerArtefacts() {
 	const one = "/v1/projects/{projectId}/artefacts/{hash}"
 	register(s, huma.Operation{OperationID: "hasArtefact", Method: http.MethodHead, Path: one, Summary: "Whether an artefact was uploaded", DefaultStatus: 204, Errors: []int{404}}, s.hasArtefact)
-	// The limit is one byte over: huma refuses a body that reaches it.
 	register(s, huma.Operation{OperationID: "putArtefact", Method: http.MethodPut, Path: one, Summary: "Upload an artefact",
 		Description: "The body is the artefact; its SHA-256 must be the hash in the path.", DefaultStatus: 204, Errors: []int{400, 413},
-		MaxBodyBytes: bundle.MaxBytes + 1, BodyReadTimeout: time.Minute}, s.putArtefact)
+		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/octet-stream": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}}}, s.putArtefact)
 }
 
 // ArtefactPath names an artefact.
@@ -44,16 +43,51 @@ func (s *service) hasArtefact(ctx context.Context, in *ArtefactPath) (*struct{},
 	return nil, err
 }
 
-func (s *service) putArtefact(ctx context.Context, in *struct {
+// Upload is an artefact on its way. Its body is read by the operation itself:
+// the store keeps one copy of it in memory, and there need be no other.
+type Upload struct {
 	ArtefactPath
-	RawBody []byte `contentType:"application/octet-stream"`
-}) (*struct{}, error) {
-	err := s.o.Artefacts.Put(ctx, in.ProjectID, in.Hash, bytes.NewReader(in.RawBody), bundle.MaxBytes)
+	from incoming
+}
+
+// uploadTimeout is how long the bytes of an artefact may take to come.
+const uploadTimeout = time.Minute
+
+// Resolve takes the body; huma calls it before the operation.
+func (u *Upload) Resolve(ctx huma.Context) []error {
+	u.from.Reader = ctx.BodyReader()
+	if err := ctx.SetReadDeadline(time.Now().Add(uploadTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return []error{err}
+	}
+	return nil
+}
+
+// incoming remembers why reading ended, which is the caller's doing and not
+// the store's.
+type incoming struct {
+	io.Reader
+	err error
+}
+
+func (r *incoming) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		r.err = err
+	}
+	return n, err
+}
+
+func (s *service) putArtefact(ctx context.Context, in *Upload) (*struct{}, error) {
+	err := s.o.Artefacts.Put(ctx, in.ProjectID, in.Hash, &in.from, bundle.MaxBytes)
 	switch {
+	case err == nil:
+		return nil, nil
+	case in.from.err != nil:
+		return nil, fault.Wrap(in.from.err, fault.Invalid, "the artefact was cut off on the way, or came too slowly").WithCode("body_malformed").WithHint("upload it again")
 	case errors.Is(err, blob.ErrHashMismatch):
-		return nil, fault.Wrap(err, fault.Invalid, "the bytes that came are not those of this hash").WithCode("artefact_invalid").WithHint("upload it again: it was damaged or cut off on the way")
+		return nil, fault.Wrap(err, fault.Invalid, "the bytes that came are not those of this hash").WithCode("artefact_invalid").WithHint("upload it again: it was damaged on the way")
 	case errors.Is(err, blob.ErrTooLarge):
-		return nil, fault.Wrap(err, fault.Invalid, "the artefact is too large").WithCode("body_too_large").WithHint("send less")
+		return nil, fault.Wrap(err, fault.Invalid, fmt.Sprintf("the artefact is larger than %d MiB", bundle.MaxBytes>>20)).WithCode("body_too_large").WithHint("deploy less: leave out what the function does not import")
 	}
 	return nil, err
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -151,9 +152,9 @@ func TestUpload_CutOffAndLargest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	res.Body.Close()
-	if res.StatusCode < 400 {
-		t.Errorf("a cut-off upload: %s", res.Status)
+	body, _ := io.ReadAll(res.Body)
+	if res.Body.Close(); res.StatusCode != 400 || !strings.Contains(string(body), "body_malformed") {
+		t.Errorf("a cut-off upload: %s %s", res.Status, body)
 	}
 	if rec, _ := w.do("HEAD", path, w.key["control"], ""); rec.Code != 404 {
 		t.Errorf("after it: %d", rec.Code)
@@ -168,6 +169,9 @@ func TestUpload_CutOffAndLargest(t *testing.T) {
 		t.Fatalf("the largest: %v, %v", res, err)
 	}
 	res.Body.Close()
+	if op := w.openAPI.Paths["/v1/projects/{projectId}/artefacts/{hash}"].Put; op.RequestBody == nil || op.RequestBody.Content["application/octet-stream"] == nil {
+		t.Error("the document has no body for the upload")
+	}
 	// The bytes are one project's: another has to upload its own.
 	if rec, _ := w.do("HEAD", "/v1/projects/"+w.elsewhere+"/artefacts/"+hash, w.key["elsewhere"], ""); rec.Code != 404 {
 		t.Errorf("of another project: %d", rec.Code)
