@@ -54,7 +54,7 @@ func TestBook_TailAndRestart(t *testing.T) {
 	again := open(t, dir)
 	check(again)
 	again.Remove(id)
-	if got := again.Tail(id, time.Time{}, 10); len(got) != 0 && got[0].Text == "line 500" {
+	if got := again.Tail(id, time.Time{}, 10); len(got) != 0 {
 		t.Errorf("after Remove: %v", got)
 	}
 	again.Close()
