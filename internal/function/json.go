@@ -6,6 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"unicode/utf8"
+)
+
+// Limits of a manifest file, far above any that a person writes: a file that
+// was named so by mistake must not take the program down.
+const (
+	maxManifestBytes = 1 << 20
+	maxDepth         = 32
 )
 
 // node is a JSON value that remembers where it stood, so that an error can
@@ -36,13 +44,22 @@ func (e *syntaxError) Error() string { return e.text }
 
 // parseJSON reads exactly one JSON value.
 func parseJSON(data []byte) (node, error) {
+	switch {
+	case len(data) > maxManifestBytes:
+		return node{}, &syntaxError{0, fmt.Sprintf("the file is larger than %d KiB", maxManifestBytes>>10)}
+	case bytes.HasPrefix(data, []byte("\xef\xbb\xbf")):
+		return node{}, &syntaxError{0, "the file begins with a byte order mark; save it as UTF-8 without one"}
+	case !utf8.Valid(data):
+		return node{}, &syntaxError{firstInvalid(data), "the file is not UTF-8 text"}
+	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
-	r := &reader{d, data}
+	r := &reader{Decoder: d, data: data}
 	n, err := r.node()
 	if err == nil {
+		at := r.next()
 		if _, extra := d.Token(); !errors.Is(extra, io.EOF) {
-			err = &syntaxError{d.InputOffset(), "something follows the end of the object"}
+			err = &syntaxError{at, "something follows the end of the object"}
 		}
 	}
 	if err == nil {
@@ -61,9 +78,23 @@ func parseJSON(data []byte) (node, error) {
 	return node{}, &syntaxError{d.InputOffset(), err.Error()}
 }
 
+// firstInvalid is where the first byte stands that belongs to no character.
+func firstInvalid(data []byte) int64 {
+	at := 0
+	for at < len(data) {
+		r, size := utf8.DecodeRune(data[at:])
+		if r == utf8.RuneError && size == 1 {
+			break
+		}
+		at += size
+	}
+	return int64(at)
+}
+
 type reader struct {
 	*json.Decoder
-	data []byte
+	data  []byte
+	depth int
 }
 
 // next is where the next token begins.
@@ -77,6 +108,10 @@ func (r *reader) next() int64 {
 
 func (r *reader) node() (node, error) {
 	n := node{offset: r.next()}
+	if r.depth++; r.depth > maxDepth {
+		return node{}, &syntaxError{n.offset, "the values are nested too deeply"}
+	}
+	defer func() { r.depth-- }()
 	tok, err := r.Token()
 	if err != nil {
 		return node{}, err
@@ -127,11 +162,12 @@ func (r *reader) object(n *node) error {
 	return err
 }
 
-// position turns an offset into line and column, both from 1.
+// position turns an offset into line and column, both from 1. A column is a
+// character, as editors count.
 func position(data []byte, offset int64) (line, column int) {
 	offset = max(0, min(offset, int64(len(data))))
 	before := data[:offset]
 	line = bytes.Count(before, []byte("\n")) + 1
-	column = int(offset) - (bytes.LastIndexByte(before, '\n') + 1) + 1
+	column = utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
 	return line, column
 }

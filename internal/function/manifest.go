@@ -70,10 +70,13 @@ func DecodeManifest(data []byte) (Manifest, error) {
 	if err == nil && (m.Runtime != "node" || m.Source != SourcePostern && m.Source != SourceSinch) {
 		err = errors.New("unknown runtime or source")
 	}
-	for k := range m.Variables {
+	for k, v := range m.Variables {
 		if err == nil {
-			err = validVariable(k)
+			err = validVariable(k, v)
 		}
+	}
+	if err == nil {
+		err = variablesFit(m.Variables)
 	}
 	for _, o := range m.Handlers {
 		if err == nil && (o.Body > platform.BodyStream || o.BodyLimit < 0 || o.BodyLimit > maxBodyLimit || o.Timeout < 0 || o.Timeout > maxTimeout) {

@@ -93,6 +93,10 @@ func (p *parser) field(f member) (err error) {
 
 func (p *parser) unknown(f member) error {
 	if p.source == SourceSinch {
+		if f.key == "secrets" {
+			p.warnings = append(p.warnings, "sinch.json: secrets are not given to functions by this version; the field is ignored")
+			return nil
+		}
 		if !slices.Contains(sinchFields, f.key) {
 			p.warnings = append(p.warnings, fmt.Sprintf("sinch.json: the field %q is not used here", f.key))
 		}
@@ -129,16 +133,34 @@ func (p *parser) runtime(f member) error {
 
 var variablePattern = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*$`)
 
-// Names that the platform sets itself, and that a variable must not pretend to be.
+// Names that the platform or Node's loader gives a meaning to, and that a
+// variable must not pretend to be: it would be overruled without a word.
 var platformVariables = []string{"PROJECT_ID", "PROJECT_ID_API_KEY", "PROJECT_ID_API_SECRET", "FUNCTION_ID", "NODE_ENV",
-	"PATH", "HOME", "TMPDIR", "NODE_OPTIONS", "LD_PRELOAD", "LD_LIBRARY_PATH"}
+	"PATH", "HOME", "TMPDIR", "LANG", "TZ", "NODE_OPTIONS"}
 
-func validVariable(key string) error {
+// maxVariableBytes bounds all names and values together: they become the
+// environment of a process, which the kernel limits.
+const maxVariableBytes = 64 << 10
+
+func validVariable(name, value string) error {
 	switch {
-	case !variablePattern.MatchString(key):
-		return fmt.Errorf("%q is no variable name: use upper-case letters, digits and underscores", key)
-	case slices.Contains(platformVariables, key) || strings.HasPrefix(key, "POSTERN_"):
-		return fmt.Errorf("the variable %s belongs to the platform", key)
+	case len(name) > 128 || !variablePattern.MatchString(name):
+		return fmt.Errorf("%.128q is no variable name: use upper-case letters, digits and underscores", name)
+	case slices.Contains(platformVariables, name) || strings.HasPrefix(name, "POSTERN_") || strings.HasPrefix(name, "LD_"):
+		return fmt.Errorf("the variable %s belongs to the platform", name)
+	case strings.ContainsRune(value, 0):
+		return fmt.Errorf("the variable %s has a NUL character", name)
+	}
+	return nil
+}
+
+func variablesFit(variables map[string]string) error {
+	size := 0
+	for name, value := range variables {
+		size += len(name) + len(value)
+	}
+	if size > maxVariableBytes {
+		return fmt.Errorf("the variables have %d bytes; at most %d fit", size, maxVariableBytes)
 	}
 	return nil
 }
@@ -149,17 +171,17 @@ func (p *parser) variables(f member) error {
 	}
 	p.m.Variables = make(map[string]string, len(f.value.object))
 	for _, v := range f.value.object {
-		if err := validVariable(v.key); err != nil {
+		s, ok := v.value.value.(string)
+		if err := validVariable(v.key, s); err != nil {
 			return p.fail(v.offset, "", "%s", err)
 		}
-		s, ok := v.value.value.(string)
 		if !ok {
 			return p.fail(v.value.offset, fmt.Sprintf("put it in quotes: %q: \"…\"", v.key), "the variable %s must be a string", v.key)
 		}
-		if strings.ContainsRune(s, 0) {
-			return p.fail(v.value.offset, "", "the variable %s has a NUL character", v.key)
-		}
 		p.m.Variables[v.key] = s
+	}
+	if err := variablesFit(p.m.Variables); err != nil {
+		return p.fail(f.offset, "keep large values in a file that function.ts imports", "%s", err)
 	}
 	return nil
 }
@@ -235,6 +257,7 @@ func (p *parser) handlerOption(o *HandlerOptions, handler string, f member) erro
 	return nil
 }
 
+// parseSize reads a number of bytes, or a whole number with a unit.
 func parseSize(v any) (int64, bool) {
 	if num, ok := v.(json.Number); ok {
 		n, err := num.Int64()
@@ -255,6 +278,9 @@ func parseSize(v any) (int64, bool) {
 
 // Nearest is the known word closest to a mistyped one, or "" when none is close.
 func Nearest(word string, known []string) string {
+	if len(word) > 64 { // no slip of the pen, and the distance would be costly
+		return ""
+	}
 	best, bestDistance := "", max(2, len(word)/3)+1
 	for _, k := range known {
 		if d := distance(strings.ToLower(word), strings.ToLower(k)); d < bestDistance {

@@ -60,7 +60,7 @@ func TestParseManifest_Refuses(t *testing.T) {
 		"not JSON":            {"{\n  name: 1}", "postern.json:2:3", ""},
 		"comma too many":      {"{\"name\":\"a\",\n}", "postern.json:2:1", ""},
 		"a list":              {`[]`, "must be an object", ""},
-		"two values":          {`{"name":"a","runtime":"node"} {}`, "follows the end", ""},
+		"two values":          {`{"name":"a","runtime":"node"} {}`, "postern.json:1:30: something follows the end", ""},
 		"unknown field":       {"{\n  \"name\": \"a\",\n  \"runtme\": \"node\"}", `postern.json:3:3: unknown field "runtme"`, `did you mean "runtime"?`},
 		"field far from any":  {`{"zzzzzzzzzzz":1}`, "unknown field", "the fields are"},
 		"twice":               {"{\"name\":\"a\",\n \"name\":\"b\",\"runtime\":\"node\"}", `postern.json:2:2: "name" stands twice`, ""},
@@ -77,6 +77,14 @@ func TestParseManifest_Refuses(t *testing.T) {
 		"platform's variable": {`{"name":"a","runtime":"node","variables":{"PROJECT_ID_API_KEY":"1"}}`, "belongs to the platform", ""},
 		"our variable":        {`{"name":"a","runtime":"node","variables":{"POSTERN_WORKER_FD":"1"}}`, "belongs to the platform", ""},
 		"loader variable":     {`{"name":"a","runtime":"node","variables":{"NODE_OPTIONS":"--require x"}}`, "belongs to the platform", ""},
+		"our zone":            {`{"name":"a","runtime":"node","variables":{"TZ":"Europe/Paris"}}`, "belongs to the platform", ""},
+		"variables too large": {`{"name":"a","runtime":"node","variables":{"BIG":"` + strings.Repeat("x", 64<<10) + `"}}`, "postern.json:1:28: the variables have", "imports"},
+		"variable with a NUL": {`{"name":"a","runtime":"node","variables":{"A":"\u0000"}}`, "NUL", ""},
+		"byte order mark":     {"\xef\xbb\xbf{}", "postern.json:1:1: the file begins with a byte order mark", ""},
+		"not UTF-8":           {"{\n \"name\": \"\xff\"}", "postern.json:2:11: the file is not UTF-8 text", ""},
+		"column after umlaut": {`{"description":"äöü","nam":1}`, `postern.json:1:22: unknown field "nam"`, `"name"`},
+		"nested too deeply":   {`{"handlers":` + strings.Repeat("[", 1<<19), "nested too deeply", ""},
+		"too large":           {strings.Repeat(" ", 1<<20+1), "larger than 1024 KiB", ""},
 		"protection never":    {`{"name":"a","runtime":"node","webhookProtection":"never"}`, "not supported", ""},
 		"protection unknown":  {`{"name":"a","runtime":"node","webhookProtection":"off"}`, "cannot be", ""},
 		"handlers a text":     {`{"name":"a","runtime":"node","handlers":"x"}`, "handlers must be an object", ""},
@@ -87,6 +95,13 @@ func TestParseManifest_Refuses(t *testing.T) {
 		"limit unit":          {`{"name":"a","runtime":"node","handlers":{"x":{"bodyLimit":"10MB"}}}`, "is no size", ""},
 		"limit overflow":      {`{"name":"a","runtime":"node","handlers":{"x":{"bodyLimit":"9999999999GiB"}}}`, "is no size", ""},
 		"timeout a number":    {`{"name":"a","runtime":"node","handlers":{"x":{"timeout":30}}}`, "is no duration", ""},
+		"too deep":            {`{"$schema":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`, "nested too deeply", ""},
+		"too large":           {`{"description":"` + strings.Repeat("x", 1<<20) + `"}`, "larger than", ""},
+		"byte order mark":     {"\xef\xbb\xbf{}", "byte order mark", ""},
+		"not UTF-8":           {"{\n\"name\":\"\xff\"}", "postern.json:2:9: the file is not UTF-8", ""},
+		"loader's variable":   {`{"name":"a","runtime":"node","variables":{"LD_AUDIT":"x"}}`, "belongs to the platform", ""},
+		"NUL in a variable":   {`{"name":"a","runtime":"node","variables":{"A":"\u0000"}}`, "NUL character", ""},
+		"variables too large": {`{"name":"a","runtime":"node","variables":{"A":"` + strings.Repeat("x", 70000) + `"}}`, "at most 65536 fit", "imports"},
 		"timeout too long":    {`{"name":"a","runtime":"node","handlers":{"x":{"timeout":"2h"}}}`, "is no duration", ""},
 	} {
 		_, _, err := function.ParseManifest(function.SourcePostern, []byte(tc.in))
@@ -107,7 +122,8 @@ func hintOf(f *fault.Error) string {
 func TestDecodeManifest_ChecksAgain(t *testing.T) {
 	t.Parallel()
 	for _, in := range []string{``, `{}`, `{"name":"../x","runtime":"node","source":"postern.json"}`, `{"name":"a","runtime":"node","source":"x"}`,
-		`{"name":"a","runtime":"node","source":"postern.json","variables":{"LD_PRELOAD":"x"}}`, `{"name":"a","runtime":"sh","source":"postern.json"}`,
+		`{"name":"a","runtime":"node","source":"postern.json","variables":{"LD_PRELOAD":"x"}}`, `{"name":"a","runtime":"node","source":"postern.json","variables":{"A":"\u0000"}}`,
+		`{"name":"a","runtime":"sh","source":"postern.json"}`,
 		`{"name":"a","runtime":"node","source":"postern.json","handlers":{"x":{"timeout":-1}}}`, `{"name":"a","runtime":"node","source":"postern.json","more":1}`} {
 		if _, err := function.DecodeManifest([]byte(in)); fault.KindOf(err) != fault.Invalid {
 			t.Errorf("DecodeManifest(%s): err = %v", in, err)
@@ -146,4 +162,28 @@ func TestNearest(t *testing.T) {
 			t.Errorf("Nearest(%q) = %q, want %q", in, got, want)
 		}
 	}
+}
+
+// Whatever the file is: a fault with a place in it, or a manifest that an
+// artefact carries unchanged.
+func FuzzParseManifest(f *testing.F) {
+	for _, seed := range []string{``, `{}`, `{"name":"a","runtime":"node"}`, `{"name":"a","runtime":"node","handlers":{"x":{"body":"stream","bodyLimit":"1MiB","timeout":"1s"}},"variables":{"A":"b"}}`, "{\"a\":[1,\n{}]}", `{"name":"a",,}`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, in string) {
+		for _, source := range []string{function.SourcePostern, function.SourceSinch} {
+			m, _, err := function.ParseManifest(source, []byte(in))
+			if err != nil {
+				fe, ok := errors.AsType[*fault.Error](err)
+				if !ok || fe.Kind != fault.Invalid || !strings.HasPrefix(fe.Text, source+":") {
+					t.Fatalf("%q: err = %v", in, err)
+				}
+				continue
+			}
+			again, err := function.DecodeManifest(m.Encode())
+			if err != nil || string(again.Encode()) != string(m.Encode()) {
+				t.Fatalf("%q: what was parsed is not what an artefact carries: %v", in, err)
+			}
+		}
+	})
 }
