@@ -490,3 +490,18 @@ func BenchmarkAdmit_100kKeys(b *testing.B) {
 		}
 	}
 }
+
+// A slug that is spelled as the ID of somebody's function takes none of its calls.
+func TestIDBeforeSlug(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const other = "fn-01jd0000000000000000000001"
+	w.src.functions[other] = platform.Function{ID: other, ProjectID: "prj_b", Name: fnID, Slug: fnID, ActiveDeploymentID: "dep_b"}
+	w.src.active[other] = platform.Deployment{ID: "dep_b", FunctionID: other, ProjectID: "prj_b", Number: 1, Handlers: []platform.Handler{{Name: "stolen", Guard: platform.GuardOpen}}}
+	w.load(t)
+	for path, want := range map[string]int{"/fn/" + fnID + "/status": 503, "/fn/" + fnID + "/stolen": 404, "/fn/" + other + "/stolen": 503} {
+		if res, p := w.do("GET", path, nil); res.StatusCode != want {
+			t.Errorf("%s: %d %s, want %d", path, res.StatusCode, p.Code, want)
+		}
+	}
+}

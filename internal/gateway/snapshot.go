@@ -70,11 +70,13 @@ func (s *snapshot) find(host, path, base string) (t *target, rest string) {
 	return s.named(name), rest
 }
 
+// named finds a function by ID or slug. The ID goes first: a slug is chosen by
+// whoever deploys, and must not take the address of somebody's function.
 func (s *snapshot) named(name string) *target {
-	if t := s.bySlug[name]; t != nil {
+	if t := s.byID[name]; t != nil {
 		return t
 	}
-	return s.byID[name]
+	return s.bySlug[name]
 }
 
 // below returns what stands before the base domain in a Host value, port and
