@@ -52,19 +52,25 @@ const banner = `import { createRequire as __posternRequire } from "node:module";
 
 // Build bundles the project in dir. Errors name file, line and column.
 func Build(ctx context.Context, dir string) (*Artefact, error) {
-	dir, err := filepath.Abs(dir)
+	root, err := filepath.Abs(dir)
 	if err == nil {
-		dir, err = filepath.EvalSymlinks(dir)
+		root, err = filepath.EvalSymlinks(root)
 	}
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Invalid, fmt.Sprintf("cannot find the directory %s", dir)).WithCode("manifest_missing")
+		return nil, fault.Wrap(err, fault.Invalid, fmt.Sprintf("cannot find the directory %s", dir)).WithCode("manifest_missing").
+			WithHint("name the function's directory, or make one: postern functions init")
 	}
+	dir = root
 	m, warnings, err := function.LoadManifest(dir)
 	if err != nil {
 		return nil, err
 	}
-	if info, err := os.Stat(filepath.Join(dir, "function.ts")); err != nil || !info.Mode().IsRegular() {
-		return nil, fault.New(fault.Invalid, filepath.Join(dir, "function.ts")+" is missing").WithCode("entry_missing").
+	if info, err := os.Lstat(filepath.Join(dir, "function.ts")); err != nil || !info.Mode().IsRegular() {
+		text := " is missing"
+		if err == nil {
+			text = " is no regular file"
+		}
+		return nil, fault.New(fault.Invalid, filepath.Join(dir, "function.ts")+text).WithCode("entry_missing").
 			WithHint("put the handlers into function.ts, or make an example: postern functions init")
 	}
 	if err := ctx.Err(); err != nil {
@@ -85,7 +91,7 @@ func Build(ctx context.Context, dir string) (*Artefact, error) {
 
 func compile(dir string) (files map[string][]byte, warnings []string, err error) {
 	out := filepath.Join(dir, "out") // a name only: nothing is written
-	result := api.Build(api.BuildOptions{
+	options := api.BuildOptions{
 		Stdin:             &api.StdinOptions{Contents: entrySource, ResolveDir: dir, Sourcefile: entryName, Loader: api.LoaderTS},
 		AbsWorkingDir:     dir,
 		Outfile:           filepath.Join(out, Entry),
@@ -106,7 +112,16 @@ func compile(dir string) (files map[string][]byte, warnings []string, err error)
 		Plugins:           []api.Plugin{runtimePlugin(), insidePlugin(dir)},
 		LogLevel:          api.LogLevelSilent,
 		LogLimit:          20,
-	})
+		Loader:            map[string]api.Loader{".css": api.LoaderNone}, // would become a file of its own
+	}
+	// Only the project's own tsconfig.json counts: one in a directory above
+	// would make the same project another artefact elsewhere.
+	if own := filepath.Join(dir, "tsconfig.json"); isFile(own) {
+		options.Tsconfig = own
+	} else {
+		options.TsconfigRaw = "{}"
+	}
+	result := api.Build(options)
 	if len(result.Errors) > 0 {
 		return nil, nil, buildError(dir, result.Errors)
 	}
@@ -118,6 +133,11 @@ func compile(dir string) (files map[string][]byte, warnings []string, err error)
 		files[filepath.Base(f.Path)] = f.Contents
 	}
 	return files, warnings, nil
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 func message(m api.Message) string {
@@ -152,7 +172,7 @@ func missingPackage(text string) (name string, ok bool) {
 		return "", false
 	}
 	spec, _, _ = strings.Cut(spec, `"`)
-	if spec == "" || spec[0] == '.' || spec[0] == '/' || strings.Contains(spec, ":") {
+	if spec == "" || strings.IndexByte("./#", spec[0]) >= 0 || strings.Contains(spec, ":") {
 		return "", false
 	}
 	parts := strings.SplitN(spec, "/", 3)
@@ -166,9 +186,14 @@ func missingPackage(text string) (name string, ok bool) {
 var errOutside = errors.New("leads out of the project's directory")
 
 // insidePlugin refuses files outside of the project: what is deployed must not
-// depend on what lies beside it. Packages may be linked in node_modules.
+// depend on what lies beside it. Links are followed first, so a link that leads
+// out is refused too. Packages may come from the node_modules of a directory above,
+// as Node looks for them. What lies on the web is not there when a worker starts.
 func insidePlugin(dir string) api.Plugin {
 	return api.Plugin{Name: "inside", Setup: func(b api.PluginBuild) {
+		b.OnResolve(api.OnResolveOptions{Filter: `^(https?:)?//`}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
+			return api.OnResolveResult{}, fmt.Errorf("%.200q is on the web: install a package instead", a.Path)
+		})
 		b.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: "file"}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
 			rel, err := filepath.Rel(dir, a.Path)
 			inPackage := slices.Contains(strings.Split(filepath.ToSlash(a.Path), "/"), "node_modules")

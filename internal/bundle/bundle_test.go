@@ -122,6 +122,11 @@ func TestBuild_Refuses(t *testing.T) {
 		"syntax error":    {map[string]string{"postern.json": manifest, "function.ts": "export const a = 1;\nexport function b( {\n"}, "bundle_failed", "function.ts:", "correct the code"},
 		"missing package": {map[string]string{"postern.json": manifest, "function.ts": "import x from '@scope/left-pad/deep';\nexport const a = () => x;"}, "bundle_failed", "function.ts:1:15", "npm install @scope/left-pad"},
 		"missing file":    {map[string]string{"postern.json": manifest, "function.ts": "import x from './gone.js';\nexport const a = () => x;"}, "bundle_failed", "function.ts:1:15", "correct"},
+		"style sheet":     {map[string]string{"postern.json": manifest, "function.ts": "import './a.css';", "a.css": "a{}"}, "bundle_failed", "function.ts:1:8", ""},
+		"from the web":    {map[string]string{"postern.json": manifest, "function.ts": "import x from 'https://example.org/x.js';\nexport const a = () => x;"}, "bundle_failed", "is on the web", ""},
+		"own subpath":     {map[string]string{"postern.json": manifest, "function.ts": "import x from '#lib';\nexport const a = () => x;"}, "bundle_failed", "function.ts:1:15", "correct the code"},
+		"directory":       {map[string]string{"postern.json": manifest, "function.ts/x": ""}, "entry_missing", "no regular file", "init"},
+		"bad tsconfig":    {map[string]string{"postern.json": manifest, "function.ts": "", "tsconfig.json": "{ nope"}, "bundle_failed", "tsconfig.json:1:3", ""},
 		"our insides":     {map[string]string{"postern.json": manifest, "function.ts": "import 'postern:runtime/main';"}, "bundle_failed", "not for functions", ""},
 		"unknown subpath": {map[string]string{"postern.json": manifest, "function.ts": "import '@sinch/functions-runtime/voice';"}, "bundle_failed", "not part of this version", ""},
 		"outside":         {map[string]string{"postern.json": manifest, "function.ts": "import '" + outside + "/shared.ts';"}, "bundle_failed", "leads out of the project", ""},
@@ -217,5 +222,48 @@ func TestExtract_IsReadOnlyAndRepeatable(t *testing.T) {
 	}
 	if rest, _ := os.ReadDir(filepath.Dir(dir)); len(rest) != 1 {
 		t.Errorf("left beside it: %v", rest)
+	}
+}
+
+func TestBuild_NamesTheDirectoryThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	_, err := bundle.Build(t.Context(), filepath.Join(t.TempDir(), "nowhere"))
+	if f, ok := errors.AsType[*fault.Error](err); !ok || f.Code != "manifest_missing" || !strings.Contains(f.Text, "nowhere") || f.Hint == "" {
+		t.Errorf("err = %#v", err)
+	}
+}
+
+func TestBuild_RefusesLinksThatLeadOut(t *testing.T) {
+	t.Parallel()
+	outside := filepath.Join(project(t, map[string]string{"x.ts": "export const x = 1"}), "x.ts")
+	for link, want := range map[string]string{"function.ts": "no regular file", "lib.ts": "leads out of the project"} {
+		files := map[string]string{"postern.json": manifest, "function.ts": "import { x } from './lib.js';\nexport const a = () => x;"}
+		delete(files, link)
+		dir := project(t, files)
+		if err := os.Symlink(outside, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bundle.Build(t.Context(), dir); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s is a link: err = %v", link, err)
+		}
+	}
+}
+
+// What lies above a project changes nothing in its artefact.
+func TestBuild_HeedsNoConfigurationAbove(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{"p/postern.json": manifest, "p/function.ts": "class A { x = 1; y; }\nexport const a = () => new A();"}
+	alone, err := bundle.Build(t.Context(), filepath.Join(project(t, files), "p"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files["tsconfig.json"] = `{"compilerOptions":{"useDefineForClassFields":false}}`
+	below, err := bundle.Build(t.Context(), filepath.Join(project(t, files), "p"))
+	if err != nil || below.Hash != alone.Hash {
+		t.Errorf("a tsconfig.json above gives another artefact (%v)", err)
+	}
+	files["p/tsconfig.json"] = files["tsconfig.json"]
+	if own, err := bundle.Build(t.Context(), filepath.Join(project(t, files), "p")); err != nil || own.Hash == alone.Hash {
+		t.Errorf("the project's own tsconfig.json is not heeded (%v)", err)
 	}
 }
