@@ -177,7 +177,7 @@ func TestDeploy_FailureLeavesNothing(t *testing.T) {
 	changes, _ := w.db.Changes(t.Context(), 0, 100)
 	for name, tc := range map[string]struct{ artefact, code, text string }{
 		"throws":          {w.build("f", `console.error('connecting'); throw new Error('no DATABASE_URL');`, ""), "module_failed", "no DATABASE_URL"},
-		"exits":           {w.build("f", `console.log('bye'); process.exit(7);`, ""), "smoke_test_failed", "code 7"},
+		"exits":           {w.build("f", `console.log('bye'); process.reallyExit(7);`, ""), "smoke_test_failed", "code 7"},
 		"no handler":      {w.build("f", `export const a = 1;`, ""), "no_handlers", "no function"},
 		"auth malformed":  {w.build("f", `export const auth = true; export const a = () => 1;`, ""), "auth_malformed", "'*'"},
 		"auth misspelt":   {w.build("f", `export const auth = ['webhok']; export const webhook = () => 1;`, ""), "auth_unknown_handler", "webhok"},

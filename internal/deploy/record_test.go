@@ -3,6 +3,8 @@ package deploy_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
@@ -78,6 +80,7 @@ func (f *fleet) Retire(id string) {
 type bench struct {
 	d        *deploy.Deployer
 	db       *shaky
+	blobs    *blob.Store
 	fleet    *fleet
 	project  string
 	artefact string
@@ -100,7 +103,7 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{db: &shaky{DB: db}, fleet: &fleet{}, project: function.NewProjectID(time.Now())}
+	b := &bench{db: &shaky{DB: db}, blobs: blobs, fleet: &fleet{}, project: function.NewProjectID(time.Now())}
 	if err := db.CreateProject(t.Context(), platform.Project{ID: b.project, CreatedAt: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
@@ -229,5 +232,36 @@ func TestDeploy_GatewayIsLate(t *testing.T) {
 	r, err := b.deploy(t.Context())
 	if err != nil || len(r.Warnings) != 1 || len(b.fleet.retired) != 0 {
 		t.Errorf("%v, %v; retired %v", r.Warnings, err, b.fleet.retired)
+	}
+}
+
+// Bytes that are no artefact start nothing, whatever their hash is.
+func TestDeploy_BadArchives(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	good, err := b.blobs.Read(t.Context(), b.project, b.artefact)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{
+		"empty":          {},
+		"text":           []byte("not an archive"),
+		"empty zip":      append([]byte("PK\x05\x06"), make([]byte, 18)...),
+		"cut off":        good[:len(good)/2],
+		"without an end": good[:len(good)-1],
+		"byte changed":   append(append([]byte{}, good[:60]...), append([]byte{good[60] ^ 0xff}, good[61:]...)...),
+	} {
+		sum := sha256.Sum256(data)
+		hash := hex.EncodeToString(sum[:])
+		if err := b.blobs.Put(t.Context(), b.project, hash, bytes.NewReader(data), bundle.MaxBytes); err != nil {
+			t.Fatal(err)
+		}
+		_, err := b.d.Deploy(t.Context(), b.project, "f", hash, false)
+		if f, ok := errors.AsType[*fault.Error](err); !ok || f.Kind != fault.Invalid || f.Code != "artefact_invalid" && f.Code != "manifest_invalid" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := b.db.Function(t.Context(), b.project, "f"); fault.KindOf(err) != fault.NotFound || len(b.fleet.adopted) != 0 {
+		t.Errorf("%v; adopted %v", err, b.fleet.adopted)
 	}
 }

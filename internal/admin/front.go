@@ -1,0 +1,86 @@
+package admin
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"path"
+	"runtime/debug"
+
+	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/httpx"
+)
+
+// front gives each request its ID and answers what no operation takes.
+type front struct {
+	mux *http.ServeMux
+	log *slog.Logger
+}
+
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id := httpx.NewRequestID()
+	w.Header()["X-Request-Id"] = []string{id}
+	r = r.WithContext(context.WithValue(r.Context(), requestIDKey, id))
+	sent := &started{ResponseWriter: w}
+	defer f.recovered(sent, r, id)
+	w = sent
+	h, pattern := f.mux.Handler(r)
+	// The mux would send a path that is not clean elsewhere: nobody needs that here.
+	if pattern != "" && path.Clean(r.URL.Path) == r.URL.Path {
+		f.mux.ServeHTTP(w, r)
+		return
+	}
+	// The mux would answer in plain text: take its status and say it our way.
+	probe := &statusOnly{header: http.Header{}}
+	h.ServeHTTP(probe, r)
+	err := fault.New(fault.NotFound, "the control plane has nothing at this path").WithHint("GET /openapi.json lists the operations")
+	if probe.status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", probe.header.Get("Allow"))
+		err = fault.New(fault.Invalid, "this path takes other methods").WithCode("method_not_allowed").WithHint("see the Allow header")
+	}
+	httpx.WriteProblem(w, err, id)
+}
+
+// recovered answers for an operation that panicked; a half-sent answer is cut
+// off, so that nobody takes it for a whole one.
+func (f *front) recovered(w *started, r *http.Request, id string) {
+	failed := recover()
+	if failed == nil {
+		return
+	}
+	if r.Context().Err() == nil { // else the caller is gone, and the write failed
+		f.log.Error("control operation panicked", "requestId", id, "panic", failed, "stack", string(debug.Stack()))
+	}
+	if w.yes {
+		panic(http.ErrAbortHandler)
+	}
+	httpx.WriteProblem(w, fault.New(fault.Internal, "an operation panicked"), id)
+}
+
+// started knows whether an answer has begun.
+type started struct {
+	http.ResponseWriter
+	yes bool
+}
+
+func (s *started) WriteHeader(status int) {
+	s.yes = true
+	s.ResponseWriter.WriteHeader(status)
+}
+
+func (s *started) Write(p []byte) (int, error) {
+	s.yes = true
+	return s.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController set deadlines.
+func (s *started) Unwrap() http.ResponseWriter { return s.ResponseWriter }
+
+type statusOnly struct {
+	header http.Header
+	status int
+}
+
+func (s *statusOnly) Header() http.Header         { return s.header }
+func (s *statusOnly) Write(p []byte) (int, error) { return len(p), nil }
+func (s *statusOnly) WriteHeader(status int)      { s.status = status }
