@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -104,6 +105,7 @@ var (
 	errNoHandler     = fault.New(fault.NotFound, "the function has no handler at this path").WithCode("handler_not_found")
 	errSignature     = fault.New(fault.Unauthenticated, "this callback is only taken with a signature that can be verified").WithCode("signature_required")
 	errTooLarge      = fault.New(fault.Invalid, "the body is larger than this handler takes").WithCode("body_too_large")
+	errGone          = fault.New(fault.Invalid, "the caller went away before the answer").WithCode("client_closed")
 	errLoading       = fault.New(fault.Unavailable, "the gateway has not read its keys yet")
 )
 
@@ -219,9 +221,10 @@ func (g *Gateway) refuse(x *exchange, err error) {
 		x.code = "aborted"
 		panic(http.ErrAbortHandler)
 	}
-	if x.r.Context().Err() != nil && !errors.Is(err, worker.ErrDeadline) {
-		x.status, x.code = 499, "client_closed" // nobody is there to read it
-		return
+	if errors.Is(err, context.Canceled) && x.r.Context().Err() != nil {
+		// Written all the same: who closed only its own half still reads, and
+		// must not take silence, which net/http sends as 200, for success.
+		err = errGone
 	}
 	err = asFault(err)
 	h := x.w.Header()
@@ -231,7 +234,8 @@ func (g *Gateway) refuse(x *exchange, err error) {
 	}
 	p := httpx.WriteProblem(x.w, err, x.id)
 	x.status, x.code = p.Status, p.Code
-	if p.Status >= 500 {
+	if x.ran && p.Status >= 500 || p.Status == http.StatusInternalServerError {
+		// A refusal is in the access log; a line more for each would be a way to flood this one.
 		g.log.Error("request failed", "requestId", x.id, "code", p.Code, "error", err)
 	}
 }
