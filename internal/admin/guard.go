@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -58,6 +59,9 @@ func (s *service) decide(r *http.Request, projectID string) (auth.Principal, err
 		return auth.Principal{}, err
 	}
 	p, err := auth.Authenticate(s.o.Directory(), r.Header, time.Now())
+	if errors.Is(err, auth.ErrNone) { // its text is about handlers
+		err = fault.Wrap(err, fault.Unauthenticated, "the control plane needs an access key, and the request shows none")
+	}
 	if err != nil {
 		return p, err
 	}

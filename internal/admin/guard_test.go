@@ -107,6 +107,9 @@ func TestRefusalsDoNotTellKeysApart(t *testing.T) {
 			t.Errorf("%s:\n%s\nwant\n%s", name, got, want)
 		}
 	}
+	if rec, p := w.do("GET", "/v1/whoami", "", ""); rec.Code != 401 || !strings.HasPrefix(p.Detail, "the control plane needs") {
+		t.Errorf("none: %d %s", rec.Code, rec.Body)
+	}
 	r := httptest.NewRequest("GET", "/v1/whoami", nil)
 	r.SetBasicAuth(ids["control"], w.key["control"])
 	r.Header.Add("Authorization", r.Header.Get("Authorization"))
