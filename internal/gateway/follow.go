@@ -54,6 +54,9 @@ func (g *Gateway) Load(ctx context.Context, src Source) error {
 		if now := next.byID[id]; now == nil || now.deployment.ID != t.deployment.ID {
 			g.invoker.Retire(t.deployment.ID)
 		}
+		if next.bySlug[t.function.Slug] == nil {
+			g.metrics.Forget(t.function.Slug)
+		}
 	}
 	return nil
 }

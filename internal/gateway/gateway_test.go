@@ -18,12 +18,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"postern.dev/postern/internal/accesskey"
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/gateway"
 	"postern.dev/postern/internal/httpx"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/supervisor"
+	"postern.dev/postern/internal/telemetry"
 )
 
 // source is a store in memory.
@@ -447,6 +450,46 @@ func TestRetiredIsRoutedAgain(t *testing.T) {
 	res, _ := w.do("GET", "/fn/orders/status", nil)
 	if n := w.invoker.acquired.Load(); n != 4 || res.StatusCode != 503 {
 		t.Errorf("%d tries, then %d", n, res.StatusCode)
+	}
+}
+
+// Steps that are taken again take from the key's rate once.
+func TestRetiredIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, secret := w.key(func(k *platform.AccessKey) { k.RatePerSecond = 1 })
+	w.load(t)
+	w.invoker.answer = supervisor.ErrRetired
+	if res, p := w.do("GET", "/fn/orders/webhook", http.Header{"X-Api-Key": {secret}}); res.StatusCode != 503 || w.invoker.acquired.Load() != 4 {
+		t.Errorf("%d %s after %d tries, want 503 after 4", res.StatusCode, p.Code, w.invoker.acquired.Load())
+	}
+	if res, p := w.do("GET", "/fn/orders/webhook", http.Header{"X-Api-Key": {secret}}); res.StatusCode != 429 {
+		t.Errorf("the next call: %d %s, want 429", res.StatusCode, p.Code)
+	}
+}
+
+// A function that was lost from sight and is gone after a reload leaves no
+// counters behind.
+func TestReload_ForgetsCounters(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	metrics := telemetry.NewMetrics()
+	w.g = gateway.New(gateway.Options{Metrics: metrics}, w.invoker)
+	series := func() int {
+		n, err := testutil.GatherAndCount(metrics.Registry, "postern_requests_total")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	w.load(t)
+	if series() == 0 {
+		t.Fatal("a function has no counters")
+	}
+	delete(w.src.functions, fnID)
+	w.load(t)
+	if n := series(); n != 0 {
+		t.Errorf("%d counters of a function that is gone", n)
 	}
 }
 

@@ -37,7 +37,7 @@ func (g *Gateway) acquire(x *exchange) (err error) {
 func (g *Gateway) readSmall(x *exchange) error {
 	n := x.r.ContentLength
 	switch {
-	case n == 0 || len(x.body) > 0 || x.rest != nil:
+	case n == 0 || len(x.body) > 0:
 		return nil
 	case n > 0 && n <= inlineBody && x.match.Handler.Body == platform.BodyBuffered:
 		if int64(cap(x.body)) < n {
@@ -50,15 +50,14 @@ func (g *Gateway) readSmall(x *exchange) error {
 		}
 		return nil
 	}
-	x.rest = &limitedBody{r: x.r.Body, left: g.bodyLimit(x.match.Handler), started: &x.started}
+	x.rest = &limitedBody{r: x.r.Body, left: g.bodyLimit(x.match.Handler)}
 	return nil
 }
 
 // limitedBody reads a body of unknown length up to the handler's limit.
 type limitedBody struct {
-	r       io.Reader
-	left    int64
-	started *bool
+	r    io.Reader
+	left int64
 }
 
 func (b *limitedBody) Read(p []byte) (int, error) {
@@ -94,7 +93,7 @@ func (g *Gateway) invoke(x *exchange) error {
 		req.Body, req.Inline = x.rest, nil
 		x.started = true // a body that was read cannot be sent to another worker
 		g.openBothWays(x, deadline)
-	} else if timeout > ownDeadline {
+	} else if deadline.Sub(x.began) > ownDeadline { // the server's limit began with the request, not with the handler
 		http.NewResponseController(x.w).SetWriteDeadline(deadline.Add(slack))
 	}
 	res, err := x.held.Do(x.r.Context(), &req)

@@ -34,9 +34,10 @@ type exchange struct {
 
 	principal auth.Principal // 3
 
-	body []byte           // 5 a small body, read whole
-	rest *limitedBody     // 5 a large one, still to be read
-	held supervisor.Lease // 6
+	counted bool             // 5 the call was taken from the key's rate
+	body    []byte           // 5 a small body, read whole
+	rest    *limitedBody     // 5 a large one, still to be read
+	held    supervisor.Lease // 6
 
 	status  int // 8 what was answered
 	sent    int64
@@ -167,10 +168,11 @@ func (x *exchange) authorise() error {
 
 // limit is step 5: the key's rate, and the size of the body as announced.
 func (g *Gateway) limit(x *exchange) error {
-	if k := x.principal.Key; k != nil && k.Rate != nil {
+	if k := x.principal.Key; k != nil && k.Rate != nil && !x.counted {
 		if wait, ok := k.Rate.Allow(x.began); !ok {
 			return &rateError{wait}
 		}
+		x.counted = true // once, also when the steps are taken again
 	}
 	if x.match.Handler != nil && x.r.ContentLength > g.bodyLimit(x.match.Handler) {
 		return errTooLarge
