@@ -29,6 +29,9 @@ func Protect(m Manifest, d platform.Declaration) ([]platform.Handler, []string, 
 		handlers = append(handlers, h)
 	}
 	var warnings []string
+	if slices.Contains(d.Auth.Names, "health") {
+		warnings = append(warnings, "auth names health, but exactly /health is open whatever auth says: infrastructure asks there")
+	}
 	if m.Source == SourceSinch && !d.Auth.Present && len(open) > 0 {
 		warnings = append(warnings, fmt.Sprintf("no auth export in a sinch.json project: open to everyone: %s. To close them: export const auth = '*'", strings.Join(open, ", ")))
 	}
@@ -54,8 +57,14 @@ func checkNames(m Manifest, d platform.Declaration) error {
 	var names []string
 	callbacks := map[string]bool{}
 	for _, h := range d.Handlers {
-		if !Routable(h.Name) && h.Kind != platform.HandlerRoot {
-			return fault.New(fault.Invalid, fmt.Sprintf("%q is no name for a handler", h.Name)).WithCode("module_failed")
+		// The declaration comes from a process that runs the user's code: a
+		// kind that does not go with its name would be routed by another rule
+		// than the one by which it is guarded.
+		if kind, ok := kindOf(h.Name); !ok || kind != h.Kind {
+			return fault.New(fault.Invalid, fmt.Sprintf("%.64q is no name for a handler of its kind", h.Name)).WithCode("module_failed")
+		}
+		if slices.Contains(names, h.Name) {
+			return fault.New(fault.Invalid, fmt.Sprintf("the handler %s is declared twice", h.Name)).WithCode("module_failed")
 		}
 		names = append(names, h.Name)
 		callbacks[h.Name] = h.Kind == platform.HandlerCallback
@@ -78,7 +87,7 @@ func checkNames(m Manifest, d platform.Declaration) error {
 }
 
 func unknownHandler(where, name string, names []string) *fault.Error {
-	e := fault.New(fault.Invalid, fmt.Sprintf("%s names %q, but the module exports no such handler; it exports: %s", where, name, strings.Join(names, ", ")))
+	e := fault.New(fault.Invalid, fmt.Sprintf("%s names %.64q, but the module exports no such handler; it exports: %s", where, name, strings.Join(names, ", ")))
 	if near := Nearest(name, names); near != "" {
 		e.WithHint(fmt.Sprintf("did you mean %q?", near))
 	}
@@ -104,4 +113,20 @@ func Routable(name string) bool {
 		}
 	}
 	return true
+}
+
+// kindOf is the kind of a handler of that name, by the rule of the runtime's
+// loader; ok is false for a name that is never a handler.
+func kindOf(name string) (kind platform.HandlerKind, ok bool) {
+	switch {
+	case name == "default" || name == "home":
+		return platform.HandlerRoot, true
+	case !Routable(name):
+		return 0, false
+	case IsCallback(name):
+		return platform.HandlerCallback, true
+	case len(name) > len(serviceSuffix) && strings.HasSuffix(name, serviceSuffix):
+		return platform.HandlerService, true
+	}
+	return platform.HandlerCustom, true
 }

@@ -9,8 +9,9 @@ import (
 
 // Table finds the handler of a path. It is immutable and safe for concurrent use.
 type Table struct {
-	byName map[string]*platform.Handler
-	root   *platform.Handler
+	byName   map[string]*platform.Handler
+	services map[string]*platform.Handler // by the service's name, without the suffix
+	root     *platform.Handler
 }
 
 // Match is what a path found.
@@ -24,10 +25,13 @@ type Match struct {
 
 // NewTable makes the table of a deployment's handlers. The table keeps hs.
 func NewTable(hs []platform.Handler) *Table {
-	t := &Table{byName: make(map[string]*platform.Handler, len(hs))}
+	t := &Table{byName: make(map[string]*platform.Handler, len(hs)), services: map[string]*platform.Handler{}}
 	for i := range hs {
 		h := &hs[i]
 		t.byName[h.Name] = h
+		if h.Kind == platform.HandlerService {
+			t.services[strings.TrimSuffix(h.Name, serviceSuffix)] = h
+		}
 		if h.Kind == platform.HandlerRoot && (t.root == nil || h.Name == "home") {
 			t.root = h
 		}
@@ -35,11 +39,15 @@ func NewTable(hs []platform.Handler) *Table {
 	return t
 }
 
-const servicePrefix = "/webhook/"
+// An export named <service> and the suffix answers below the prefix.
+const (
+	servicePrefix = "/webhook/"
+	serviceSuffix = "Webhook"
+)
 
 // Match finds the handler of a canonical path: decoded once, beginning with a
 // slash, without empty or dot segments, without a slash at the end. It does
-// not allocate but for /webhook/<service>.
+// not allocate, and takes as long as the path is.
 //
 // The order is: exactly /health; the names of voice callbacks as the last
 // segment of any path; the root; /webhook/<service>; the last segment.
@@ -63,7 +71,7 @@ func (t *Table) Match(path string) (Match, bool) {
 		return found(h)
 	}
 	if service, ok := strings.CutPrefix(path, servicePrefix); ok && service == last {
-		if s := t.byName[service+"Webhook"]; s != nil && s.Kind == platform.HandlerService {
+		if s := t.services[service]; s != nil {
 			return found(s)
 		}
 	}
@@ -108,17 +116,20 @@ func GuardWord(g platform.Guard) string {
 	return "access key"
 }
 
-// Describe lists every address of the handlers and how it is guarded, sorted
-// by path, /health first.
+// Describe lists an address of each handler and how it is guarded, sorted by
+// path, /health first. Handlers answer below other segments too, under the
+// same guard.
 func Describe(hs []platform.Handler) []RouteRow {
 	rows := []RouteRow{{Path: "/health", Handler: "built in", Guard: "open"}}
+	home := slices.ContainsFunc(hs, func(h platform.Handler) bool { return h.Name == "home" })
 	for _, h := range hs {
 		guard := GuardWord(h.Guard)
 		switch {
+		case h.Name == "default" && home: // nothing leads to it
 		case h.Kind == platform.HandlerRoot:
 			rows = append(rows, RouteRow{"/", h.Name, guard})
 		case h.Kind == platform.HandlerService:
-			rows = append(rows, RouteRow{servicePrefix + strings.TrimSuffix(h.Name, "Webhook"), h.Name, guard})
+			rows = append(rows, RouteRow{servicePrefix + strings.TrimSuffix(h.Name, serviceSuffix), h.Name, guard})
 		case h.Kind == platform.HandlerCallback:
 			rows = append(rows, RouteRow{"/" + h.Name, h.Name, "signature (refused: no verifier yet)"})
 		case h.Name == "health":

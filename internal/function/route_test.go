@@ -82,9 +82,11 @@ func FuzzTable_Match(f *testing.F) {
 }
 
 func TestTable_MatchDoesNotAllocate(t *testing.T) {
-	table := function.NewTable([]platform.Handler{{Name: "webhook", Kind: custom}})
-	if n := testing.AllocsPerRun(100, func() { table.Match("/a/webhook") }); n != 0 {
-		t.Errorf("Match allocates %v times", n)
+	table := function.NewTable([]platform.Handler{{Name: "webhook", Kind: custom}, {Name: "smsWebhook", Kind: service}})
+	for _, path := range []string{"/", "/health", "/a/webhook", "/webhook/sms", "/webhook/" + strings.Repeat("x", 100), "/ice"} {
+		if n := testing.AllocsPerRun(100, func() { table.Match(path) }); n != 0 {
+			t.Errorf("Match(%q) allocates %v times", path, n)
+		}
 	}
 }
 
@@ -104,6 +106,7 @@ func TestProtect_OptOut(t *testing.T) {
 		"postern, empty list": {function.SourcePostern, platform.AuthDeclaration{Present: true}, all(open), 0},
 		"sinch, no auth":      {function.SourceSinch, platform.AuthDeclaration{}, all(open), 1},
 		"sinch, star":         {function.SourceSinch, platform.AuthDeclaration{Present: true, All: true}, all(key), 0},
+		"sinch, empty list":   {function.SourceSinch, platform.AuthDeclaration{Present: true}, all(open), 0},
 		"sinch, some":         {function.SourceSinch, platform.AuthDeclaration{Present: true, Names: []string{"smsWebhook"}}, []platform.Guard{open, sig, key, open, open}, 0},
 	} {
 		hs, warnings, err := function.Protect(function.Manifest{Source: tc.source}, platform.Declaration{Handlers: declared, Auth: tc.auth})
@@ -129,12 +132,19 @@ func TestProtect_Refuses(t *testing.T) {
 		code string
 		hint string
 	}{
-		"no handlers":      {function.Manifest{}, platform.Declaration{}, "no_handlers", ""},
-		"unknown in auth":  {function.Manifest{}, platform.Declaration{Handlers: handlers, Auth: platform.AuthDeclaration{Present: true, Names: []string{"webhok"}}}, "auth_unknown_handler", `"webhook"`},
-		"health, not here": {function.Manifest{}, platform.Declaration{Handlers: handlers, Auth: platform.AuthDeclaration{Present: true, Names: []string{"health"}}}, "auth_unknown_handler", ""},
-		"callback in auth": {function.Manifest{}, platform.Declaration{Handlers: handlers, Auth: platform.AuthDeclaration{Present: true, Names: []string{"ice"}}}, "auth_unknown_handler", "signature"},
-		"option for none":  {function.Manifest{Handlers: map[string]function.HandlerOptions{"upload": {}}}, platform.Declaration{Handlers: handlers}, "manifest_invalid", ""},
-		"reserved name":    {function.Manifest{}, platform.Declaration{Handlers: []platform.DeclaredHandler{{Name: "__proto__"}}}, "module_failed", ""},
+		"no handlers":        {function.Manifest{}, platform.Declaration{}, "no_handlers", ""},
+		"unknown in auth":    {function.Manifest{}, platform.Declaration{Handlers: handlers, Auth: platform.AuthDeclaration{Present: true, Names: []string{"webhok"}}}, "auth_unknown_handler", `"webhook"`},
+		"health, not here":   {function.Manifest{}, platform.Declaration{Handlers: handlers, Auth: platform.AuthDeclaration{Present: true, Names: []string{"health"}}}, "auth_unknown_handler", ""},
+		"callback in auth":   {function.Manifest{}, platform.Declaration{Handlers: handlers, Auth: platform.AuthDeclaration{Present: true, Names: []string{"ice"}}}, "auth_unknown_handler", "signature"},
+		"option for none":    {function.Manifest{Handlers: map[string]function.HandlerOptions{"upload": {}}}, platform.Declaration{Handlers: handlers}, "manifest_invalid", ""},
+		"reserved name":      {function.Manifest{}, platform.Declaration{Handlers: []platform.DeclaredHandler{{Name: "__proto__"}}}, "module_failed", ""},
+		"reserved as root":   {function.Manifest{}, platform.Declaration{Handlers: []platform.DeclaredHandler{{Name: "__proto__", Kind: root}}}, "module_failed", ""},
+		"callback as custom": {function.Manifest{}, platform.Declaration{Handlers: []platform.DeclaredHandler{{Name: "ice", Kind: custom}}}, "module_failed", ""},
+		"custom as callback": {function.Manifest{}, platform.Declaration{Handlers: []platform.DeclaredHandler{{Name: "webhook", Kind: callback}}}, "module_failed", ""},
+		"custom as service":  {function.Manifest{}, platform.Declaration{Handlers: []platform.DeclaredHandler{{Name: "smsWebhook", Kind: custom}}}, "module_failed", ""},
+		"unknown kind":       {function.Manifest{}, platform.Declaration{Handlers: []platform.DeclaredHandler{{Name: "webhook", Kind: 9}}}, "module_failed", ""},
+		"declared twice":     {function.Manifest{}, platform.Declaration{Handlers: []platform.DeclaredHandler{{Name: "webhook"}, {Name: "webhook"}}}, "module_failed", ""},
+		"1 MiB in auth":      {function.Manifest{}, platform.Declaration{Handlers: handlers, Auth: platform.AuthDeclaration{Present: true, Names: []string{strings.Repeat("w", 1<<20)}}}, "auth_unknown_handler", ""},
 	} {
 		_, _, err := function.Protect(tc.m, tc.d)
 		f, ok := errors.AsType[*fault.Error](err)
@@ -152,5 +162,23 @@ func TestDescribe(t *testing.T) {
 		{Path: "/webhook", Handler: "webhook", Guard: "access key"}, {Path: "/webhook/sms", Handler: "smsWebhook", Guard: "access key"}, {Path: "/…/health", Handler: "health", Guard: "access key"}}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
+	}
+}
+
+func TestDescribe_LeavesOutWhatNothingLeadsTo(t *testing.T) {
+	t.Parallel()
+	got := function.Describe([]platform.Handler{{Name: "default", Kind: root, Guard: open}, {Name: "home", Kind: root}})
+	want := []function.RouteRow{{Path: "/health", Handler: "built in", Guard: "open"}, {Path: "/", Handler: "home", Guard: "access key"}}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestProtect_SaysThatHealthStaysOpen(t *testing.T) {
+	t.Parallel()
+	_, warnings, err := function.Protect(function.Manifest{Source: function.SourcePostern}, platform.Declaration{
+		Handlers: []platform.DeclaredHandler{{Name: "health"}}, Auth: platform.AuthDeclaration{Present: true, Names: []string{"health"}}})
+	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "/health") {
+		t.Errorf("warnings %q, err %v", warnings, err)
 	}
 }
