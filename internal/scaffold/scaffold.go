@@ -25,8 +25,8 @@ const typesFile = "postern.d.ts"
 
 // Write makes a function of that name in dir, which is made when it is absent,
 // and returns the paths of the files, sorted. types is the text of the
-// declarations for editors. If one of the files is there already nothing is
-// written at all.
+// declarations for editors. If any of the files is there already the error
+// names all that are, and nothing is written at all.
 func Write(dir, name, types string) ([]string, error) {
 	files, err := render(name)
 	if err != nil {
@@ -35,31 +35,47 @@ func Write(dir, name, types string) ([]string, error) {
 	files[typesFile] = types
 	paths := make([]string, 0, len(files))
 	for file := range files {
-		path := filepath.Join(dir, file)
+		paths = append(paths, filepath.Join(dir, file))
+	}
+	slices.Sort(paths)
+	var there []string
+	for _, path := range paths {
 		if _, err := os.Lstat(path); err == nil {
-			return nil, fault.New(fault.Conflict, path+" is there already").WithCode("file_exists").
-				WithHint("choose another directory; nothing was written")
+			there = append(there, path)
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return nil, fault.Wrap(err, fault.Invalid, "cannot write to "+dir)
 		}
-		paths = append(paths, path)
 	}
-	slices.Sort(paths)
+	if len(there) > 0 {
+		return nil, fault.New(fault.Conflict, "already there: "+strings.Join(there, ", ")).WithCode("file_exists").
+			WithHint("choose another directory; nothing was written")
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fault.Wrap(err, fault.Invalid, "cannot make "+dir)
 	}
-	for _, path := range paths {
-		// O_EXCL: what somebody else made meanwhile is not overwritten.
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-		if err != nil {
-			return nil, fmt.Errorf("write %s: %w", path, err)
-		}
-		_, err = f.WriteString(files[filepath.Base(path)])
-		if err = errors.Join(err, f.Close()); err != nil {
-			return nil, fmt.Errorf("write %s: %w", path, err)
+	for i, path := range paths {
+		if err := create(path, files[filepath.Base(path)]); err != nil {
+			for _, half := range paths[:i] {
+				err = errors.Join(err, os.Remove(half))
+			}
+			return nil, fault.Wrap(err, fault.Invalid, "cannot write "+path)
 		}
 	}
 	return paths, nil
+}
+
+// create writes a file that was not there; what somebody else made meanwhile,
+// a link included, is not touched.
+func create(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
 }
 
 // render reads the template. Its names have no leading dot and no .ts at the

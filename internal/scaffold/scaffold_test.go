@@ -42,12 +42,15 @@ func TestWrite_LeavesWhatIsThere(t *testing.T) {
 	if err := os.WriteFile(mine, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(filepath.Join(dir, "tsconfig.json"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	_, err := scaffold.Write(dir, "hello", "")
-	if fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "function.ts") {
+	if fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), mine+", "+filepath.Join(dir, "tsconfig.json")) {
 		t.Errorf("got %v", err)
 	}
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 1 {
+	if err != nil || len(entries) != 2 {
 		t.Errorf("%d entries, %v: something was written", len(entries), err)
 	}
 	if text, err := os.ReadFile(mine); err != nil || string(text) != "mine" {
