@@ -3,6 +3,7 @@ package bundle_test
 import (
 	"archive/zip"
 	"bytes"
+	"compress/flate"
 	"errors"
 	"io/fs"
 	"os"
@@ -266,4 +267,48 @@ func TestBuild_HeedsNoConfigurationAbove(t *testing.T) {
 	if own, err := bundle.Build(t.Context(), filepath.Join(project(t, files), "p")); err != nil || own.Hash == alone.Hash {
 		t.Errorf("the project's own tsconfig.json is not heeded (%v)", err)
 	}
+}
+
+// The sizes that an archive gives for its files are claims of whoever made it.
+func TestOpen_DoesNotTrustSizes(t *testing.T) {
+	t.Parallel()
+	var packed, out bytes.Buffer
+	deflate, err := flate.NewWriter(&packed, flate.BestCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range bundle.MaxBytes>>20 + 1 {
+		deflate.Write(make([]byte, 1<<20))
+	}
+	deflate.Close()
+	z := zip.NewWriter(&out)
+	w, err := z.CreateRaw(&zip.FileHeader{Name: "worker.mjs", Method: zip.Deflate, CompressedSize64: uint64(packed.Len()), UncompressedSize64: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write(packed.Bytes())
+	z.Close()
+	if _, err := bundle.Open(out.Bytes()); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("err = %v", err)
+	}
+}
+
+// Whatever is uploaded: a refusal, or exactly the files that Build writes.
+func FuzzOpen(f *testing.F) {
+	built, err := bundle.Build(f.Context(), "../../examples/protect")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(built.Archive)
+	f.Add(built.Archive[:len(built.Archive)/2])
+	f.Add([]byte("PK\x05\x06" + strings.Repeat("\x00", 18)))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		a, err := bundle.Open(data)
+		if err != nil && fault.KindOf(err) != fault.Invalid {
+			t.Fatalf("err = %v", err)
+		}
+		if err == nil && a.Manifest().Name == "" {
+			t.Fatal("an artefact without a name is accepted")
+		}
+	})
 }
