@@ -36,6 +36,7 @@ export class Connection implements Outlet {
   #spare: Buffer[] = [];
   #scheduled = false;
   #dropped = 0;
+  #code = 0;
 
   constructor(fd: number) {
     this.#fd = fd;
@@ -44,7 +45,8 @@ export class Connection implements Outlet {
       onread: { buffer: () => this.#room(), callback: (n: number) => this.#read(n) },
     } as ConstructorParameters<typeof Socket>[0]);
     // The host has gone: there is nobody left to work for.
-    const gone = (): void => { exit(0); };
+    const gone = (): void => { exit(this.#code); };
+    this.#socket.setMaxListeners(0); // each answer that waits for room listens
     this.#socket.on('end', gone).on('close', gone).on('error', gone);
     this.send(T.HELLO, 0, 0, hello({ runtime: 'node', runtimeVersion: process.versions.node, pid: process.pid }));
   }
@@ -103,6 +105,7 @@ export class Connection implements Outlet {
         this.#request(b, flags, stream, start, end);
         return;
       case T.DATA:
+        if (end - start > MAX_DATA) throw new ProtocolError(`a DATA of ${end - start} bytes, more than ${MAX_DATA}`);
         this.invocations.get(stream)?.data(b.subarray(start, end), (flags & FLAG_END) !== 0);
         return;
       case T.WINDOW:
@@ -110,12 +113,14 @@ export class Connection implements Outlet {
         this.invocations.get(stream)?.window(b.readUInt32BE(start));
         return;
       case T.RESET: {
+        if (end === start) throw new ProtocolError('a RESET without a reason');
         const invocation = this.invocations.get(stream);
         this.forget(stream);
         invocation?.cancelled();
         return;
       }
       case T.PING:
+        if (end - start !== 8) throw new ProtocolError('a PING that is not 8 bytes');
         this.send(T.PONG, 0, 0, b.subarray(start, end));
         return;
       case T.DRAIN:
@@ -124,6 +129,7 @@ export class Connection implements Outlet {
   }
 
   #request(b: Buffer, flags: number, stream: number, start: number, end: number): void {
+    if (this.invocations.has(stream)) throw new ProtocolError(`a REQUEST on stream ${stream}, which is in use`);
     const size = requestTableLength(b, start, end);
     const table = new Table(b.latin1Slice(start, start + size), (flags & FLAG_ASCII) !== 0);
     if (this.onIdle !== undefined || this.module === undefined) {
@@ -232,7 +238,11 @@ export class Connection implements Outlet {
       this.log(2, `[postern] ${n} log lines were dropped: they came faster than they could be taken`, '');
     }
     let line = Buffer.from(text);
-    if (line.length > MAX_LINE) line = Buffer.concat([line.subarray(0, MAX_LINE), Buffer.from('…[cut]')]);
+    if (line.length > MAX_LINE) {
+      let end = MAX_LINE;
+      while ((line[end]! & 0xc0) === 0x80) end--; // not inside a character
+      line = Buffer.concat([line.subarray(0, end), Buffer.from('…[cut]')]);
+    }
     const id = Buffer.from(requestId);
     this.send(T.LOG, 0, 0, Buffer.concat([Buffer.from([level, id.length]), id, line]));
   }
@@ -259,6 +269,7 @@ export class Connection implements Outlet {
 
   /** Sends what is unsent and ends the process at once. */
   stop(code: number, reason: string): void {
+    this.#code = code;
     if (reason !== '') this.log(3, `[postern] ${reason}`, '');
     const rest = this.#out.subarray(0, this.#n);
     this.#n = 0;

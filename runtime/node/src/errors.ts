@@ -8,17 +8,38 @@ export const ERRORS = {
   WORKER_CRASHED: 'worker_crashed',
 } as const;
 
-/** An error with its stack and causes, or whatever else was thrown. */
+const MAX_CAUSES = 8;
+
+/** An error with its stack and causes, or whatever else was thrown. Never throws, whatever the value does when it is read. */
 export function describe(err: unknown): string {
-  if (!(err instanceof Error)) return `thrown: ${typeof err === 'string' ? err : safeJSON(err)}`;
-  const text = err.stack ?? `${err.name}: ${err.message}`;
-  return err.cause === undefined ? text : `${text}\n[cause] ${describe(err.cause)}`;
+  return causes(err, MAX_CAUSES);
 }
 
-function safeJSON(value: unknown): string {
+function causes(err: unknown, more: number): string {
+  try {
+    if (!(err instanceof Error)) return `thrown: ${typeof err === 'string' ? err : asText(err)}`;
+    const text = typeof err.stack === 'string' ? err.stack : `${String(err.name)}: ${String(err.message)}`;
+    if (err.cause === undefined || more === 0) return text; // a cause may be its own cause
+    return `${text}\n[cause] ${causes(err.cause, more - 1)}`;
+  } catch {
+    return 'thrown: a value that cannot be shown';
+  }
+}
+
+/** What ERROR and FAIL frames say of an error: two strings, whatever was thrown. */
+export function summary(err: unknown): { message: string; stack: string } {
+  try {
+    if (err instanceof Error) return { message: String(err.message), stack: typeof err.stack === 'string' ? err.stack : '' };
+    return { message: typeof err === 'string' ? err : asText(err), stack: '' };
+  } catch {
+    return { message: 'a value was thrown that cannot be shown', stack: '' };
+  }
+}
+
+function asText(value: unknown): string {
   try {
     return JSON.stringify(value) ?? String(value);
   } catch {
-    return String(value);
+    return String(value); // may throw too: an object need not be convertible
   }
 }

@@ -1,6 +1,6 @@
 // One invocation: the stream of frames that carries a request to its handler and the answer back.
 import { Context, current } from './context.ts';
-import { describe, ERRORS } from './errors.ts';
+import { describe, ERRORS, summary } from './errors.ts';
 import { FLAG_END, MAX_DATA, REQ, RESET, T, type Table, WINDOW_SIZE } from './protocol.ts';
 import { BodyError, Request } from './request.ts';
 import { type Reply, ResultError, toReply } from './result.ts';
@@ -32,6 +32,8 @@ export class Invocation {
   readonly #handler: FunctionHandler;
   #request!: Request;
   #abort: AbortController | undefined;
+  /** Why it was broken off, for a signal that is asked for only afterwards. */
+  #ending: Error | undefined;
   // The body as it comes.
   #chunks: Buffer[] | undefined;
   #received = 0;
@@ -54,7 +56,7 @@ export class Invocation {
 
   get signal(): AbortSignal {
     this.#abort ??= new AbortController();
-    if (this.over && !this.answered) this.#abort.abort();
+    if (this.#ending !== undefined) this.#abort.abort(this.#ending);
     return this.#abort.signal;
   }
 
@@ -73,7 +75,7 @@ export class Invocation {
     }
     if (end) {
       this.#received = first.length;
-      this.#whole(first.length === 0 ? first : Buffer.from(first));
+      this.#whole(Buffer.from(first));
       return;
     }
     this.#chunks = [];
@@ -127,17 +129,19 @@ export class Invocation {
 
   #run(): void {
     current.run(this, () => {
-      let result: unknown;
       try {
-        result = this.#handler(new Context(this), this.#request);
+        const handler = this.#handler; // called as a function: the invocation must not become its `this`
+        const result: unknown = handler(new Context(this), this.#request);
+        if (result instanceof Promise) {
+          result.then((r) => { this.#finish(r); }, (err: unknown) => { this.#threw(err); });
+        } else if (typeof (result as PromiseLike<unknown> | null)?.then === 'function') {
+          // Promise.resolve, and not then itself, which may throw, call back twice, or give another thenable.
+          Promise.resolve(result).then((r) => { this.#finish(r); }, (err: unknown) => { this.#threw(err); });
+        } else {
+          this.#finish(result);
+        }
       } catch (err) {
         this.#threw(err);
-        return;
-      }
-      if (result instanceof Promise || typeof (result as PromiseLike<unknown> | null)?.then === 'function') {
-        (result as PromiseLike<unknown>).then((r) => { this.#finish(r); }, (err: unknown) => { this.#threw(err); });
-      } else {
-        this.#finish(result);
       }
     });
   }
@@ -153,6 +157,7 @@ export class Invocation {
     let reply: Reply;
     try {
       reply = toReply(result);
+      if (reply.body instanceof ReadableStream) this.#source = reader(reply.body);
     } catch (err) {
       this.#conn.log(3, describe(err), this.id);
       this.fail(err instanceof ResultError ? ERRORS.RESULT_INVALID : ERRORS.HANDLER_THREW, err);
@@ -171,13 +176,6 @@ export class Invocation {
       return;
     }
     this.#conn.sendResponseHead(this.stream, reply.status, reply.headers);
-    try {
-      this.#source = body.getReader();
-    } catch (err) {
-      this.#conn.log(3, describe(err), this.id);
-      this.reset(RESET.HANDLER_FAILED, 'the body cannot be read');
-      return;
-    }
     this.#pour(this.#read());
   }
 
@@ -236,8 +234,7 @@ export class Invocation {
       return;
     }
     this.answered = true;
-    const e = err instanceof Error ? err : new Error(String(err));
-    this.#conn.sendJSON(T.ERROR, this.stream, { code, message: e.message, stack: e.stack ?? '' });
+    this.#conn.sendJSON(T.ERROR, this.stream, { code, ...summary(err) });
     this.#close();
   }
 
@@ -259,13 +256,20 @@ export class Invocation {
   }
 
   #end(reason: Error): void {
-    this.#abort?.abort(reason);
+    this.#ending = reason;
+    current.run(this, () => { this.#abort?.abort(reason); }); // what listens belongs to this request
     this.#body?.error(reason);
     this.#body = undefined;
     this.#source?.cancel(reason).catch(() => {});
     this.#wake?.();
     this.#wake = undefined;
   }
+}
+
+/** Takes hold of a streamed body while the answer can still be an error. */
+function reader(body: ReadableStream<Uint8Array>): ReadableStreamDefaultReader<Uint8Array> {
+  if (body.locked) throw new ResultError('the body of the result is already being read, or was read before');
+  return body.getReader();
 }
 
 function* single(bytes: Uint8Array): Iterable<Uint8Array> {

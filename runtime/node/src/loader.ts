@@ -35,7 +35,7 @@ export function inspect(namespace: unknown): Module {
     if (Object.hasOwn(main, 'auth')) {
       throw new LoadError('auth_malformed', 'auth stands inside the default export; write it beside: export const auth = […]');
     }
-    collect(handlers, main as Record<string, unknown>, 'the default export');
+    collect(handlers, main as Record<string, unknown>, 'the default export', main);
   }
   const auth = readAuth(ns);
   if (handlers.size === 0) throw new LoadError('no_handlers', 'the module exports no function that can be a handler');
@@ -43,8 +43,8 @@ export function inspect(namespace: unknown): Module {
   return { handlers, auth, declared: names.map((name) => ({ name, kind: kindOf(name) })) };
 }
 
-/** Own, enumerable, plain functions with a routable name; nothing that is inherited. */
-function collect(into: Map<string, FunctionHandler>, from: Record<string, unknown>, where: string): void {
+/** Own, enumerable, plain functions with a routable name; nothing that is inherited. With an owner they are its methods. */
+function collect(into: Map<string, FunctionHandler>, from: Record<string, unknown>, where: string, owner?: object): void {
   for (const name of Object.keys(from)) {
     if (reserved.has(name) || name.startsWith('__') || !identifier.test(name)) continue;
     const value = read(from, name, where);
@@ -53,7 +53,7 @@ function collect(into: Map<string, FunctionHandler>, from: Record<string, unknow
     if (before !== undefined && before !== value) {
       throw new LoadError('module_failed', `the handler ${name} is exported twice: by name and in the default export`);
     }
-    into.set(name, value as FunctionHandler);
+    into.set(name, before ?? ((owner === undefined ? value : value.bind(owner)) as FunctionHandler));
   }
 }
 

@@ -2,7 +2,7 @@
 import { capture } from './capture.ts';
 import { Connection } from './connection.ts';
 import { current } from './context.ts';
-import { describe, ERRORS } from './errors.ts';
+import { describe, ERRORS, summary } from './errors.ts';
 import { inspect, LoadError } from './loader.ts';
 
 const OLDEST_NODE = 20;
@@ -18,8 +18,8 @@ export function run(load: () => Promise<unknown>): void {
   capture(conn);
   guardProcess(conn);
   load().then((namespace) => { conn.ready(inspect(namespace)); }).catch((err: unknown) => {
-    const e = err instanceof Error ? err : new Error(describe(err));
-    conn.failStart(err instanceof LoadError ? err.code : 'module_failed', e.message, e.stack ?? '');
+    const { message, stack } = summary(err);
+    conn.failStart(err instanceof LoadError ? err.code : 'module_failed', message, stack);
   });
 }
 
@@ -28,8 +28,8 @@ function guardProcess(conn: Connection): void {
   const exit = process.exit.bind(process);
   process.exit = ((code?: number): never => {
     const invocation = current.getStore();
-    if (invocation === undefined && conn.module === undefined) exit(code);
     const err = new Error(`process.exit(${code ?? ''}) was called`);
+    if (invocation === undefined && conn.module === undefined) exit(code);
     invocation?.fail(ERRORS.WORKER_CRASHED, err);
     conn.log(3, describe(err), invocation?.id ?? '');
     conn.drain(typeof code === 'number' ? code : 0);
@@ -39,13 +39,13 @@ function guardProcess(conn: Connection): void {
   process.on('unhandledRejection', (reason) => {
     const invocation = current.getStore();
     conn.log(3, `unhandled rejection: ${describe(reason)}`, invocation?.id ?? '');
-    if (conn.module === undefined) conn.failStart('module_failed', `unhandled rejection: ${String(reason)}`, describe(reason));
+    if (conn.module === undefined) conn.failStart('module_failed', `unhandled rejection: ${summary(reason).message}`, describe(reason));
     else invocation?.fail(ERRORS.HANDLER_THREW, reason);
   });
 
   process.on('uncaughtException', (err) => {
     if (conn.module === undefined) {
-      conn.failStart('module_failed', String(err), describe(err));
+      conn.failStart('module_failed', summary(err).message, describe(err));
       return;
     }
     const invocation = current.getStore();

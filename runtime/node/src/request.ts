@@ -83,7 +83,8 @@ export class Request implements FunctionRequest {
 function parseForm(text: string): Record<string, string | string[]> {
   const out: Record<string, string | string[]> = Object.create(null);
   if (text === '') return out;
-  for (const [name, value] of new URLSearchParams(text)) {
+  // URLSearchParams takes one leading "?" away; here it is part of the first name.
+  for (const [name, value] of new URLSearchParams(text[0] === '?' ? `?${text}` : text)) {
     const before = out[name];
     if (before === undefined) out[name] = value;
     else if (Array.isArray(before)) before.push(value);

@@ -29,7 +29,7 @@ function fromParts(r: FunctionResponse): Reply {
   }
   const headers: string[] = [];
   let typed = false;
-  for (const [name, value] of Object.entries(r.headers ?? {})) {
+  for (const [name, value] of entries(r.headers)) {
     const lower = name.toLowerCase();
     typed ||= lower === 'content-type';
     for (const one of Array.isArray(value) ? value : [value]) push(headers, lower, one);
@@ -61,12 +61,30 @@ function encode(body: unknown): { type: string; body: string | Uint8Array | Read
   return { type: JSON_TYPE, body: text };
 }
 
+/** The headers of a result; a Headers object has no properties, and would be lost without a word. */
+function entries(headers: unknown): Iterable<[string, unknown]> {
+  if (headers === undefined || headers === null) return [];
+  if (headers instanceof Headers) return headers;
+  if (typeof headers !== 'object' || Array.isArray(headers)) throw new ResultError('headers must be an object of names and values');
+  return Object.entries(headers);
+}
+
+/** All names and values of an answer together, in bytes: a response block must fit into one frame. */
+const MAX_HEADERS = 65536;
+const MAX_HEADER_STRINGS = 2048;
+
 const token = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/; // RFC 9110 section 5.6.2, lower case
 const value = /^[\t\x20-\x7e\x80-\xff]*$/; // RFC 9110 section 5.5
 
 function push(headers: string[], name: string, v: unknown): void {
+  if (typeof v !== 'string' && typeof v !== 'number' && typeof v !== 'boolean') {
+    throw new ResultError(`the value of the header ${JSON.stringify(name)} must be a string or a number, not ${v === null ? 'null' : typeof v}`);
+  }
   const text = String(v);
   if (!token.test(name) || name.length > 256) throw new ResultError(`${JSON.stringify(name)} is no header name`);
   if (!value.test(text) || text.length > 65535) throw new ResultError(`the value of the header ${name} has characters that cannot be sent, or too many`);
   headers.push(name, text);
+  if (headers.length > MAX_HEADER_STRINGS || headers.reduce((n, s) => n + s.length, 0) > MAX_HEADERS) {
+    throw new ResultError(`the headers are more than ${MAX_HEADERS} bytes, or more than ${MAX_HEADER_STRINGS / 2}`);
+  }
 }

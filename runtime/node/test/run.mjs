@@ -6,7 +6,7 @@ import { readdirSync } from 'node:fs';
 const tests = readdirSync('test').filter((f) => f.endsWith('.test.ts'));
 if (tests.length === 0) throw new Error('there are no tests');
 buildSync({
-  entryPoints: tests.map((f) => `test/${f}`), outdir: 'build', outExtension: { '.js': '.mjs' },
+  entryPoints: ['test/fixture/worker.ts', ...tests.map((f) => `test/${f}`)], outbase: 'test', outdir: 'build', outExtension: { '.js': '.mjs' },
   bundle: true, platform: 'node', format: 'esm', target: 'node20', sourcemap: 'inline', logLevel: 'warning',
 });
 const files = tests.map((f) => `build/${f.replace(/\.ts$/, '.mjs')}`);
