@@ -224,6 +224,11 @@ func TestDirectory_RateSurvivesAChange(t *testing.T) {
 	if _, ok := d.With(k).ByID(k.ID).Rate.Allow(now); ok {
 		t.Error("a change of the key gave it a fresh rate")
 	}
+	b := auth.Rebuild(d)
+	b.Add(k)
+	if _, ok := b.Directory().ByID(k.ID).Rate.Allow(now); ok {
+		t.Error("reading all keys again gave it a fresh rate")
+	}
 	k.RatePerSecond = 2
 	if _, ok := d.With(k).ByID(k.ID).Rate.Allow(now); !ok {
 		t.Error("another rate has the old state")

@@ -78,12 +78,10 @@ func (x *index) edit(tag uint64) *[]place {
 func (d *Directory) With(k platform.AccessKey) *Directory {
 	next := *d
 	key := newKey(&k)
-	if old := d.ByID(k.ID); old != nil {
+	if d.ByID(k.ID) != nil {
 		next = *d.Without(k.ID)
-		if old.perSecond == key.perSecond {
-			key.Rate = old.Rate
-		}
 	}
+	key.keepRate(d)
 	hashTag, idTag := binary.BigEndian.Uint64(key.hash[:]), d.idTag(key.ID)
 	for at, tag := range map[*index]uint64{&next.hashes: hashTag, &next.ids: idTag} {
 		b := at.edit(tag)
@@ -91,6 +89,16 @@ func (d *Directory) With(k platform.AccessKey) *Directory {
 	}
 	next.size++
 	return &next
+}
+
+// keepRate takes over the state of the rate that the key has in a directory.
+func (k *Key) keepRate(d *Directory) {
+	if k.Rate == nil {
+		return
+	}
+	if old := d.ByID(k.ID); old != nil && old.perSecond == k.perSecond {
+		k.Rate = old.Rate
+	}
 }
 
 // Without returns a directory that has no key with that ID.
@@ -119,10 +127,15 @@ func (d *Directory) Without(id string) *Directory {
 type Builder struct {
 	d        *Directory
 	projects map[string]string // so that a project's ID is in memory once
+	old      *Directory        // whose keys keep the state of their rates
 }
 
 // NewBuilder returns an empty builder.
-func NewBuilder() *Builder { return &Builder{NewDirectory(), map[string]string{}} }
+func NewBuilder() *Builder { return Rebuild(NewDirectory()) }
+
+// Rebuild returns an empty builder of a directory that takes the place of
+// another one: a key that keeps its rate keeps the rate's state as well.
+func Rebuild(old *Directory) *Builder { return &Builder{NewDirectory(), map[string]string{}, old} }
 
 // Add adds a key that has not been added yet.
 func (b *Builder) Add(k platform.AccessKey) {
@@ -132,6 +145,7 @@ func (b *Builder) Add(k platform.AccessKey) {
 		b.projects[k.ProjectID] = k.ProjectID
 	}
 	key := newKey(&k)
+	key.keepRate(b.old)
 	b.d.hashes.insert(binary.BigEndian.Uint64(key.hash[:]), key)
 	b.d.ids.insert(b.d.idTag(key.ID), key)
 	b.d.size++

@@ -34,7 +34,8 @@ const (
 
 // Load fills the snapshot. The gateway refuses everything before.
 func (g *Gateway) Load(ctx context.Context, src Source) error {
-	b := auth.NewBuilder()
+	old := g.snapshot.Load()
+	b := auth.Rebuild(old.keys)
 	next := emptySnapshot()
 	seq, err := src.Load(ctx,
 		func(k platform.AccessKey) error { b.Add(k); return nil },
@@ -47,7 +48,6 @@ func (g *Gateway) Load(ctx context.Context, src Source) error {
 		return fmt.Errorf("load keys and functions: %w", err)
 	}
 	next.seq, next.keys = seq, b.Directory()
-	old := g.snapshot.Load()
 	g.publish(next)
 	// After a reload, what was replaced meanwhile has to go.
 	for id, t := range old.byID {
