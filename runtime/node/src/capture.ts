@@ -8,8 +8,7 @@ const LEVELS: Record<string, number> = { debug: 0, trace: 0, log: 1, info: 1, di
 const MAX_PARTIAL = 65536;
 
 export function capture(conn: Connection): void {
-  const write = (level: number, text: string): void => {
-    const id = current.getStore()?.id ?? '';
+  const write = (level: number, text: string, id = current.getStore()?.id ?? ''): void => {
     for (const line of text.split('\n')) conn.log(level, line, id);
   };
   // A console of our own formats as Node's does; its level is that of the method that was called.
@@ -31,7 +30,14 @@ export function capture(conn: Connection): void {
   }
   for (const [stream, l] of [[process.stdout, 1], [process.stderr, 3]] as const) {
     let partial = '';
+    let owner = '';
     stream.write = ((chunk: string | Uint8Array, encoding?: unknown, done?: unknown): boolean => {
+      const id = current.getStore()?.id ?? '';
+      if (id !== owner && partial !== '') { // a line that another request began is not this one's
+        write(l, partial, owner);
+        partial = '';
+      }
+      owner = id;
       partial += typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString('utf8');
       const end = partial.length > MAX_PARTIAL ? partial.length : partial.lastIndexOf('\n');
       if (end >= 0) {

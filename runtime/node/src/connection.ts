@@ -17,6 +17,7 @@ const OUT_BUFFER = 64 * 1024;
 const MAX_UNSENT_LOG = 1 << 20;
 const MAX_UNSENT = 4 << 20;
 const MAX_LINE = 65536;
+const LAST_SECONDS = 10;
 
 export class Connection implements Outlet {
   readonly invocations = new Map<number, Invocation>();
@@ -265,6 +266,8 @@ export class Connection implements Outlet {
     if (this.onIdle !== undefined) return;
     this.onIdle = () => { this.stop(code, ''); };
     if (this.invocations.size === 0) this.onIdle();
+    // A worker that leaves of itself has no host that counts the seconds for it.
+    if (code !== 0) setTimeout(() => { this.stop(code, ''); }, LAST_SECONDS * 1000);
   }
 
   /** Sends what is unsent and ends the process at once. */

@@ -111,6 +111,13 @@ test('log lines carry the ID of their request across awaits', limit, async (t) =
   assert.deepEqual(host.logs, [{ level: 1, id: 'req-logs', text: 'first' }, { level: 3, id: 'req-logs', text: 'second' }]);
 });
 
+test('half a line is not given to the request that writes next', limit, async (t) => {
+  const host = await Host.ready(t);
+  await host.call(1, request('begins'));
+  await host.call(2, request('ends'));
+  assert.deepEqual(host.logs.map((l) => [l.id, l.text]), [['req-begins', 'begun by one'], ['req-ends', 'ended by another']]);
+});
+
 for (const [handler, code] of [['uncaught', 1], ['leaves', 3]] as const) {
   test(`${handler}: its own request fails, the process ends with ${code}`, limit, async (t) => {
     const host = await Host.ready(t);
