@@ -159,8 +159,14 @@ func buildError(dir string, messages []api.Message) error {
 		lines = append(lines, message(m))
 	}
 	e := fault.New(fault.Invalid, strings.Join(lines, "\n")).WithCode("bundle_failed")
-	if name, ok := missingPackage(first.Text); ok {
-		return e.WithHint(fmt.Sprintf("install it in %s: npm install %s", dir, name))
+	var missing []string
+	for _, m := range messages {
+		if name, ok := missingPackage(m.Text); ok && !slices.Contains(missing, name) {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 {
+		return e.WithHint(fmt.Sprintf("install it in %s: npm install %s", dir, strings.Join(missing, " ")))
 	}
 	return e.WithHint("correct the code and run the command again; nothing was deployed")
 }

@@ -122,6 +122,7 @@ func TestBuild_Refuses(t *testing.T) {
 		"no function.ts":  {map[string]string{"postern.json": manifest}, "entry_missing", "function.ts", "init"},
 		"syntax error":    {map[string]string{"postern.json": manifest, "function.ts": "export const a = 1;\nexport function b( {\n"}, "bundle_failed", "function.ts:", "correct the code"},
 		"missing package": {map[string]string{"postern.json": manifest, "function.ts": "import x from '@scope/left-pad/deep';\nexport const a = () => x;"}, "bundle_failed", "function.ts:1:15", "npm install @scope/left-pad"},
+		"missing two":     {map[string]string{"postern.json": manifest, "function.ts": "import './gone.js';\nimport 'one';\nimport 'one/sub';\nimport 'two';"}, "bundle_failed", "function.ts:4:8", "npm install one two"},
 		"missing file":    {map[string]string{"postern.json": manifest, "function.ts": "import x from './gone.js';\nexport const a = () => x;"}, "bundle_failed", "function.ts:1:15", "correct"},
 		"style sheet":     {map[string]string{"postern.json": manifest, "function.ts": "import './a.css';", "a.css": "a{}"}, "bundle_failed", "function.ts:1:8", ""},
 		"from the web":    {map[string]string{"postern.json": manifest, "function.ts": "import x from 'https://example.org/x.js';\nexport const a = () => x;"}, "bundle_failed", "is on the web", ""},
