@@ -125,7 +125,7 @@ func (a *Archive) Extract(dir string) error {
 	}
 	defer os.RemoveAll(tmp)
 	for name, data := range a.files {
-		if err := os.WriteFile(filepath.Join(tmp, name), data, 0o400); err != nil {
+		if err := writeSynced(filepath.Join(tmp, name), data); err != nil {
 			return fmt.Errorf("extract the artefact: %w", err)
 		}
 	}
@@ -136,4 +136,18 @@ func (a *Archive) Extract(dir string) error {
 		return fmt.Errorf("extract the artefact: %w", err)
 	}
 	return nil
+}
+
+// writeSynced writes a read-only file and waits until it is on the disk: the
+// directory is used again after a crash, so what it holds must be whole.
+func writeSynced(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o400)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
 }
