@@ -132,7 +132,8 @@ func TestNode_RefusesToStart(t *testing.T) {
 	for name, tc := range map[string]struct{ source, code, text string }{
 		"throws":             {`throw new Error('no config');`, "module_failed", "no config"},
 		"rejects":            {`await Promise.reject(new Error('late')); export const a = () => 1;`, "module_failed", "late"},
-		"exits":              {`process.exit(3);`, "worker_exited", "code 3"},
+		"exits":              {`process.exit(3);`, "module_failed", "process.exit(3)"},
+		"aborts":             {`process.abort();`, "worker_exited", "aborted"},
 		"no handler":         {`export const a = 1;`, "no_handlers", "no function"},
 		"auth a number":      {`export const auth = 7; export const a = () => 1;`, "auth_malformed", "'*'"},
 		"auth mixed":         {`export const auth = ['a', 1]; export const a = () => 1;`, "auth_malformed", "'*'"},
@@ -264,7 +265,8 @@ export const show = (c: any, r: any) => ({ method: r.method, path: r.path, url: 
 	r.Path, r.Query, r.KeyID, r.ProjectID, r.AuthMethod, r.Scopes = "/ä/show", "a=1&a=2&b=x+y&__proto__=z", "pak_1", "prj_1", "basic", "invoke"
 	r.Header = map[string][]string{"Content-Type": {"application/json; charset=utf-8"}, "X-Multi": {"1", "2"}, "Cookie": {"a=1", "b=2"}, "X-Latin": {"\xe9"},
 		"Authorization": {"Basic secret"}, "X-Api-Key": {"secret"}, "X_api_key": {"secret"}, "X.Api.Key": {"secret"}, "Proxy-Authorization": {"secret"}, "X-Postern-Key-Id": {"spoof"}, "X_postern_key": {"spoof"},
-		"Connection": {"x-hop, close"}, "X-Hop": {"hop"}, "Transfer-Encoding": {"chunked"}, "Te": {"trailers"}, "Upgrade": {"h2c"}, "Keep-Alive": {"1"}, "Host": {"other"}}
+		"Connection": {"x-hop, close"}, "X-Hop": {"hop"}, "Transfer-Encoding": {"chunked"}, "Te": {"trailers"}, "Upgrade": {"h2c"}, "Keep-Alive": {"1"}, "Host": {"other"},
+		"X-Forwarded-For": {"9.9.9.9"}, "X-Forwarded-Proto": {"https"}, "X_forwarded_for": {"9.9.9.9"}, "Forwarded": {"for=9.9.9.9"}, "X-Real-Ip": {"9.9.9.9"}, "X-Original-Url": {"/x"}, "X-Rewrite-Url": {"/x"}}
 	r.Inline = []byte(`{"k":"ü"}`)
 	_, _, body, err := call(t, w, r)
 	if err != nil {

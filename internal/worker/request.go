@@ -140,8 +140,9 @@ func isASCII(b []byte) bool {
 }
 
 // stripped reports whether a header field must not reach the handler:
-// credentials, what belongs to the connection (RFC 9110 §7.6.1), and names by
-// which a caller could pretend to be the gateway. "_" and "." count as "-",
+// credentials, what belongs to the connection (RFC 9110 §7.6.1), names by which
+// a caller could pretend to be the gateway, and what only a proxy may say: no
+// proxy is trusted, so it would be the caller who says it. "_" and "." count as "-",
 // because runtimes that turn headers into variables do not tell them apart.
 func stripped(name string, connection []string) bool {
 	switch name { // the common ones, as net/http spells them
@@ -165,11 +166,11 @@ func stripped(name string, connection []string) bool {
 	if len(name) <= len(plain) {
 		switch string(plain[:n]) {
 		case "authorization", "proxy-authorization", "x-api-key", "host", "connection", "keep-alive", "proxy-connection",
-			"proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings":
+			"forwarded", "x-real-ip", "x-original-url", "x-rewrite-url", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings":
 			return true
 		}
 	}
-	if strings.HasPrefix(string(plain[:n]), "x-postern-") {
+	if strings.HasPrefix(string(plain[:n]), "x-postern-") || strings.HasPrefix(string(plain[:n]), "x-forwarded-") {
 		return true
 	}
 	return len(connection) > 0 && listed(connection, name)
