@@ -85,7 +85,7 @@ func explain(ctx context.Context, err error) ([]complaint, int) {
 		if !ok {
 			code = exitFailed
 		}
-		return []complaint{{e.Code, text, e.Hint}}, code
+		return []complaint{{e.Code, text, hintOf(e)}}, code
 	}
 	// What cobra refuses by itself: an unknown command, mostly.
 	if text := err.Error(); strings.HasPrefix(text, "unknown ") {
@@ -93,6 +93,22 @@ func explain(ctx context.Context, err error) ([]complaint, int) {
 		return []complaint{{"usage", first, "see postern --help"}}, exitUsage
 	}
 	return []complaint{{"failed", err.Error(), ""}}, exitFailed
+}
+
+// hintOf is what to type next. The server speaks to any caller of its API;
+// somebody at a terminal has commands and variables instead.
+func hintOf(e *fault.Error) string {
+	switch {
+	case e.Code == "unauthenticated":
+		return "check POSTERN_KEY_ID and POSTERN_KEY_SECRET: the server does not know this pair"
+	case e.Code == "not_allowed":
+		return "use a key with the scope control, of the project in POSTERN_PROJECT_ID"
+	case e.Code == "not_found" && strings.Contains(e.Text, "access key"):
+		return "list the keys with: postern keys list"
+	case e.Code == "module_failed" || e.Code == "smoke_test_failed":
+		return "correct the code and deploy again; traffic stays on the version before"
+	}
+	return e.Hint
 }
 
 // indent keeps the lines of a text of several below one another.

@@ -255,10 +255,35 @@ func smokeTestFault(err error) error {
 	}
 	text := e.Message
 	if e.Stack != "" && code == "module_failed" {
-		text = e.Stack
+		text = ownFrames(e.Stack)
 	}
 	if len(e.LastLines) > 0 {
 		text += "\nIts last lines:\n  " + strings.Join(e.LastLines, "\n  ")
 	}
 	return fault.Wrap(err, fault.Invalid, text).WithCode(code)
 }
+
+// ownFrames is a stack without the frames of the runtime and of the bundle
+// around the developer's code, and with the paths as the developer knows them.
+func ownFrames(stack string) string {
+	var kept []string
+	for line := range strings.SplitSeq(strings.TrimRight(stack, "\n"), "\n") {
+		frame := strings.HasPrefix(strings.TrimSpace(line), "at ")
+		if frame && (strings.Contains(line, bundle.Entry) || strings.Contains(line, "postern:") || strings.Contains(line, "postern-runtime") || strings.Contains(line, "(node:")) {
+			continue
+		}
+		if before, rest, ok := strings.Cut(line, "("); frame && ok {
+			if _, file, ok := strings.Cut(rest, "/artefacts/"); ok {
+				if first, below, ok := strings.Cut(file, "/"); ok && blobName(first) {
+					file = below
+				}
+				line = before + "(" + file
+			}
+		}
+		kept = append(kept, line)
+	}
+	return strings.Join(kept, "\n")
+}
+
+// blobName reports whether a path segment is an artefact's hash.
+func blobName(s string) bool { return len(s) == 64 && !strings.ContainsAny(s, ".:") }

@@ -191,6 +191,9 @@ func TestDeploy_FailureLeavesNothing(t *testing.T) {
 		if !ok || f.Code != tc.code || !strings.Contains(f.Text, tc.text) {
 			t.Errorf("%s: %v", name, err)
 		}
+		if name == "throws" && (!strings.Contains(f.Text, "function.ts:1:") || strings.Contains(f.Text, "worker.mjs") || strings.Contains(f.Text, "/artefacts/")) {
+			t.Errorf("the stack is not the developer's own: %s", f.Text)
+		}
 	}
 	if _, err := w.d.Deploy(t.Context(), w.project, "never", w.build("never", `throw 1;`, ""), false); err == nil {
 		t.Error("a first deploy that throws succeeds")
