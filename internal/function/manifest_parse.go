@@ -30,7 +30,7 @@ func ParseManifest(source string, data []byte) (Manifest, []string, error) {
 	root, err := parseJSON(data)
 	if err != nil {
 		at := err.(*syntaxError)
-		return Manifest{}, nil, p.fail(at.offset, "", "%s", at.text)
+		return Manifest{}, nil, p.fail(at.offset, "correct the file at that place; it must be one JSON object", "%s", at.text)
 	}
 	if !root.isObject {
 		return Manifest{}, nil, p.fail(root.offset, "", "the manifest must be an object: { \"name\": …, \"runtime\": \"node\" }")
