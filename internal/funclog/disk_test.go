@@ -74,6 +74,7 @@ func TestDisk_Stuck(t *testing.T) {
 			if !strings.Contains(s, `"level":"WARN"`) {
 				t.Errorf("said as %s", s)
 			}
+			b.Close() // while there is still somebody to read the rest
 			return
 		default:
 		}

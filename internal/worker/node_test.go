@@ -132,7 +132,7 @@ func TestNode_RefusesToStart(t *testing.T) {
 	for name, tc := range map[string]struct{ source, code, text string }{
 		"throws":             {`throw new Error('no config');`, "module_failed", "no config"},
 		"rejects":            {`await Promise.reject(new Error('late')); export const a = () => 1;`, "module_failed", "late"},
-		"exits":              {`process.exit(3);`, "module_failed", "process.exit(3)"},
+		"exits":              {`process.exit(3);`, "worker_exited", "code 3"},
 		"aborts":             {`process.abort();`, "worker_exited", "aborted"},
 		"no handler":         {`export const a = 1;`, "no_handlers", "no function"},
 		"auth a number":      {`export const auth = 7; export const a = () => 1;`, "auth_malformed", "'*'"},
