@@ -34,18 +34,18 @@ func administrator(projectID, displayName string, now time.Time) (Key, platform.
 }
 
 // bootstrap makes the first project and its administrator's key, and returns
-// the key; nil when there is a project already.
-func bootstrap(ctx context.Context, db *store.DB, now time.Time) (*Key, error) {
+// the key and the sequence of that change; nil when there is a project already.
+func bootstrap(ctx context.Context, db *store.DB, now time.Time) (*Key, int64, error) {
 	project := platform.Project{ID: function.NewProjectID(now), Name: "default", CreatedAt: now}
 	key, record := administrator(project.ID, "administrator", now)
-	created, err := db.Bootstrap(ctx, project, record)
+	seq, err := db.Bootstrap(ctx, project, record)
 	if err != nil {
-		return nil, fmt.Errorf("make the first project: %w", err)
+		return nil, 0, fmt.Errorf("make the first project: %w", err)
 	}
-	if !created {
-		return nil, nil
+	if seq == 0 {
+		return nil, 0, nil
 	}
-	return &key, nil
+	return &key, seq, nil
 }
 
 // NewKey makes another administrator's key for the first project. It is for

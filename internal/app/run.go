@@ -27,6 +27,9 @@ func (s *Server) Run(ctx context.Context) error {
 
 	parts.start("store", s.db.Run)
 	parts.start("gateway's snapshot", func(ctx context.Context) error { return s.gateway.Follow(ctx, s.db, s.db.Bell()) })
+	// Whoever is shown the first key may use it at once. When ctx ends first,
+	// so does all that follows.
+	s.gateway.WaitApplied(ctx, s.firstSeq)
 	workers.start("supervisor", s.supervisor.Run)
 	doors.start("gateway", (&httpx.Server{Listener: s.gatewayLn, Handler: s.gateway, TLS: s.tls, Drain: s.cfg.DrainTimeout, Log: s.log}).Serve)
 	control.start("control plane", (&httpx.Server{Listener: s.controlLn, Handler: s.control, TLS: s.controlTLS(), Limits: controlLimits, Drain: s.cfg.DrainTimeout, Log: s.log}).Serve)

@@ -58,6 +58,7 @@ type Server struct {
 	health     *health
 
 	firstKey *Key
+	firstSeq int64 // of the change that made it; 0 if another start did
 	ready    chan struct{}
 	closers  []func() error // what New opened, in order
 }
@@ -181,7 +182,7 @@ func (s *Server) reapOrphans(ctx context.Context) error {
 func (s *Server) loadGateway(ctx context.Context) error { return s.gateway.Load(ctx, s.db) }
 
 func (s *Server) bootstrap(ctx context.Context) (err error) {
-	s.firstKey, err = bootstrap(ctx, s.db, time.Now().UTC())
+	s.firstKey, s.firstSeq, err = bootstrap(ctx, s.db, time.Now().UTC())
 	return err
 }
 
@@ -189,7 +190,7 @@ func (s *Server) bootstrap(ctx context.Context) (err error) {
 // secret is nowhere else: show it.
 func (s *Server) FirstKey() *Key { return s.firstKey }
 
-// Ready is closed once both listeners answer.
+// Ready is closed once both listeners answer, and know the first key.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
 // GatewayURL is where functions are called: the public URL if there is one.

@@ -101,8 +101,8 @@ func TestSQLite_Killed(t *testing.T) {
 	if len(stored) > 0 {
 		t.Errorf("lost: %v", stored)
 	}
-	created, err := db.Bootstrap(t.Context(), platform.Project{ID: "prj_x"}, newKey("prj_x", "x"))
-	if err != nil || created {
-		t.Errorf("a second first project: %v, %v", created, err)
+	seq, err := db.Bootstrap(t.Context(), platform.Project{ID: "prj_x"}, newKey("prj_x", "x"))
+	if err != nil || seq != 0 {
+		t.Errorf("a second first project: change %d, %v", seq, err)
 	}
 }

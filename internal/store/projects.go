@@ -9,9 +9,10 @@ import (
 )
 
 // Bootstrap makes the first project and its first key if there is no project
-// yet; created says whether it did. Of several that try at once, one does.
-func (db *DB) Bootstrap(ctx context.Context, p platform.Project, k platform.AccessKey) (created bool, err error) {
-	_, err = db.update(ctx, func(t *tx) error {
+// yet, and returns the sequence of that change; 0 when there was a project. Of
+// several that try at once, one makes it.
+func (db *DB) Bootstrap(ctx context.Context, p platform.Project, k platform.AccessKey) (seq int64, err error) {
+	return db.update(ctx, func(t *tx) error {
 		var n int
 		if err := t.QueryRowContext(ctx, `SELECT COUNT(*) FROM projects`).Scan(&n); err != nil {
 			return fmt.Errorf("count projects: %w", err)
@@ -22,10 +23,8 @@ func (db *DB) Bootstrap(ctx context.Context, p platform.Project, k platform.Acce
 		if err := insertProject(ctx, t, p); err != nil {
 			return err
 		}
-		created = true
 		return db.insertKey(ctx, t, k)
 	})
-	return created && err == nil, err
 }
 
 // CreateProject stores another project, without a key.

@@ -145,7 +145,7 @@ func (w *Worker) onReady(d platform.Declaration, err error) {
 
 // closing is how long a worker that closed its socket has to end by itself,
 // so that its own exit code is what is told.
-const closing = 500 * time.Millisecond
+const closing = 2 * time.Second
 
 // watch owns the worker's goroutines until its process is gone.
 func (w *Worker) watch(spec Spec) {

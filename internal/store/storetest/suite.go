@@ -55,8 +55,8 @@ var at = time.Date(2026, 3, 29, 2, 30, 0, 123456000, time.FixedZone("CEST", 7200
 func newProject(t *testing.T, db *store.DB) platform.Project {
 	t.Helper()
 	p := platform.Project{ID: function.NewProjectID(at), Name: "default", CreatedAt: at}
-	if created, err := db.Bootstrap(t.Context(), p, newKey(p.ID, "first")); err != nil || !created {
-		t.Fatalf("Bootstrap: created %v, err %v", created, err)
+	if seq, err := db.Bootstrap(t.Context(), p, newKey(p.ID, "first")); err != nil || seq == 0 {
+		t.Fatalf("Bootstrap: change %d, err %v", seq, err)
 	}
 	return p
 }
@@ -96,11 +96,11 @@ func testBootstrap(t *testing.T, db *store.DB) {
 	for range 8 {
 		wg.Go(func() {
 			p := platform.Project{ID: function.NewProjectID(at), Name: "p", CreatedAt: at}
-			created, err := db.Bootstrap(t.Context(), p, newKey(p.ID, "k"))
+			seq, err := db.Bootstrap(t.Context(), p, newKey(p.ID, "k"))
 			if err != nil {
 				t.Error(err)
 			}
-			made <- created
+			made <- seq > 0
 		})
 	}
 	wg.Wait()
@@ -118,9 +118,9 @@ func testBootstrap(t *testing.T, db *store.DB) {
 	// Again, as after a restart: nothing is made, nothing is altered.
 	before, _ := db.Changes(t.Context(), 0, 100)
 	p := platform.Project{ID: function.NewProjectID(at), Name: "again", CreatedAt: at}
-	created, err := db.Bootstrap(t.Context(), p, newKey(p.ID, "k"))
-	if err != nil || created {
-		t.Errorf("second start: created %v, err %v", created, err)
+	seq, err := db.Bootstrap(t.Context(), p, newKey(p.ID, "k"))
+	if err != nil || seq != 0 {
+		t.Errorf("second start: change %d, err %v", seq, err)
 	}
 	if ps, err = db.Projects(t.Context()); err != nil || len(ps) != 1 || ps[0].Name != "p" {
 		t.Errorf("projects after the second start: %v, %v", ps, err)
