@@ -14,11 +14,17 @@ import (
 )
 
 // Project is the unit of tenancy: it owns keys and functions, and a credential
-// of one project never reaches anything of another.
+// of one project never reaches anything of another. A subproject is a project
+// below another one, and has none below itself; the keys of its parent act on
+// it as well, its own keys on nothing else.
 type Project struct {
 	ID        string // "prj_" + lower-case ULID
 	Name      string
+	ParentID  string            // empty: not a subproject
+	Labels    map[string]string // of subprojects; for whoever reads them
 	CreatedAt time.Time
+	UpdatedAt time.Time
+	DeletedAt time.Time // zero: there
 }
 
 // Scope is what a key may be used for. A key for invoking is no key for
@@ -38,18 +44,89 @@ type AccessKey struct {
 	ProjectID   string
 	DisplayName string // unique among the live keys of its project
 	SecretHash  [sha256.Size]byte
-	Scopes      []Scope
+	// Generation counts the secrets that the key has had, from 1. A token
+	// carries the generation of the secret that it was got with, and ends with it.
+	Generation int
+	// PreviousHash is the secret before the last rotation, good until
+	// PreviousUntil; a zero time means that there is none.
+	PreviousHash  [sha256.Size]byte
+	PreviousUntil time.Time
+	Scopes        []Scope
 	// FunctionID is set on the key that the platform mints for a deployment
 	// and gives to the function itself; empty on keys that people made.
-	FunctionID   string
-	AllowedCIDRs []netip.Prefix // empty: any address
+	FunctionID string
+	// ServicePlanID makes the secret the static token of an SMS service plan:
+	// it is good as a bearer on paths that name the plan, and for nothing else.
+	ServicePlanID string
+	Groups        []string       // route groups that it opens; empty: all
+	AllowedCIDRs  []netip.Prefix // empty: any address
 	// RatePerSecond is the sustained number of requests a second this key may
 	// make, with a burst of as many; 0 means no limit of its own.
 	RatePerSecond int
-	CreatedAt     time.Time
-	ExpiresAt     time.Time // zero: never
-	RevokedAt     time.Time // zero: live
+	Quota         Quota
+	Binding       Binding
+	// CertThumbprint is the one client certificate that BindingMTLS accepts
+	// (RFC 8705 §3.1, base64url of the SHA-256 of its DER form); empty: any,
+	// and the token is bound to that.
+	CertThumbprint string
+	Metadata       map[string]string // for whoever reads it; never a secret
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+	ExpiresAt      time.Time // zero: never
+	RevokedAt      time.Time // zero: live
+	// LastUsedAt and Used are written now and then, and are no part of the
+	// change log.
+	LastUsedAt time.Time
+	Used       Usage
 }
+
+// Quota is how many requests a key may make in a period of UTC's calendar. The
+// zero value sets none.
+type Quota struct {
+	Limit int64
+	Per   Period
+}
+
+// Period is a stretch of the calendar.
+type Period string
+
+const (
+	PerDay   Period = "day"
+	PerMonth Period = "month"
+)
+
+// Begin is when the period began in which t lies, in UTC.
+func (p Period) Begin(t time.Time) time.Time {
+	y, m, d := t.UTC().Date()
+	if p == PerMonth {
+		d = 1
+	}
+	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
+}
+
+// End is when the period ends in which t lies, in UTC.
+func (p Period) End(t time.Time) time.Time {
+	if p == PerMonth {
+		return p.Begin(t).AddDate(0, 1, 0)
+	}
+	return p.Begin(t).AddDate(0, 0, 1)
+}
+
+// Usage is how many requests a key has made since its quota's period began.
+type Usage struct {
+	Since time.Time
+	Count int64
+}
+
+// Binding says what a key's tokens are bound to. A bound key opens nothing by
+// its bare secret: who took it from a log or a wire has nothing.
+type Binding string
+
+const (
+	BindingNone Binding = ""
+	BindingDPoP Binding = "dpop" // to a key of the client's (RFC 9449)
+	BindingMTLS Binding = "mtls" // to the client's certificate (RFC 8705)
+)
 
 // LiveAt reports whether the key is neither revoked nor expired at t. A key is
 // dead at the very instant of its expiry.
@@ -62,8 +139,11 @@ func (k *AccessKey) LiveAt(t time.Time) bool {
 type Function struct {
 	ID        string // "fn-" + lower-case ULID
 	ProjectID string
-	Name      string // unique in its project
-	Slug      string // unique on the installation; the address
+	// ParentProjectID is the parent of its project, where that is a subproject;
+	// known of active functions only.
+	ParentProjectID string
+	Name            string // unique in its project
+	Slug            string // unique on the installation; the address
 	// ActiveDeploymentID is the deployment that serves; empty before the first.
 	ActiveDeploymentID string
 	CreatedAt          time.Time
@@ -134,6 +214,8 @@ type ChangeKind string
 const (
 	ChangeKey      ChangeKind = "key"      // an access key was made, altered or revoked
 	ChangeFunction ChangeKind = "function" // a function was made, switched or deleted
+	ChangeSigning  ChangeKind = "signing"  // a signing key was made, retired or removed
+	ChangeToken    ChangeKind = "token"    // one access token was revoked
 )
 
 // Change is one row of the ordered change log. Seq grows by one for each row;
@@ -141,7 +223,7 @@ const (
 type Change struct {
 	Seq  int64
 	Kind ChangeKind
-	ID   string // the key's or function's ID
+	ID   string // of the key, the function, the signing key or the token
 	At   time.Time
 }
 
@@ -192,4 +274,22 @@ type DeployResult struct {
 	Function   Function
 	Deployment Deployment
 	Seq        int64
+}
+
+// SigningKey signs access tokens while it is the newest that is active, and
+// verifies them until it expires.
+type SigningKey struct {
+	KID       string
+	Algorithm string // "EdDSA" or "ES256"
+	Public    []byte // PKIX, DER
+	Sealed    []byte // the private key in PKCS #8, sealed under KID (package secret)
+	CreatedAt time.Time
+	ActiveAt  time.Time // published from CreatedAt on, used from here on
+	ExpiresAt time.Time // zero: it has not been replaced yet
+}
+
+// RevokedToken is an access token that was ended before its time.
+type RevokedToken struct {
+	ID        string // its jti
+	ExpiresAt time.Time
 }

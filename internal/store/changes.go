@@ -20,7 +20,7 @@ func (db *DB) Load(ctx context.Context, onKey func(platform.AccessKey) error, on
 	if seq, err = db.lastChange(ctx); err != nil {
 		return 0, err
 	}
-	if err := db.eachKey(ctx, onKey, `SELECT `+keyColumns+` FROM access_keys WHERE revoked_at = 0 AND (expires_at = 0 OR expires_at > $1)`, micros(time.Now())); err != nil {
+	if err := db.eachKey(ctx, onKey, `SELECT `+keyColumns+keyTables+`WHERE k.revoked_at = 0 AND (k.expires_at = 0 OR k.expires_at > $1)`, micros(time.Now())); err != nil {
 		return 0, err
 	}
 	rows, err := db.read.QueryContext(ctx, activeQuery)
@@ -40,7 +40,7 @@ func (db *DB) Load(ctx context.Context, onKey func(platform.AccessKey) error, on
 	return seq, failed("list active functions", rows.Err())
 }
 
-const activeQuery = `SELECT ` + functionColumns + `, ` + deploymentColumns + ` FROM functions f JOIN deployments d ON d.id = f.active_deployment_id`
+const activeQuery = `SELECT ` + functionColumns + `, p.parent_id, ` + deploymentColumns + ` FROM functions f JOIN deployments d ON d.id = f.active_deployment_id JOIN projects p ON p.id = f.project_id`
 
 // ActiveFunction returns a function and its active deployment; NotFound when
 // the function is gone or was never deployed.
@@ -50,7 +50,7 @@ func (db *DB) ActiveFunction(ctx context.Context, functionID string) (platform.F
 
 func scanActive(row scanner) (f platform.Function, d platform.Deployment, err error) {
 	var created, updated int64
-	d, err = scanDeployment(row, &f.ID, &f.ProjectID, &f.Name, &f.Slug, &f.ActiveDeploymentID, &created, &updated)
+	d, err = scanDeployment(row, &f.ID, &f.ProjectID, &f.Name, &f.Slug, &f.ActiveDeploymentID, &created, &updated, &f.ParentProjectID)
 	f.CreatedAt, f.UpdatedAt = fromMicros(created), fromMicros(updated)
 	return f, d, err
 }
@@ -106,7 +106,9 @@ func (db *DB) pruneHourly(ctx context.Context) {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
 	for {
-		db.prune(ctx, keepChanges) // a failure leaves rows for the next hour; nothing depends on it
+		// A failure leaves rows for the next hour; nothing depends on it.
+		db.prune(ctx, keepChanges)
+		db.pruneTokens(ctx, time.Now())
 		select {
 		case <-ctx.Done():
 			return

@@ -46,7 +46,7 @@ func (db *DB) DeleteFunction(ctx context.Context, projectID, name string, at tim
 		if err != nil {
 			return err
 		}
-		if err := endKeys(ctx, t, f.ID, at); err != nil {
+		if err := endKeys(ctx, t, `function_id`, f.ID, at); err != nil {
 			return err
 		}
 		if _, err := t.ExecContext(ctx, `DELETE FROM functions WHERE id = $1`, f.ID); err != nil {
@@ -57,11 +57,11 @@ func (db *DB) DeleteFunction(ctx context.Context, projectID, name string, at tim
 	return f, seq, err
 }
 
-// endKeys revokes every live key that was minted for a function.
-func endKeys(ctx context.Context, t *tx, functionID string, at time.Time) error {
-	rows, err := t.QueryContext(ctx, `UPDATE access_keys SET revoked_at = $1 WHERE function_id = $2 AND revoked_at = 0 RETURNING id`, micros(at), functionID)
+// endKeys revokes every live key that has an ID in a column.
+func endKeys(ctx context.Context, t *tx, column, of string, at time.Time) error {
+	rows, err := t.QueryContext(ctx, `UPDATE access_keys SET revoked_at = $1 WHERE `+column+` = $2 AND revoked_at = 0 RETURNING id`, micros(at), of)
 	if err != nil {
-		return fmt.Errorf("revoke the keys of function %s: %w", functionID, err)
+		return fmt.Errorf("revoke the keys of %s: %w", of, err)
 	}
 	ids, err := scanStrings(rows)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -13,7 +12,11 @@ import (
 	"postern.dev/postern/internal/platform"
 )
 
-const keyColumns = `id, project_id, display_name, secret_hash, scopes, function_id, allowed_cidrs, rate_per_second, created_at, expires_at, revoked_at`
+const keyColumns = `k.id, k.project_id, k.display_name, k.secret_hash, k.generation, k.previous_hash, k.previous_until, k.scopes, k.function_id, k.service_plan_id, k.route_groups,
+	k.allowed_cidrs, k.rate_per_second, k.quota_limit, k.quota_per, k.binding, k.cert_thumbprint, k.metadata, k.created_at, k.updated_at, k.expires_at, k.revoked_at,
+	COALESCE(u.last_used_at, 0), COALESCE(u.period_began, 0), COALESCE(u.used, 0)`
+
+const keyTables = ` FROM access_keys k LEFT JOIN key_usage u ON u.key_id = k.id `
 
 // CreateKey stores a new key. A display name that a live key of the project
 // has is a Conflict with the code display_name_taken.
@@ -22,17 +25,32 @@ func (db *DB) CreateKey(ctx context.Context, k platform.AccessKey) (seq int64, e
 }
 
 func (db *DB) insertKey(ctx context.Context, t *tx, k platform.AccessKey) error {
+	k.Generation, k.UpdatedAt = 1, k.CreatedAt
+	_, err := t.ExecContext(ctx, `INSERT INTO access_keys (id, project_id, function_id, service_plan_id, created_at, revoked_at,
+			display_name, secret_hash, generation, previous_hash, previous_until, scopes, route_groups, allowed_cidrs, rate_per_second, quota_limit, quota_per, binding, cert_thumbprint, metadata, updated_at, expires_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)`,
+		append([]any{k.ID, k.ProjectID, k.FunctionID, k.ServicePlanID, micros(k.CreatedAt), micros(k.RevokedAt)}, mutable(k)...)...)
+	if err := db.keyConflict(err, k); err != nil {
+		return err
+	}
+	return t.log(ctx, platform.ChangeKey, k.ID, k.CreatedAt)
+}
+
+// mutable is the columns of a key that may change, from display_name on.
+func mutable(k platform.AccessKey) []any {
 	scopes := make([]string, len(k.Scopes))
 	for i, s := range k.Scopes {
 		scopes[i] = string(s)
 	}
-	cidrs := k.AllowedCIDRs
-	if cidrs == nil {
-		cidrs = []netip.Prefix{}
+	previous := ""
+	if !k.PreviousUntil.IsZero() {
+		previous = hex.EncodeToString(k.PreviousHash[:])
 	}
-	_, err := t.ExecContext(ctx, `INSERT INTO access_keys (`+keyColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		k.ID, k.ProjectID, k.DisplayName, hex.EncodeToString(k.SecretHash[:]), strings.Join(scopes, " "), k.FunctionID,
-		encode(cidrs), k.RatePerSecond, micros(k.CreatedAt), micros(k.ExpiresAt), micros(k.RevokedAt))
+	return []any{k.DisplayName, hex.EncodeToString(k.SecretHash[:]), k.Generation, previous, micros(k.PreviousUntil), strings.Join(scopes, " "), encode(orEmpty(k.Groups)),
+		encode(orEmpty(k.AllowedCIDRs)), k.RatePerSecond, k.Quota.Limit, string(k.Quota.Per), string(k.Binding), k.CertThumbprint, encodeMap(k.Metadata), micros(k.UpdatedAt), micros(k.ExpiresAt)}
+}
+
+func (db *DB) keyConflict(err error, k platform.AccessKey) error {
 	if constraint, ok := db.dialect.uniqueViolation(err); ok {
 		if strings.Contains(constraint, "display_name") {
 			return fault.New(fault.Conflict, fmt.Sprintf("a key named %q exists in this project", k.DisplayName)).WithCode("display_name_taken")
@@ -40,19 +58,75 @@ func (db *DB) insertKey(ctx context.Context, t *tx, k platform.AccessKey) error 
 		return fault.Wrap(err, fault.Conflict, "the key exists already")
 	}
 	if err != nil {
-		return fmt.Errorf("insert key %s: %w", k.ID, err)
+		return fmt.Errorf("write key %s: %w", k.ID, err)
 	}
-	return t.log(ctx, platform.ChangeKey, k.ID, k.CreatedAt)
+	return nil
+}
+
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+func encodeMap(m map[string]string) string {
+	if m == nil {
+		return "{}"
+	}
+	return encode(m)
+}
+
+// UpdateKey gives change the key of a project as it is and stores what change
+// made of it, in one transaction: its name, secrets, limits and expiry; what a
+// key is and whose stays. A key that is revoked is not found. When change
+// returns an error nothing was done.
+func (db *DB) UpdateKey(ctx context.Context, projectID, id string, at time.Time, change func(*platform.AccessKey) error) (k platform.AccessKey, seq int64, err error) {
+	seq, err = db.update(ctx, func(t *tx) error {
+		k, err = scanKey(t.QueryRowContext(ctx, `SELECT `+keyColumns+keyTables+`WHERE k.id = $1 AND k.project_id = $2 AND k.revoked_at = 0`, id, projectID))
+		if err != nil {
+			return err
+		}
+		if err := change(&k); err != nil {
+			return err
+		}
+		k.UpdatedAt = fromMicros(micros(at))
+		_, err := t.ExecContext(ctx, `UPDATE access_keys SET display_name = $2, secret_hash = $3, generation = $4, previous_hash = $5, previous_until = $6, scopes = $7, route_groups = $8,
+			allowed_cidrs = $9, rate_per_second = $10, quota_limit = $11, quota_per = $12, binding = $13, cert_thumbprint = $14, metadata = $15, updated_at = $16, expires_at = $17 WHERE id = $1`,
+			append([]any{id}, mutable(k)...)...)
+		if err := db.keyConflict(err, k); err != nil {
+			return err
+		}
+		return t.log(ctx, platform.ChangeKey, id, at)
+	})
+	return k, seq, err
+}
+
+// RecordUse writes what keys have done since it was last written. Of a key
+// that is gone nothing is kept. It is no part of the change log.
+func (db *DB) RecordUse(ctx context.Context, used map[string]platform.AccessKey) error {
+	_, err := db.update(ctx, func(t *tx) error {
+		for id, k := range used {
+			_, err := t.ExecContext(ctx, `INSERT INTO key_usage (key_id, last_used_at, period_began, used) SELECT id, $2, $3, $4 FROM access_keys WHERE id = $1
+				ON CONFLICT (key_id) DO UPDATE SET last_used_at = excluded.last_used_at, period_began = excluded.period_began, used = excluded.used`,
+				id, micros(k.LastUsedAt), micros(k.Used.Since), k.Used.Count)
+			if err != nil {
+				return fmt.Errorf("record the use of key %s: %w", id, err)
+			}
+		}
+		return nil
+	})
+	return err
 }
 
 // Key returns a key of a project, revoked ones included.
 func (db *DB) Key(ctx context.Context, projectID, id string) (platform.AccessKey, error) {
-	return scanKey(db.read.QueryRowContext(ctx, `SELECT `+keyColumns+` FROM access_keys WHERE id = $1 AND project_id = $2`, id, projectID))
+	return scanKey(db.read.QueryRowContext(ctx, `SELECT `+keyColumns+keyTables+`WHERE k.id = $1 AND k.project_id = $2`, id, projectID))
 }
 
 // KeyByID returns a key of any project, revoked ones included.
 func (db *DB) KeyByID(ctx context.Context, id string) (platform.AccessKey, error) {
-	return scanKey(db.read.QueryRowContext(ctx, `SELECT `+keyColumns+` FROM access_keys WHERE id = $1`, id))
+	return scanKey(db.read.QueryRowContext(ctx, `SELECT `+keyColumns+keyTables+`WHERE k.id = $1`, id))
 }
 
 // Keys lists up to limit keys of a project that people made and that are not
@@ -60,7 +134,7 @@ func (db *DB) KeyByID(ctx context.Context, id string) (platform.AccessKey, error
 func (db *DB) Keys(ctx context.Context, projectID, after string, limit int) ([]platform.AccessKey, error) {
 	var out []platform.AccessKey
 	err := db.eachKey(ctx, func(k platform.AccessKey) error { out = append(out, k); return nil },
-		`SELECT `+keyColumns+` FROM access_keys WHERE project_id = $1 AND id > $2 AND revoked_at = 0 AND function_id = '' ORDER BY id LIMIT $3`, projectID, after, limit)
+		`SELECT `+keyColumns+keyTables+`WHERE k.project_id = $1 AND k.id > $2 AND k.revoked_at = 0 AND k.function_id = '' ORDER BY k.id LIMIT $3`, projectID, after, limit)
 	return out, err
 }
 
@@ -105,24 +179,38 @@ type scanner interface{ Scan(...any) error }
 
 func scanKey(row scanner) (platform.AccessKey, error) {
 	var k platform.AccessKey
-	var hash, scopes, cidrs string
-	var created, expires, revoked int64
-	err := row.Scan(&k.ID, &k.ProjectID, &k.DisplayName, &hash, &scopes, &k.FunctionID, &cidrs, &k.RatePerSecond, &created, &expires, &revoked)
+	var hash, previous, scopes, groups, cidrs, metadata string
+	var until, created, updated, expires, revoked, lastUsed, since int64
+	err := row.Scan(&k.ID, &k.ProjectID, &k.DisplayName, &hash, &k.Generation, &previous, &until, &scopes, &k.FunctionID, &k.ServicePlanID, &groups,
+		&cidrs, &k.RatePerSecond, &k.Quota.Limit, &k.Quota.Per, &k.Binding, &k.CertThumbprint, &metadata, &created, &updated, &expires, &revoked,
+		&lastUsed, &since, &k.Used.Count)
 	if err != nil {
 		return platform.AccessKey{}, notFound(err, "access key")
 	}
 	if n, err := hex.Decode(k.SecretHash[:], []byte(hash)); err != nil || n != len(k.SecretHash) {
 		return platform.AccessKey{}, fmt.Errorf("key %s: its hash does not parse", k.ID)
 	}
-	if cidrs != "[]" {
-		if err := json.Unmarshal([]byte(cidrs), &k.AllowedCIDRs); err != nil {
-			// An address list that cannot be read must not become "any address".
-			return platform.AccessKey{}, fmt.Errorf("key %s: its addresses do not parse: %w", k.ID, err)
+	if previous != "" {
+		if n, err := hex.Decode(k.PreviousHash[:], []byte(previous)); err != nil || n != len(k.PreviousHash) {
+			return platform.AccessKey{}, fmt.Errorf("key %s: its previous hash does not parse", k.ID)
+		}
+	}
+	for _, column := range []struct {
+		text, empty string
+		into        any
+	}{{groups, "[]", &k.Groups}, {cidrs, "[]", &k.AllowedCIDRs}, {metadata, "{}", &k.Metadata}} {
+		if column.text == column.empty {
+			continue
+		}
+		if err := json.Unmarshal([]byte(column.text), column.into); err != nil {
+			// A list that cannot be read must not become "any".
+			return platform.AccessKey{}, fmt.Errorf("key %s: a column does not parse: %w", k.ID, err)
 		}
 	}
 	for s := range strings.FieldsSeq(scopes) {
 		k.Scopes = append(k.Scopes, platform.Scope(s))
 	}
-	k.CreatedAt, k.ExpiresAt, k.RevokedAt = fromMicros(created), fromMicros(expires), fromMicros(revoked)
+	k.PreviousUntil, k.CreatedAt, k.UpdatedAt, k.ExpiresAt, k.RevokedAt = fromMicros(until), fromMicros(created), fromMicros(updated), fromMicros(expires), fromMicros(revoked)
+	k.LastUsedAt, k.Used.Since = fromMicros(lastUsed), fromMicros(since)
 	return k, nil
 }

@@ -3,8 +3,11 @@ package store
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
+	"time"
 
+	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/platform"
 )
 
@@ -27,37 +30,130 @@ func (db *DB) Bootstrap(ctx context.Context, p platform.Project, k platform.Acce
 	})
 }
 
-// CreateProject stores another project, without a key.
+// CreateProject stores another project, without a key. One whose parent is not
+// there, or has a parent itself, is refused.
 func (db *DB) CreateProject(ctx context.Context, p platform.Project) error {
-	_, err := db.update(ctx, func(t *tx) error { return insertProject(ctx, t, p) })
+	_, err := db.update(ctx, func(t *tx) error {
+		if p.ParentID != "" {
+			parent, err := scanProject(t.QueryRowContext(ctx, `SELECT `+projectColumns+` FROM projects WHERE id = $1 AND deleted_at = 0`, p.ParentID))
+			if err != nil {
+				return err
+			}
+			if parent.ParentID != "" {
+				return fault.New(fault.Conflict, "a subproject can have no subprojects").WithCode("nested_subproject")
+			}
+		}
+		return insertProject(ctx, t, p)
+	})
 	return err
 }
 
 func insertProject(ctx context.Context, t *tx, p platform.Project) error {
-	if _, err := t.ExecContext(ctx, `INSERT INTO projects (id, name, created_at) VALUES ($1, $2, $3)`, p.ID, p.Name, micros(p.CreatedAt)); err != nil {
+	_, err := t.ExecContext(ctx, `INSERT INTO projects (id, name, parent_id, labels, created_at, updated_at, deleted_at) VALUES ($1, $2, $3, $4, $5, $5, 0)`,
+		p.ID, p.Name, p.ParentID, encodeMap(p.Labels), micros(p.CreatedAt))
+	if err != nil {
 		return fmt.Errorf("insert project: %w", err)
 	}
 	return nil
 }
 
-// Projects lists all projects by ID.
+const projectColumns = `id, name, parent_id, labels, created_at, updated_at, deleted_at`
+
+// Project returns a project; deleted ones are not found.
+func (db *DB) Project(ctx context.Context, id string) (platform.Project, error) {
+	return scanProject(db.read.QueryRowContext(ctx, `SELECT `+projectColumns+` FROM projects WHERE id = $1 AND deleted_at = 0`, id))
+}
+
+// Projects lists all projects that are no subprojects, by ID.
 func (db *DB) Projects(ctx context.Context) ([]platform.Project, error) {
-	rows, err := db.read.QueryContext(ctx, `SELECT id, name, created_at FROM projects ORDER BY id`)
+	return db.projects(ctx, `SELECT `+projectColumns+` FROM projects WHERE parent_id = '' AND deleted_at = 0 ORDER BY id`)
+}
+
+// Subprojects lists up to limit subprojects of a project with an ID after the
+// given one; deleted ones too when asked.
+func (db *DB) Subprojects(ctx context.Context, parentID, after string, limit int, deleted bool) ([]platform.Project, error) {
+	return db.projects(ctx, `SELECT `+projectColumns+` FROM projects WHERE parent_id = $1 AND id > $2 AND (deleted_at = 0 OR $3 = 1) ORDER BY id LIMIT $4`, parentID, after, number(deleted), limit)
+}
+
+func number(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// UpdateProject gives change a project as it is and stores the name and the
+// labels that change made of it.
+func (db *DB) UpdateProject(ctx context.Context, id string, at time.Time, change func(*platform.Project) error) (p platform.Project, err error) {
+	_, err = db.update(ctx, func(t *tx) error {
+		p, err = scanProject(t.QueryRowContext(ctx, `SELECT `+projectColumns+` FROM projects WHERE id = $1 AND deleted_at = 0`, id))
+		if err != nil {
+			return err
+		}
+		if err := change(&p); err != nil {
+			return err
+		}
+		p.UpdatedAt = fromMicros(micros(at))
+		if _, err := t.ExecContext(ctx, `UPDATE projects SET name = $2, labels = $3, updated_at = $4 WHERE id = $1`, id, p.Name, encodeMap(p.Labels), micros(at)); err != nil {
+			return fmt.Errorf("update project %s: %w", id, err)
+		}
+		return nil
+	})
+	return p, err
+}
+
+// DeleteSubproject ends a subproject and revokes its keys. One that has
+// functions is a Conflict: they would go on running for nobody.
+func (db *DB) DeleteSubproject(ctx context.Context, id string, at time.Time) (seq int64, err error) {
+	return db.update(ctx, func(t *tx) error {
+		if _, err := scanProject(t.QueryRowContext(ctx, `SELECT `+projectColumns+` FROM projects WHERE id = $1 AND parent_id <> '' AND deleted_at = 0`, id)); err != nil {
+			return err
+		}
+		var functions int
+		if err := t.QueryRowContext(ctx, `SELECT COUNT(*) FROM functions WHERE project_id = $1`, id).Scan(&functions); err != nil {
+			return fmt.Errorf("count the functions of project %s: %w", id, err)
+		}
+		if functions > 0 {
+			return fault.New(fault.Conflict, fmt.Sprintf("the subproject has %d functions", functions)).WithCode("project_not_empty").WithHint("delete its functions first")
+		}
+		if _, err := t.ExecContext(ctx, `UPDATE projects SET deleted_at = $2, updated_at = $2 WHERE id = $1`, id, micros(at)); err != nil {
+			return fmt.Errorf("delete project %s: %w", id, err)
+		}
+		return endKeys(ctx, t, `project_id`, id, at)
+	})
+}
+
+func (db *DB) projects(ctx context.Context, query string, args ...any) ([]platform.Project, error) {
+	rows, err := db.read.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, failed("list projects", err)
 	}
 	defer rows.Close()
 	var out []platform.Project
 	for rows.Next() {
-		var p platform.Project
-		var created int64
-		if err := rows.Scan(&p.ID, &p.Name, &created); err != nil {
-			return nil, failed("list projects", err)
+		p, err := scanProject(rows)
+		if err != nil {
+			return nil, err
 		}
-		p.CreatedAt = fromMicros(created)
 		out = append(out, p)
 	}
 	return out, failed("list projects", rows.Err())
+}
+
+func scanProject(row scanner) (platform.Project, error) {
+	var p platform.Project
+	var labels string
+	var created, updated, deleted int64
+	if err := row.Scan(&p.ID, &p.Name, &p.ParentID, &labels, &created, &updated, &deleted); err != nil {
+		return platform.Project{}, notFound(err, "project")
+	}
+	if labels != "{}" {
+		if err := json.Unmarshal([]byte(labels), &p.Labels); err != nil {
+			return platform.Project{}, fmt.Errorf("project %s: its labels do not parse: %w", p.ID, err)
+		}
+	}
+	p.CreatedAt, p.UpdatedAt, p.DeletedAt = fromMicros(created), fromMicros(updated), fromMicros(deleted)
+	return p, nil
 }
 
 // InstanceID is the random name of this database, made at the first call. It

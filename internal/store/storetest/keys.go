@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/store"
 )
 
@@ -20,7 +21,9 @@ func testKeys(t *testing.T, db *store.DB) {
 	p := newProject(t, db)
 	k := newKey(p.ID, "billing ünïcode 'quoted'")
 	k.AllowedCIDRs = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")}
-	k.RatePerSecond, k.ExpiresAt = 7, at.Add(time.Hour)
+	k.RatePerSecond, k.ExpiresAt, k.Quota = 7, at.Add(time.Hour), platform.Quota{Limit: 1 << 40, Per: platform.PerMonth}
+	k.ServicePlanID, k.Groups, k.Metadata = "plan", []string{"a", "b c"}, map[string]string{"team": "Ångström"}
+	k.Binding, k.CertThumbprint = platform.BindingMTLS, "x5t"
 	seq, err := db.CreateKey(t.Context(), k)
 	if err != nil || seq != 2 {
 		t.Fatalf("CreateKey: seq %d, err %v", seq, err)
@@ -29,6 +32,7 @@ func testKeys(t *testing.T, db *store.DB) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	k.Generation, k.UpdatedAt = 1, k.CreatedAt
 	equal := cmp.Options{cmpopts.EquateComparable(netip.Prefix{}), cmpopts.EquateApproxTime(0)}
 	if d := cmp.Diff(k, got, equal); d != "" {
 		t.Error("read back differs: ", d)
@@ -236,5 +240,202 @@ func testCancelled(t *testing.T, db *store.DB) {
 	keys, _ := load(t, db)
 	if err != nil || len(changes) != len(keys) || changes[len(changes)-1].Seq != int64(len(changes)) {
 		t.Errorf("%d changes for %d keys, %v", len(changes), len(keys), err)
+	}
+}
+
+func testUpdateKey(t *testing.T, db *store.DB) {
+	p := newProject(t, db)
+	k, other := newKey(p.ID, "k"), newKey(p.ID, "other")
+	for _, k := range []platform.AccessKey{k, other} {
+		if _, err := db.CreateKey(t.Context(), k); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old, until := k.SecretHash, at.Add(time.Minute)
+	fresh := newKey("", "").SecretHash
+	got, seq, err := db.UpdateKey(t.Context(), p.ID, k.ID, at, func(k *platform.AccessKey) error {
+		k.DisplayName, k.Generation, k.SecretHash, k.PreviousHash, k.PreviousUntil = "renamed", k.Generation+1, fresh, k.SecretHash, until
+		k.ProjectID, k.CreatedAt = "prj_other", at.Add(time.Hour) // what a key is and whose stays
+		return nil
+	})
+	if err != nil || seq != 4 || !got.UpdatedAt.Equal(at) {
+		t.Fatalf("update: change %d, %+v, %v", seq, got, err)
+	}
+	got, err = db.Key(t.Context(), p.ID, k.ID)
+	if err != nil || got.DisplayName != "renamed" || got.Generation != 2 || got.SecretHash != fresh || got.PreviousHash != old || !got.PreviousUntil.Equal(until) || !got.CreatedAt.Equal(k.CreatedAt) {
+		t.Errorf("read back: %+v, %v", got, err)
+	}
+	for name, tc := range map[string]struct {
+		project, id string
+		change      func(*platform.AccessKey) error
+		kind        fault.Kind
+		code        string
+	}{
+		"a name that is taken":   {p.ID, k.ID, func(k *platform.AccessKey) error { k.DisplayName = "other"; return nil }, fault.Conflict, "display_name_taken"},
+		"a secret that is taken": {p.ID, k.ID, func(k *platform.AccessKey) error { k.SecretHash = other.SecretHash; return nil }, fault.Conflict, ""},
+		"a foreign project":      {"prj_other", k.ID, func(*platform.AccessKey) error { t.Error("called"); return nil }, fault.NotFound, ""},
+		"none":                   {p.ID, "pak_none", func(*platform.AccessKey) error { t.Error("called"); return nil }, fault.NotFound, ""},
+		"change refuses":         {p.ID, k.ID, func(k *platform.AccessKey) error { k.DisplayName = "lost"; return fault.New(fault.Invalid, "no") }, fault.Invalid, ""},
+	} {
+		if _, seq, err := db.UpdateKey(t.Context(), tc.project, tc.id, at, tc.change); seq != 0 {
+			t.Errorf("%s: change %d", name, seq)
+		} else {
+			want(t, err, tc.kind, tc.code)
+		}
+	}
+	if _, err := db.RevokeKey(t.Context(), p.ID, k.ID, at); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = db.UpdateKey(t.Context(), p.ID, k.ID, at, func(*platform.AccessKey) error { t.Error("a revoked key is changed"); return nil })
+	want(t, err, fault.NotFound, "")
+}
+
+// Rotations at once happen one after the other: none is lost.
+func testUpdateAtOnce(t *testing.T, db *store.DB) {
+	p := newProject(t, db)
+	k := newKey(p.ID, "k")
+	if _, err := db.CreateKey(t.Context(), k); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if _, _, err := db.UpdateKey(t.Context(), p.ID, k.ID, at, func(k *platform.AccessKey) error { k.Generation++; return nil }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if got, _ := db.KeyByID(t.Context(), k.ID); got.Generation != 9 {
+		t.Errorf("generation %d after 8 rotations", got.Generation)
+	}
+}
+
+func testUse(t *testing.T, db *store.DB) {
+	p := newProject(t, db)
+	k := newKey(p.ID, "k")
+	seq, err := db.CreateKey(t.Context(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range int64(2) {
+		k.LastUsedAt, k.Used = at.Add(time.Duration(n)*time.Second), platform.Usage{Since: at, Count: 5 + n}
+		if err := db.RecordUse(t.Context(), map[string]platform.AccessKey{k.ID: k, "pak_gone": k}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := db.KeyByID(t.Context(), k.ID)
+	if err != nil || !got.LastUsedAt.Equal(k.LastUsedAt) || got.Used.Count != 6 || !got.Used.Since.Equal(at) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if changes, _ := db.Changes(t.Context(), seq, 10); len(changes) != 0 {
+		t.Errorf("use is in the change log: %v", changes)
+	}
+}
+
+func testSubprojects(t *testing.T, db *store.DB) {
+	p := newProject(t, db)
+	sub := platform.Project{ID: "prj_sub", Name: "sub", ParentID: p.ID, Labels: map[string]string{"a": "ü"}, CreatedAt: at}
+	if err := db.CreateProject(t.Context(), sub); err != nil {
+		t.Fatal(err)
+	}
+	want(t, db.CreateProject(t.Context(), platform.Project{ID: "prj_x", ParentID: "prj_none"}), fault.NotFound, "")
+	want(t, db.CreateProject(t.Context(), platform.Project{ID: "prj_x", ParentID: sub.ID}), fault.Conflict, "nested_subproject")
+	got, err := db.Project(t.Context(), sub.ID)
+	sub.CreatedAt, sub.UpdatedAt = got.CreatedAt, got.CreatedAt
+	if d := cmp.Diff(sub, got); d != "" || err != nil {
+		t.Error("read back differs: ", d, err)
+	}
+	if top, _ := db.Projects(t.Context()); len(top) != 1 || top[0].ID != p.ID {
+		t.Errorf("projects: %v", top)
+	}
+	if _, err := db.UpdateProject(t.Context(), sub.ID, at, func(p *platform.Project) error { p.Name, p.Labels = "renamed", nil; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	list, err := db.Subprojects(t.Context(), p.ID, "", 10, false)
+	if err != nil || len(list) != 1 || list[0].Name != "renamed" || len(list[0].Labels) != 0 {
+		t.Errorf("subprojects: %v, %v", list, err)
+	}
+	k := newKey(sub.ID, "k")
+	if _, err := db.CreateKey(t.Context(), k); err != nil {
+		t.Fatal(err)
+	}
+	in := deployInput(sub.ID, "fn-1", "f", "")
+	if _, err := db.Deploy(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+	if f, _, err := db.ActiveFunction(t.Context(), in.Function.ID); err != nil || f.ParentProjectID != p.ID {
+		t.Errorf("the function's parent project is %q, %v", f.ParentProjectID, err)
+	}
+	_, err = db.DeleteSubproject(t.Context(), p.ID, at)
+	want(t, err, fault.NotFound, "") // it is no subproject
+	_, err = db.DeleteSubproject(t.Context(), sub.ID, at)
+	want(t, err, fault.Conflict, "project_not_empty")
+	if _, _, err := db.DeleteFunction(t.Context(), sub.ID, "f", at); err != nil {
+		t.Fatal(err)
+	}
+	if seq, err := db.DeleteSubproject(t.Context(), sub.ID, at); err != nil || seq == 0 {
+		t.Fatalf("delete: change %d, %v", seq, err)
+	}
+	if got, _ := db.KeyByID(t.Context(), k.ID); got.RevokedAt.IsZero() {
+		t.Error("the key of a deleted subproject lives")
+	}
+	_, err = db.Project(t.Context(), sub.ID)
+	want(t, err, fault.NotFound, "")
+	gone, _ := db.Subprojects(t.Context(), p.ID, "", 10, false)
+	all, _ := db.Subprojects(t.Context(), p.ID, "", 10, true)
+	if len(gone) != 0 || len(all) != 1 || all[0].DeletedAt.IsZero() {
+		t.Errorf("after the delete: %v and %v", gone, all)
+	}
+}
+
+func testSigningKeys(t *testing.T, db *store.DB) {
+	add := func(kid, newest string) int64 {
+		seq, err := db.AddSigningKey(t.Context(), platform.SigningKey{KID: kid, Algorithm: "EdDSA", Public: []byte{1, 0}, Sealed: []byte{0xff}, CreatedAt: at, ActiveAt: at.Add(time.Hour)}, newest, at.Add(2*time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return seq
+	}
+	if add("first", "") == 0 || add("other", "") != 0 || add("other", "none") != 0 {
+		t.Fatal("the first key is made once")
+	}
+	var wg sync.WaitGroup
+	seqs := make([]int64, 4)
+	for i := range seqs {
+		wg.Go(func() { seqs[i] = add("second "+string(rune('a'+i)), "first") })
+	}
+	wg.Wait()
+	if slices.Sort(seqs); !slices.Equal(seqs[:3], []int64{0, 0, 0}) || seqs[3] == 0 {
+		t.Errorf("rotations at once: %v", seqs)
+	}
+	keys, err := db.SigningKeys(t.Context(), at)
+	if err != nil || len(keys) != 2 {
+		t.Fatalf("%v, %v", keys, err)
+	}
+	first := keys[slices.IndexFunc(keys, func(k platform.SigningKey) bool { return k.KID == "first" })]
+	if !first.ExpiresAt.Equal(at.Add(2*time.Hour)) || !slices.Equal(first.Sealed, []byte{0xff}) || !slices.Equal(first.Public, []byte{1, 0}) || !first.ActiveAt.Equal(at.Add(time.Hour)) {
+		t.Errorf("the first key: %+v", first)
+	}
+	if keys, _ := db.SigningKeys(t.Context(), at.Add(2*time.Hour)); len(keys) != 1 || keys[0].KID == "first" {
+		t.Errorf("after its end: %v", keys)
+	}
+}
+
+func testRevokedTokens(t *testing.T, db *store.DB) {
+	r := platform.RevokedToken{ID: "jti", ExpiresAt: at.Add(time.Hour)}
+	if seq, err := db.RevokeToken(t.Context(), r, at); err != nil || seq == 0 {
+		t.Fatalf("change %d, %v", seq, err)
+	}
+	if seq, err := db.RevokeToken(t.Context(), r, at); err != nil || seq != 0 {
+		t.Errorf("again: change %d, %v", seq, err)
+	}
+	for id, n := range map[string]int{"": 1, "jti": 1, "other": 0} {
+		if got, err := db.RevokedTokens(t.Context(), id, at); err != nil || len(got) != n || n == 1 && !got[0].ExpiresAt.Equal(r.ExpiresAt) {
+			t.Errorf("%q: %v, %v", id, got, err)
+		}
+	}
+	if got, _ := db.RevokedTokens(t.Context(), "", r.ExpiresAt); len(got) != 0 {
+		t.Errorf("after its end: %v", got)
 	}
 }
