@@ -1,7 +1,8 @@
 // Package limit keeps callers to their rate.
 //
 // [Rate] is a GCRA: one number, advanced by compare-and-swap, so that checking
-// a limit takes no lock and no goroutine.
+// a limit takes no lock and no goroutine. [Book] keeps one for each of many
+// callers, in bounded memory.
 package limit
 
 import (
@@ -9,8 +10,8 @@ import (
 	"time"
 )
 
-// Rate allows so many events a second, with a burst of as many. The zero value
-// allows none: make one with New. It is safe for concurrent use.
+// Rate allows so many events a second, with a burst of as many or of another
+// number. The zero value allows none: make one with New or NewBurst. It is safe for concurrent use.
 type Rate struct {
 	interval int64        // nanoseconds between two events at the sustained rate
 	burst    int64        // nanoseconds that may be borrowed
@@ -18,9 +19,13 @@ type Rate struct {
 }
 
 // New returns a rate of perSecond, which must be positive.
-func New(perSecond int) *Rate {
+func New(perSecond int) *Rate { return NewBurst(perSecond, perSecond) }
+
+// NewBurst returns a rate of perSecond that lets burst events through at once;
+// both must be positive.
+func NewBurst(perSecond, burst int) *Rate {
 	interval := int64(time.Second) / int64(perSecond)
-	return &Rate{interval: interval, burst: int64(time.Second) - interval}
+	return &Rate{interval: interval, burst: interval * int64(burst-1)}
 }
 
 // Allow takes one event at the given time, or says how long to wait.
@@ -37,3 +42,7 @@ func (r *Rate) Allow(now time.Time) (wait time.Duration, ok bool) {
 		}
 	}
 }
+
+// idle reports whether all of the burst is there again: forgetting such a rate
+// and making a new one is the same.
+func (r *Rate) idle(now time.Time) bool { return r.arrival.Load() <= now.UnixNano() }
