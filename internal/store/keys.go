@@ -129,12 +129,13 @@ func (db *DB) KeyByID(ctx context.Context, id string) (platform.AccessKey, error
 	return scanKey(db.read.QueryRowContext(ctx, `SELECT `+keyColumns+keyTables+`WHERE k.id = $1`, id))
 }
 
-// Keys lists up to limit keys of a project that people made and that are not
-// revoked, with an ID after the given one.
-func (db *DB) Keys(ctx context.Context, projectID, after string, limit int) ([]platform.AccessKey, error) {
+// Keys lists up to limit keys of a project that are not revoked, with an ID
+// after the given one: those that people made, and when asked those that
+// functions were given too.
+func (db *DB) Keys(ctx context.Context, projectID, after string, limit int, functions bool) ([]platform.AccessKey, error) {
 	var out []platform.AccessKey
 	err := db.eachKey(ctx, func(k platform.AccessKey) error { out = append(out, k); return nil },
-		`SELECT `+keyColumns+keyTables+`WHERE k.project_id = $1 AND k.id > $2 AND k.revoked_at = 0 AND k.function_id = '' ORDER BY k.id LIMIT $3`, projectID, after, limit)
+		`SELECT `+keyColumns+keyTables+`WHERE k.project_id = $1 AND k.id > $2 AND k.revoked_at = 0 AND (k.function_id = '' OR $3 = 1) ORDER BY k.id LIMIT $4`, projectID, after, number(functions), limit)
 	return out, err
 }
 

@@ -131,7 +131,7 @@ func TestPostgres_Away(t *testing.T) {
 		"RevokeKey":  func() error { _, err := db.RevokeKey(t.Context(), p.ID, "pak_x", time.Now()); return err },
 		"Key":        func() error { _, err := db.Key(t.Context(), p.ID, "pak_x"); return err },
 		"KeyByID":    func() error { _, err := db.KeyByID(t.Context(), "pak_x"); return err },
-		"Keys":       func() error { _, err := db.Keys(t.Context(), p.ID, "", 1); return err },
+		"Keys":       func() error { _, err := db.Keys(t.Context(), p.ID, "", 1, false); return err },
 		"Function":   func() error { _, err := db.Function(t.Context(), p.ID, "f"); return err },
 		"Functions":  func() error { _, err := db.Functions(t.Context(), p.ID, "", 1); return err },
 		"Deployment": func() error { _, err := db.Deployment(t.Context(), "dep_x"); return err },

@@ -47,8 +47,11 @@ func testDeploy(t *testing.T, db *store.DB) {
 	if err != nil || len(ds) != 2 || ds[0].Number != 2 {
 		t.Errorf("Deployments: %v, %v", ds, err)
 	}
-	if keys, _ := db.Keys(t.Context(), p.ID, "", 100); len(keys) != 1 {
+	if keys, _ := db.Keys(t.Context(), p.ID, "", 100, false); len(keys) != 1 {
 		t.Errorf("the list for people shows %d keys, want 1", len(keys))
+	}
+	if keys, _ := db.Keys(t.Context(), p.ID, "", 100, true); len(keys) != 3 {
+		t.Errorf("the whole list shows %d keys, want those of both deployments too", len(keys))
 	}
 }
 

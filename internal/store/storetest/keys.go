@@ -45,11 +45,11 @@ func testKeys(t *testing.T, db *store.DB) {
 	}
 	_, err = db.KeyByID(t.Context(), "pak_none")
 	want(t, err, fault.NotFound, "")
-	list, err := db.Keys(t.Context(), p.ID, "", 1)
+	list, err := db.Keys(t.Context(), p.ID, "", 1, false)
 	if err != nil || len(list) != 1 {
 		t.Fatalf("first page: %v, %v", list, err)
 	}
-	rest, err := db.Keys(t.Context(), p.ID, list[0].ID, 10)
+	rest, err := db.Keys(t.Context(), p.ID, list[0].ID, 10, false)
 	if err != nil || len(rest) != 1 || rest[0].ID == list[0].ID {
 		t.Errorf("second page: %v, %v", rest, err)
 	}
@@ -200,7 +200,7 @@ func testRevokeAtOnce(t *testing.T, db *store.DB) {
 	if got, _ := db.KeyByID(t.Context(), k.ID); !got.RevokedAt.Equal(at.Add(time.Duration(winner) * time.Second)) {
 		t.Errorf("revoked at %v, not when the winner said", got.RevokedAt)
 	}
-	if list, _ := db.Keys(t.Context(), p.ID, "", 10); len(list) != 1 {
+	if list, _ := db.Keys(t.Context(), p.ID, "", 10, false); len(list) != 1 {
 		t.Errorf("the list shows %d keys", len(list))
 	}
 }
