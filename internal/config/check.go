@@ -61,7 +61,8 @@ func (c *Config) check(already []Problem) []Problem {
 		key      string
 		v        int
 		min, max int
-	}{{"workers", c.Workers, 1, 1024}, {"max-in-flight", c.MaxInFlight, 1, 1 << 16}, {"queue", c.Queue, 1, 1 << 20}} {
+	}{{"workers", c.Workers, 1, 1024}, {"max-in-flight", c.MaxInFlight, 1, 1 << 16}, {"queue", c.Queue, 1, 1 << 20},
+		{"basic-rate", c.BasicRate, 1, 1_000_000}, {"basic-burst", c.BasicBurst, 1, 1_000_000}} {
 		add(n.v >= n.min && n.v <= n.max, n.key, fmt.Sprintf("must be between %d and %d", n.min, n.max), "change {}")
 	}
 	for _, d := range []struct {

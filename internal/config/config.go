@@ -52,6 +52,9 @@ type Config struct {
 	Timeout time.Duration
 	// DrainTimeout is how long requests in flight may take once the server stops.
 	DrainTimeout time.Duration
+	// BasicRate and BasicBurst bound how often one key may show its bare secret
+	// to the control plane: so many calls a second, so many at once.
+	BasicRate, BasicBurst int
 	// LogLevel is the least level that the server logs.
 	LogLevel slog.Level
 	// LogFormat is "text" or "json".
