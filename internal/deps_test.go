@@ -40,6 +40,7 @@ const policy = `
 	accesskey  < ground
 	secret     < ground
 	limit      < ground
+	token      < ground
 	funclog    < ground
 	function   < ground
 	runtime/node <
@@ -66,6 +67,7 @@ var only = map[string][]string{
 	"github.com/jackc/pgx/v5":             {"internal/store"},
 	"github.com/spf13/cobra":              {"internal/cli"},
 	"github.com/evanw/esbuild":            {"internal/bundle"},
+	"github.com/go-jose/go-jose/v4":       {"internal/token"},
 	"github.com/danielgtaylor":            {"internal/admin"},
 	"postern.dev/postern/internal/config": {"internal/app", "internal/cli"},
 }
