@@ -1,5 +1,7 @@
 package token
 
+import "context"
+
 // Open is what Verify does before it looks at typ and claims.
 func Open(ks *KeySet, raw string) (payload []byte, err error) {
 	t, err := ks.open(raw)
@@ -8,7 +10,7 @@ func Open(ks *KeySet, raw string) (payload []byte, err error) {
 
 // OpenWith is Open with one key, for examples that name none.
 func OpenWith(jwk, raw string) ([]byte, error) {
-	k, err := parseJWK([]byte(jwk))
+	k, err := parseJWK([]byte(jwk), "")
 	if err != nil {
 		return nil, err
 	}
@@ -24,9 +26,12 @@ func OpenWith(jwk, raw string) ([]byte, error) {
 
 // Thumbprint is the RFC 7638 thumbprint of a JWK's key.
 func Thumbprint(jwk string) (string, error) {
-	k, err := parseJWK([]byte(jwk))
+	k, err := parseJWK([]byte(jwk), "")
 	if err != nil {
 		return "", err
 	}
 	return thumbprint(k.Key)
 }
+
+// Fetch is one fetch of Run.
+func (i *Issuer) Fetch(ctx context.Context) error { return i.fetch(ctx) }

@@ -94,7 +94,7 @@ func ParseJWKS(data []byte) (*KeySet, error) {
 	var keys []PublicKey
 	seen := map[string]bool{}
 	for _, data := range list {
-		key, err := parseJWK(data)
+		key, err := parseJWK(data, "")
 		if err != nil || key.KID == "" {
 			continue
 		}
@@ -109,18 +109,19 @@ func ParseJWKS(data []byte) (*KeySet, error) {
 
 var errKey = errors.New("the key is of no use")
 
-// parseJWK reads one public key. Private and symmetric ones are refused before
+// parseJWK reads one public key. A key that names no algorithm is for alg, or
+// if that is "" for the usual one. Private and symmetric ones are refused before
 // go-jose sees them: that a private key was published makes it nobody's, and
 // checking one costs more than the sender paid.
-func parseJWK(data []byte) (PublicKey, error) {
-	var use, alg string
+func parseJWK(data []byte, alg Algorithm) (PublicKey, error) {
+	var use string
 	ops := []string{"verify"}
 	err := members(data, func(name, value []byte) error {
 		switch string(name) {
 		case "use":
 			return text(value, &use)
 		case "alg":
-			return text(value, &alg)
+			return text(value, (*string)(&alg))
 		case "key_ops":
 			return texts(value, &ops)
 		case "d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv":
@@ -135,10 +136,10 @@ func parseJWK(data []byte) (PublicKey, error) {
 	if err := k.UnmarshalJSON(data); err != nil {
 		return PublicKey{}, errKey
 	}
-	key := PublicKey{KID: k.KeyID, Algorithm: Algorithm(alg), Key: k.Key}
 	if alg == "" {
-		key.Algorithm = usual(k.Key)
+		alg = usual(k.Key)
 	}
+	key := PublicKey{KID: k.KeyID, Algorithm: alg, Key: k.Key}
 	if !key.usable() {
 		return PublicKey{}, errKey
 	}

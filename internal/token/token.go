@@ -137,7 +137,7 @@ func Verify(ks *KeySet, raw string, e Expect) (Claims, error) {
 	if !isType(t.typ, e.Type) {
 		return Claims{}, ErrMalformed
 	}
-	c, err := parseClaims(t.payload)
+	c, err := parseClaims(t.payload, false)
 	if err != nil {
 		return Claims{}, err
 	}
@@ -186,9 +186,16 @@ func Peek(raw string) (kid, issuer string, ok bool) {
 	return t.kid, issuer, true
 }
 
-func parseClaims(payload []byte) (Claims, error) {
+// parseClaims reads the claims of a token. In a foreign one ours have no meaning.
+func parseClaims(payload []byte, foreign bool) (Claims, error) {
 	var c Claims
-	if err := members(payload, c.set); err != nil {
+	err := members(payload, func(name, value []byte) error {
+		if foreign && (string(name) == "project_id" || string(name) == "gen") {
+			return nil
+		}
+		return c.set(name, value)
+	})
+	if err != nil {
 		return Claims{}, err
 	}
 	if c.IssuedAt.IsZero() || !c.ExpiresAt.After(c.IssuedAt) {
