@@ -46,11 +46,12 @@ const policy = `
 	runtime/node <
 	bundle     < ground, function, runtime/node
 	worker     < ground
-	auth       < ground, accesskey, limit
+	auth       < ground, accesskey, limit, token
 	supervisor < ground, worker
 	deploy     < ground, accesskey, bundle, function, supervisor, worker
 
 	gateway    < ground, httpx, telemetry, auth, function, supervisor, worker
+	oauth      < ground, httpx, auth, limit, token
 	admin      < ground, httpx, api, blob, accesskey, auth, bundle, deploy, funclog, function, supervisor
 
 	examples   <

@@ -38,7 +38,7 @@ type Functions interface {
 // Keys is the keeping of access keys.
 type Keys interface {
 	CreateKey(ctx context.Context, k platform.AccessKey) (seq int64, err error)
-	Keys(ctx context.Context, projectID, after string, limit int) ([]platform.AccessKey, error)
+	Keys(ctx context.Context, projectID, after string, limit int, functions bool) ([]platform.AccessKey, error)
 	RevokeKey(ctx context.Context, projectID, id string, at time.Time) (seq int64, err error)
 }
 
@@ -55,6 +55,10 @@ type Options struct {
 	Deployer  Deployer
 	Artefacts Artefacts
 	Logs      *funclog.Book
+	// Auth recognises callers; Issuer is this control plane's URL, which their
+	// tokens must be for.
+	Auth   *auth.Authenticator
+	Issuer string
 	// Directory returns the live keys, as the gateway knows them.
 	Directory func() *auth.Directory
 	// Applied waits until the gateway of this process knows of a change.

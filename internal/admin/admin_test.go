@@ -126,7 +126,7 @@ func newWorld(t *testing.T) *world {
 		w.key[name] = s.Reveal()
 	}
 	w.load(t)
-	w.handler, w.openAPI = admin.New(admin.Options{Version: "test", Store: db, Deployer: w, Artefacts: blobs, Logs: logs,
+	w.handler, w.openAPI = admin.New(admin.Options{Version: "test", Auth: auth.NewAuthenticator("http://control"), Issuer: "http://control", Store: db, Deployer: w, Artefacts: blobs, Logs: logs,
 		Directory: func() *auth.Directory { w.mu.Lock(); defer w.mu.Unlock(); return w.dir },
 		Applied:   func(context.Context, int64) error { w.load(t); return nil },
 		Status:    func(string) supervisor.Status { return supervisor.Status{State: "idle"} },
@@ -194,7 +194,7 @@ func TestEveryOperation_IsGuarded(t *testing.T) {
 	if len(w.acts) != 0 {
 		t.Errorf("a refused call did something: %v", w.acts)
 	}
-	if ks, _ := w.db.Keys(t.Context(), w.project, "", 100); len(ks) != 3 {
+	if ks, _ := w.db.Keys(t.Context(), w.project, "", 100, false); len(ks) != 3 {
 		t.Errorf("a refused call made a key: %d", len(ks))
 	}
 	for _, s := range w.key {

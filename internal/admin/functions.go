@@ -47,8 +47,8 @@ func (s *service) registerFunctions() {
 }
 
 func (s *service) whoAmI(ctx context.Context, _ *struct{}) (*body[api.WhoAmI], error) {
-	k := principal(ctx).Key
-	return &body[api.WhoAmI]{api.WhoAmI{ProjectID: k.ProjectID, KeyID: k.ID, Scopes: strings.Fields(k.Scopes())}}, nil
+	p := principal(ctx)
+	return &body[api.WhoAmI]{api.WhoAmI{ProjectID: p.ProjectID(), KeyID: p.ID(), Scopes: strings.Fields(p.Scopes())}}, nil
 }
 
 func (s *service) listFunctions(ctx context.Context, in *struct {

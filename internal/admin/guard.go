@@ -30,10 +30,6 @@ func principal(ctx context.Context) auth.Principal {
 	return p
 }
 
-// challenge asks for credentials; the name is in lower case on purpose (see
-// package gateway).
-const challenge = `Basic realm="postern", charset="UTF-8"`
-
 // guard stands before every operation: it recognises the caller, decides, and
 // records, before any input is read. An operation with a project in its path
 // is for keys of that project; another project is answered the same whether it
@@ -44,7 +40,7 @@ func (s *service) guard(ctx huma.Context, next func(huma.Context)) {
 	p, err := s.decide(r, ctx.Param("projectId"))
 	if err != nil {
 		if fault.KindOf(err) == fault.Unauthenticated {
-			w.Header()["www-authenticate"] = []string{challenge}
+			w.Header()[auth.ChallengeHeader] = []string{auth.Challenge(err, "")}
 		}
 		problem := httpx.WriteProblem(w, err, requestID(r.Context()))
 		s.record(r, ctx.Operation().OperationID, p, problem.Status, began)
@@ -58,7 +54,7 @@ func (s *service) decide(r *http.Request, projectID string) (auth.Principal, err
 	if err := auth.CheckDuplicates(r.Header); err != nil {
 		return auth.Principal{}, err
 	}
-	p, err := auth.Authenticate(s.o.Directory(), r.Header, time.Now())
+	p, err := s.o.Auth.Authenticate(s.o.Directory(), s.shown(r))
 	if errors.Is(err, auth.ErrNone) { // its text is about handlers
 		err = fault.Wrap(err, fault.Unauthenticated, "the control plane needs an access key, and the request shows none")
 	}
@@ -66,9 +62,18 @@ func (s *service) decide(r *http.Request, projectID string) (auth.Principal, err
 		return p, err
 	}
 	if projectID == "" { // the operation is about the caller
-		projectID = p.Key.ProjectID
+		projectID = p.ProjectID()
 	}
 	return p, auth.Decide(p, auth.Need{ProjectID: projectID, Scope: platform.ScopeControl, RemoteAddr: r.RemoteAddr})
+}
+
+// shown is what the caller's credentials are checked against.
+func (s *service) shown(r *http.Request) *auth.Request {
+	in := &auth.Request{Header: r.Header, Method: r.Method, Origin: s.o.Issuer, Path: r.URL.EscapedPath(), Audiences: []string{s.o.Issuer}, Now: time.Now()}
+	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		in.Cert = r.TLS.PeerCertificates[0]
+	}
+	return in
 }
 
 // record writes down who asked for what, and what became of it.
@@ -78,8 +83,8 @@ func (s *service) record(r *http.Request, operation string, p auth.Principal, st
 	}
 	attrs := []slog.Attr{slog.String("requestId", requestID(r.Context())), slog.String("operation", operation), slog.String("path", r.URL.Path),
 		slog.Int("status", status), slog.Duration("took", time.Since(began)), slog.String("remote", r.RemoteAddr)}
-	if p.Key != nil {
-		attrs = append(attrs, slog.String("keyId", p.Key.ID))
+	if id := p.ID(); id != "" {
+		attrs = append(attrs, slog.String("keyId", id))
 	}
 	s.o.Log.LogAttrs(r.Context(), slog.LevelInfo, "control", attrs...)
 }

@@ -75,7 +75,7 @@ func TestEveryCallIsRecorded(t *testing.T) {
 func TestRefusalsDoNotTellKeysApart(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	ks, err := w.db.Keys(t.Context(), w.project, "", 10)
+	ks, err := w.db.Keys(t.Context(), w.project, "", 10, false)
 	if err != nil {
 		t.Fatal(err)
 	}

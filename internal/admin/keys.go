@@ -30,7 +30,7 @@ func (s *service) listKeys(ctx context.Context, in *struct {
 	ProjectPath
 	Page
 }) (*body[api.AccessKeys], error) {
-	ks, err := s.o.Store.Keys(ctx, in.ProjectID, in.PageToken, in.PageSize+1)
+	ks, err := s.o.Store.Keys(ctx, in.ProjectID, in.PageToken, in.PageSize+1, false)
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,10 @@ func certificate(cfg *config.Config) (*tls.Config, error) {
 			Hint: "name PEM files that belong together with --tls-cert and --tls-key",
 		}}}
 	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12,
+		// A client's certificate is asked for and not verified here: a token is
+		// bound to it by its thumbprint (RFC 8705 §3).
+		ClientAuth: tls.RequestClientCert}, nil
 }
 
 // urlOf is the URL of a listener as somebody on this machine calls it.

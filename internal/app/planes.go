@@ -7,14 +7,17 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"postern.dev/postern/internal/admin"
+	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/deploy"
 	"postern.dev/postern/internal/funclog"
 	"postern.dev/postern/internal/gateway"
+	"postern.dev/postern/internal/oauth"
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/worker"
 )
@@ -66,6 +69,7 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		Log:          s.log,
 	}, s.deployer)
 	s.deployer.Use(s.supervisor)
+	s.auth = auth.NewAuthenticator(s.Issuer())
 	s.gateway = gateway.New(gateway.Options{
 		BaseDomain: s.cfg.BaseDomain,
 		Timeout:    s.cfg.Timeout,
@@ -73,6 +77,12 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		Access:     s.access,
 		Log:        s.log,
 		Metrics:    s.metrics,
+		Auth:       s.auth,
+		Uses:       &s.uses,
+		URL:        s.GatewayURL(),
+		Public:     s.cfg.PublicURL != "",
+		Issuer:     s.Issuer(),
+		URLs:       s.urls,
 	}, s.supervisor)
 	s.health = &health{snapshot: s.snapshotState, ping: s.db.Ping}
 	s.control = s.controlPlane()
@@ -104,6 +114,8 @@ func (s *Server) controlPlane() http.Handler {
 		Deployer:  s.deployer,
 		Artefacts: s.artefacts,
 		Logs:      s.book,
+		Auth:      s.auth,
+		Issuer:    s.Issuer(),
 		Directory: s.gateway.Keys,
 		Applied:   s.gateway.WaitApplied,
 		Status:    s.supervisor.Status,
@@ -111,7 +123,66 @@ func (s *Server) controlPlane() http.Handler {
 		Log:       s.log,
 	})
 	mux.Handle("/", api)
-	return mux
+	tokens := oauth.New(oauth.Options{
+		Issuer:    s.Issuer(),
+		Gateway:   s.GatewayURL(),
+		Function:  s.functionAt,
+		Ring:      s.ring,
+		Store:     s.db,
+		Auth:      s.auth,
+		Directory: s.gateway.Keys,
+		Applied:   s.gateway.WaitApplied,
+		Log:       s.log,
+	})
+	for _, path := range oauth.Paths() {
+		mux.Handle(path, tokens)
+	}
+	return cleaned(mux)
+}
+
+// cleaned takes doubled and trailing slashes out of a path, inside: a client
+// whose host was configured with a slash at its end asks for //oauth2/token,
+// and http.ServeMux would send its credentials round by a redirect.
+func cleaned(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := r.URL.Path
+		for strings.Contains(path, "//") {
+			path = strings.ReplaceAll(path, "//", "/")
+		}
+		if len(path) > 1 {
+			path = strings.TrimRight(path, "/")
+		}
+		if path != r.URL.Path {
+			clone := *r
+			u := *r.URL
+			u.Path, u.RawPath = path, ""
+			clone.URL = &u
+			r = &clone
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// label reports whether s can be a function's slug or ID.
+func label(s string) bool {
+	return s != "" && len(s) <= 63 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
+
+// functionAt is the address of a function in the form in which the gateway
+// takes it as the audience of a token; empty: it is no such address.
+func (s *Server) functionAt(address string) string {
+	if slug, ok := strings.CutPrefix(address, s.GatewayURL()+"/fn/"); ok && label(slug) {
+		return address
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Path != "" {
+		return ""
+	}
+	slug, _, _ := strings.Cut(u.Host, ".")
+	if urls := s.urls(slug); label(slug) && address == urls[len(urls)-1] {
+		return address
+	}
+	return ""
 }
 
 // urls are the addresses of a function, the one that needs no DNS first.

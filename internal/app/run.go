@@ -26,6 +26,8 @@ func (s *Server) Run(ctx context.Context) error {
 	control, workers := newStage(behind), newStage(behind)
 
 	parts.start("store", s.db.Run)
+	parts.start("signing keys", s.ring.Run)
+	parts.start("use of keys", s.recordUse)
 	parts.start("gateway's snapshot", func(ctx context.Context) error { return s.gateway.Follow(ctx, s.db, s.db.Bell()) })
 	// Whoever is shown the first key may use it at once. When ctx ends first,
 	// so does all that follows.
@@ -51,6 +53,27 @@ func (s *Server) Run(ctx context.Context) error {
 		s.log.Info("stopped")
 	}
 	return err
+}
+
+// recordUse writes down which keys were used, now and then and at the end.
+func (s *Server) recordUse(ctx context.Context) error {
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
+	for done := false; !done; {
+		select {
+		case <-ctx.Done():
+			done = true
+		case <-tick.C:
+		}
+		write, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		if used := s.uses.Take(); len(used) > 0 {
+			if err := s.db.RecordUse(write, used); err != nil {
+				s.log.Warn("the use of keys was not written down", "keys", len(used), "error", err)
+			}
+		}
+		cancel()
+	}
+	return nil
 }
 
 // announce says that the server is ready, and what an operator should know.

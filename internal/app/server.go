@@ -17,19 +17,23 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/blob"
 	"postern.dev/postern/internal/config"
 	"postern.dev/postern/internal/deploy"
 	"postern.dev/postern/internal/funclog"
 	"postern.dev/postern/internal/gateway"
 	"postern.dev/postern/internal/httpx"
+	"postern.dev/postern/internal/oauth"
 	"postern.dev/postern/internal/secret"
 	"postern.dev/postern/internal/store"
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/telemetry"
+	"postern.dev/postern/internal/token"
 	"postern.dev/postern/internal/worker"
 )
 
@@ -50,6 +54,9 @@ type Server struct {
 	db         *store.DB
 	artefacts  *blob.Store
 	box        *secret.Box
+	ring       *oauth.Ring
+	auth       *auth.Authenticator
+	uses       auth.Uses
 	book       *funclog.Book
 	deployer   *deploy.Deployer
 	supervisor *supervisor.Supervisor
@@ -82,6 +89,7 @@ func New(ctx context.Context, cfg *config.Config, version string, logs io.Writer
 		func(context.Context) error { return s.openTelemetry(logs) },
 		s.openStore,
 		s.openFiles,
+		s.openRing,
 		s.reapOrphans,
 		s.buildPlanes,
 		s.loadGateway,
@@ -159,6 +167,11 @@ func (s *Server) openFiles(context.Context) (err error) {
 	return nil
 }
 
+func (s *Server) openRing(ctx context.Context) (err error) {
+	s.ring, err = oauth.OpenRing(ctx, oauth.RingOptions{Store: s.db, Sealer: s.box, Algorithm: token.Algorithm(s.cfg.SigningAlgorithm), Every: s.cfg.SigningKeyLifetime, Log: s.log})
+	return err
+}
+
 // reapOrphans ends workers that a killed server left behind, then clears what
 // they ran from. The lock is ours, so no other server of this directory runs.
 func (s *Server) reapOrphans(ctx context.Context) error {
@@ -196,13 +209,21 @@ func (s *Server) Ready() <-chan struct{} { return s.ready }
 // GatewayURL is where functions are called: the public URL if there is one.
 func (s *Server) GatewayURL() string {
 	if s.cfg.PublicURL != "" {
-		return s.cfg.PublicURL
+		return strings.TrimRight(s.cfg.PublicURL, "/")
 	}
 	return urlOf(s.gatewayLn, s.tls != nil)
 }
 
 // ControlURL is where the control plane is reached from this machine.
 func (s *Server) ControlURL() string { return urlOf(s.controlLn, s.controlTLS() != nil) }
+
+// Issuer is the name that the server gives itself in its tokens.
+func (s *Server) Issuer() string {
+	if s.cfg.Issuer != "" {
+		return strings.TrimRight(s.cfg.Issuer, "/")
+	}
+	return s.ControlURL()
+}
 
 // controlTLS is the control listener's TLS: none on loopback, where the names
 // in a certificate would only be in the way.

@@ -1,12 +1,14 @@
 // Package auth recognises callers and decides what they may do.
 //
-// [Directory] holds every live key in memory; [Authenticate] finds out who is
-// calling from a request's header fields; [Decide] says whether they may. All
-// of it is memory and arithmetic: no I/O, no lock.
+// [Directory] holds every live key in memory; an [Authenticator] finds out who
+// is calling from a request's header fields; [Decide] says whether they may.
+// All of it is memory and arithmetic: no I/O, and no lock that all requests
+// share.
 //
 // An unknown key and a wrong secret take the same way: the secret is hashed,
 // the hash is looked up, and nothing is found. There is no step at which the
-// two could be told apart.
+// two could be told apart. A token is verified with the same directory, and
+// lives no longer than the secret that it was got with.
 package auth
 
 import (
@@ -14,12 +16,12 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"postern.dev/postern/internal/accesskey"
 	"postern.dev/postern/internal/fault"
-	"postern.dev/postern/internal/limit"
 	"postern.dev/postern/internal/platform"
 )
 
@@ -27,58 +29,17 @@ import (
 var (
 	ErrNone        = fault.New(fault.Unauthenticated, "this handler needs an access key, and the request shows none")
 	ErrInvalid     = fault.New(fault.Unauthenticated, "the access key is not valid")
-	ErrDuplicate   = fault.New(fault.Invalid, "the request has more than one Authorization or X-API-Key header").WithCode("duplicate_credentials")
+	ErrToken       = fault.New(fault.Unauthenticated, "the access token is not valid here").WithCode("token_invalid")
+	ErrExpired     = fault.New(fault.Unauthenticated, "the access token has expired").WithCode("token_expired")
+	ErrProof       = fault.New(fault.Unauthenticated, "the access token is bound to a key, and the request does not prove that the caller has it").WithCode("dpop_invalid")
+	ErrBare        = fault.New(fault.Unauthenticated, "the secret of this access key opens nothing by itself; its tokens do").WithCode("token_required")
+	ErrDuplicate   = fault.New(fault.Invalid, "the request has more than one Authorization, X-API-Key or DPoP header").WithCode("duplicate_credentials")
 	ErrConflicting = fault.New(fault.Invalid, "Authorization and X-API-Key do not name the same access key").WithCode("conflicting_credentials")
 	ErrScope       = fault.New(fault.Denied, "the access key has not the scope that this needs")
 	ErrProject     = fault.New(fault.Denied, "the access key is not of this project")
+	ErrGroup       = fault.New(fault.Denied, "the access key is not for this group of routes")
 	ErrAddress     = fault.New(fault.Denied, "the access key may not be used from this address")
 )
-
-// Key is what the gateway needs to know of an access key, kept small because
-// there may be a million.
-type Key struct {
-	ID         string
-	ProjectID  string
-	FunctionID string
-	Rate       *limit.Rate // nil: no limit of its own
-	cidrs      []netip.Prefix
-	hash       [sha256.Size]byte
-	expires    int64 // Unix microseconds; 0: never
-	perSecond  int32
-	invoke     bool
-	control    bool
-}
-
-func newKey(k *platform.AccessKey) *Key {
-	out := &Key{ID: k.ID, ProjectID: k.ProjectID, FunctionID: k.FunctionID, cidrs: k.AllowedCIDRs, hash: k.SecretHash, perSecond: int32(k.RatePerSecond)}
-	if !k.ExpiresAt.IsZero() {
-		out.expires = k.ExpiresAt.UnixMicro()
-	}
-	for _, s := range k.Scopes {
-		out.invoke = out.invoke || s == platform.ScopeInvoke
-		out.control = out.control || s == platform.ScopeControl
-	}
-	if k.RatePerSecond > 0 {
-		out.Rate = limit.New(k.RatePerSecond)
-	}
-	return out
-}
-
-// Scopes is the key's scopes joined by a space, as RFC 6749 §3.3 writes them.
-func (k *Key) Scopes() string {
-	switch {
-	case k.invoke && k.control:
-		return "invoke control"
-	case k.invoke:
-		return "invoke"
-	case k.control:
-		return "control"
-	}
-	return ""
-}
-
-// live reports whether the key is not expired. Revoked keys are not in a directory.
-func (k *Key) live(now time.Time) bool { return k.expires == 0 || now.UnixMicro() < k.expires }
 
 // Method is how a credential was shown.
 type Method string
@@ -88,18 +49,59 @@ const (
 	MethodNone   Method = "none"
 	MethodBasic  Method = "basic"
 	MethodAPIKey Method = "apikey"
+	MethodBearer Method = "bearer"
+	MethodDPoP   Method = "dpop" // a bearer that is bound to a key
+	MethodPlan   Method = "serviceplan"
 )
 
-// Principal is who was recognised. Key is nil for an open handler.
+// Principal is who was recognised. Key is nil for an open handler and for the
+// bearer of another issuer's token.
 type Principal struct {
 	Key    *Key
 	Method Method
+	Token  *Token // what was shown, when that was a token
+}
+
+// ProjectID is the project that the principal belongs to.
+func (p Principal) ProjectID() string {
+	switch {
+	case p.Key != nil:
+		return p.Key.ProjectID
+	case p.Token != nil:
+		return p.Token.projectID
+	}
+	return ""
+}
+
+// ID is the key's ID; of another issuer's token it is that issuer, "#" and the
+// subject, which no key's ID looks like.
+func (p Principal) ID() string {
+	switch {
+	case p.Key != nil:
+		return p.Key.ID
+	case p.Token != nil:
+		return p.Token.subject
+	}
+	return ""
+}
+
+// Scopes is what the principal may do, joined by a space: never more than its
+// key, and never more than its token.
+func (p Principal) Scopes() string {
+	return scopes(p.may(platform.ScopeInvoke), p.may(platform.ScopeControl))
+}
+
+func (p Principal) may(s platform.Scope) bool {
+	if p.Key == nil && p.Token == nil || p.Key != nil && !p.Key.Has(s) {
+		return false
+	}
+	return p.Token == nil || s == platform.ScopeInvoke && p.Token.invoke || s == platform.ScopeControl && p.Token.control
 }
 
 // CheckDuplicates refuses a request that shows credentials twice: two readers
 // could each pick another one. It is for every request, open handlers included.
 func CheckDuplicates(header map[string][]string) error {
-	if len(header["Authorization"]) > 1 || len(header["X-Api-Key"]) > 1 {
+	if len(header["Authorization"]) > 1 || len(header["X-Api-Key"]) > 1 || len(header["Dpop"]) > 1 {
 		return ErrDuplicate
 	}
 	return nil
@@ -124,13 +126,17 @@ func Authenticate(d *Directory, header map[string][]string, now time.Time) (Prin
 			return Principal{}, ErrInvalid
 		}
 	}
+	p := Principal{Key: byBasic, Method: MethodBasic}
 	switch {
 	case byBasic == nil:
-		return Principal{byKey, MethodAPIKey}, nil
+		p = Principal{Key: byKey, Method: MethodAPIKey}
 	case byKey != nil && byKey != byBasic:
 		return Principal{}, ErrConflicting
 	}
-	return Principal{byBasic, MethodBasic}, nil
+	if !p.Key.bare() {
+		return Principal{}, ErrBare
+	}
+	return p, nil
 }
 
 // strictBase64 refuses what lenient decoders read in two ways.
@@ -163,11 +169,25 @@ func basic(d *Directory, value string, now time.Time) *Key {
 	if !accesskey.WellFormed(secret) {
 		return nil
 	}
-	k := d.byHash(sha256.Sum256(secret))
+	k, _ := d.byHash(sha256.Sum256(secret), now)
 	if k == nil || subtle.ConstantTimeCompare([]byte(k.ID), plain[:accesskey.IDLen]) != 1 || !k.live(now) {
 		return nil
 	}
 	return k
+}
+
+// Client returns the key that an ID and a secret name, and the generation of
+// the secret; nil when there is none, when the secret is wrong, and when the key
+// has ended. Which of these it was cannot be told, by the time it takes either.
+func Client(d *Directory, id, secret string, now time.Time) (k *Key, generation int) {
+	if !accesskey.WellFormed(secret) {
+		return nil, 0
+	}
+	k, generation = d.byHash(sha256.Sum256([]byte(secret)), now)
+	if k == nil || subtle.ConstantTimeCompare([]byte(k.ID), []byte(id)) != 1 || !k.live(now) || k.rest().planID != "" {
+		return nil, 0
+	}
+	return k, generation
 }
 
 // bySecret returns the key whose secret is given, or nil.
@@ -176,7 +196,7 @@ func bySecret(d *Directory, secret string, now time.Time) *Key {
 		return nil
 	}
 	var plain [accesskey.SecretLen]byte
-	k := d.byHash(sha256.Sum256(plain[:copy(plain[:], secret)]))
+	k, _ := d.byHash(sha256.Sum256(plain[:copy(plain[:], secret)]), now)
 	if k == nil || !k.live(now) {
 		return nil
 	}
@@ -189,22 +209,30 @@ type Need struct {
 	Scope     platform.Scope
 	// RemoteAddr is the peer's address and port, as net/http gives it.
 	RemoteAddr string
+	// ParentID is the parent of the project, where that is a subproject.
+	ParentID string
+	// Group is the group of the route; empty where routes are not the matter.
+	Group string
 }
 
 // Decide says whether a recognised principal may do what need describes. It
 // refuses in doubt: an address that does not parse is not an allowed one.
 func Decide(p Principal, need Need) error {
-	k := p.Key
+	own := p.ProjectID()
 	switch {
-	case k == nil:
+	case p.Key == nil && p.Token == nil:
 		return ErrNone
-	case need.Scope == platform.ScopeInvoke && !k.invoke, need.Scope == platform.ScopeControl && !k.control:
+	case !p.may(need.Scope):
 		return ErrScope
-	case need.Scope != platform.ScopeInvoke && need.Scope != platform.ScopeControl:
-		return ErrScope
-	case k.ProjectID != need.ProjectID:
+	case own == "" || own != need.ProjectID && own != need.ParentID:
 		return ErrProject
-	case len(k.cidrs) > 0 && !allowed(k.cidrs, need.RemoteAddr):
+	case p.Key == nil:
+		return nil
+	}
+	switch m := p.Key.rest(); {
+	case len(m.groups) > 0 && need.Scope == platform.ScopeInvoke && !slices.Contains(m.groups, need.Group):
+		return ErrGroup
+	case !p.Key.AllowedFrom(need.RemoteAddr):
 		return ErrAddress
 	}
 	return nil
@@ -222,4 +250,11 @@ func allowed(cidrs []netip.Prefix, remote string) bool {
 		}
 	}
 	return false
+}
+
+// AllowedFrom reports whether the key may be used from an address, given as
+// net/http does.
+func (k *Key) AllowedFrom(remote string) bool {
+	m := k.rest()
+	return len(m.cidrs) == 0 || allowed(m.cidrs, remote)
 }

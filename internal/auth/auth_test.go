@@ -116,21 +116,21 @@ func TestDecide(t *testing.T) {
 		need   auth.Need
 		want   error
 	}{
-		"allowed":              {nil, auth.Need{"prj_a", platform.ScopeInvoke, "192.0.2.1:1"}, nil},
-		"other project":        {nil, auth.Need{"prj_b", platform.ScopeInvoke, "192.0.2.1:1"}, auth.ErrProject},
-		"no project":           {nil, auth.Need{"", platform.ScopeInvoke, "192.0.2.1:1"}, auth.ErrProject},
-		"control with invoke":  {nil, auth.Need{"prj_a", platform.ScopeControl, "192.0.2.1:1"}, auth.ErrScope},
-		"no scope asked":       {nil, auth.Need{"prj_a", "", "192.0.2.1:1"}, auth.ErrScope},
-		"no scope had":         {func(k *platform.AccessKey) { k.Scopes = nil }, auth.Need{"prj_a", platform.ScopeInvoke, "192.0.2.1:1"}, auth.ErrScope},
-		"invoke with control":  {func(k *platform.AccessKey) { k.Scopes = []platform.Scope{"control"} }, auth.Need{"prj_a", platform.ScopeInvoke, "192.0.2.1:1"}, auth.ErrScope},
-		"unknown scope":        {func(k *platform.AccessKey) { k.Scopes = []platform.Scope{"INVOKE"} }, auth.Need{"prj_a", platform.ScopeInvoke, "192.0.2.1:1"}, auth.ErrScope},
-		"address allowed":      {cidrs("10.0.0.0/8"), auth.Need{"prj_a", platform.ScopeInvoke, "10.1.2.3:80"}, nil},
-		"address mapped":       {cidrs("10.0.0.0/8"), auth.Need{"prj_a", platform.ScopeInvoke, "[::ffff:10.1.2.3]:80"}, nil},
-		"address zoned":        {cidrs("fe80::/10"), auth.Need{"prj_a", platform.ScopeInvoke, "[fe80::1%eth0]:80"}, nil},
-		"address refused":      {cidrs("10.0.0.0/8"), auth.Need{"prj_a", platform.ScopeInvoke, "11.1.2.3:80"}, auth.ErrAddress},
-		"address v6 refused":   {cidrs("10.0.0.0/8"), auth.Need{"prj_a", platform.ScopeInvoke, "[2001:db8::1]:80"}, auth.ErrAddress},
-		"address of no form":   {cidrs("0.0.0.0/0", "::/0"), auth.Need{"prj_a", platform.ScopeInvoke, "@"}, auth.ErrAddress},
-		"address without port": {cidrs("0.0.0.0/0"), auth.Need{"prj_a", platform.ScopeInvoke, "10.0.0.1"}, auth.ErrAddress},
+		"allowed":              {nil, auth.Need{ProjectID: "prj_a", Scope: platform.ScopeInvoke, RemoteAddr: "192.0.2.1:1"}, nil},
+		"other project":        {nil, auth.Need{ProjectID: "prj_b", Scope: platform.ScopeInvoke, RemoteAddr: "192.0.2.1:1"}, auth.ErrProject},
+		"no project":           {nil, auth.Need{ProjectID: "", Scope: platform.ScopeInvoke, RemoteAddr: "192.0.2.1:1"}, auth.ErrProject},
+		"control with invoke":  {nil, auth.Need{ProjectID: "prj_a", Scope: platform.ScopeControl, RemoteAddr: "192.0.2.1:1"}, auth.ErrScope},
+		"no scope asked":       {nil, auth.Need{ProjectID: "prj_a", Scope: "", RemoteAddr: "192.0.2.1:1"}, auth.ErrScope},
+		"no scope had":         {func(k *platform.AccessKey) { k.Scopes = nil }, auth.Need{ProjectID: "prj_a", Scope: platform.ScopeInvoke, RemoteAddr: "192.0.2.1:1"}, auth.ErrScope},
+		"invoke with control":  {func(k *platform.AccessKey) { k.Scopes = []platform.Scope{"control"} }, auth.Need{ProjectID: "prj_a", Scope: platform.ScopeInvoke, RemoteAddr: "192.0.2.1:1"}, auth.ErrScope},
+		"unknown scope":        {func(k *platform.AccessKey) { k.Scopes = []platform.Scope{"INVOKE"} }, auth.Need{ProjectID: "prj_a", Scope: platform.ScopeInvoke, RemoteAddr: "192.0.2.1:1"}, auth.ErrScope},
+		"address allowed":      {cidrs("10.0.0.0/8"), auth.Need{ProjectID: "prj_a", Scope: platform.ScopeInvoke, RemoteAddr: "10.1.2.3:80"}, nil},
+		"address mapped":       {cidrs("10.0.0.0/8"), auth.Need{ProjectID: "prj_a", Scope: platform.ScopeInvoke, RemoteAddr: "[::ffff:10.1.2.3]:80"}, nil},
+		"address zoned":        {cidrs("fe80::/10"), auth.Need{ProjectID: "prj_a", Scope: platform.ScopeInvoke, RemoteAddr: "[fe80::1%eth0]:80"}, nil},
+		"address refused":      {cidrs("10.0.0.0/8"), auth.Need{ProjectID: "prj_a", Scope: platform.ScopeInvoke, RemoteAddr: "11.1.2.3:80"}, auth.ErrAddress},
+		"address v6 refused":   {cidrs("10.0.0.0/8"), auth.Need{ProjectID: "prj_a", Scope: platform.ScopeInvoke, RemoteAddr: "[2001:db8::1]:80"}, auth.ErrAddress},
+		"address of no form":   {cidrs("0.0.0.0/0", "::/0"), auth.Need{ProjectID: "prj_a", Scope: platform.ScopeInvoke, RemoteAddr: "@"}, auth.ErrAddress},
+		"address without port": {cidrs("0.0.0.0/0"), auth.Need{ProjectID: "prj_a", Scope: platform.ScopeInvoke, RemoteAddr: "10.0.0.1"}, auth.ErrAddress},
 	} {
 		k, secret := mint(tc.change)
 		p, err := auth.Authenticate(auth.NewDirectory().With(k), map[string][]string{"X-Api-Key": {secret}}, now)
@@ -141,7 +141,7 @@ func TestDecide(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, err, tc.want)
 		}
 	}
-	if err := auth.Decide(auth.Principal{}, auth.Need{"prj_a", platform.ScopeInvoke, "192.0.2.1:1"}); !errors.Is(err, auth.ErrNone) {
+	if err := auth.Decide(auth.Principal{}, auth.Need{ProjectID: "prj_a", Scope: platform.ScopeInvoke, RemoteAddr: "192.0.2.1:1"}); !errors.Is(err, auth.ErrNone) {
 		t.Errorf("nobody: %v", err)
 	}
 }

@@ -2,21 +2,26 @@ package auth
 
 import (
 	"crypto/sha256"
-	"crypto/subtle"
+	"crypto/x509"
 	"encoding/binary"
+	"fmt"
 	"hash/maphash"
+	"time"
 
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/token"
 )
 
 // Directory is an immutable set of live keys. With and Without return another
 // one that shares nearly everything with it, so that a change costs the same
 // with ten keys and with a million. It is safe for concurrent use.
 type Directory struct {
-	hashes index // by SHA-256 of the secret
-	ids    index // by hash of the ID
-	seed   maphash.Seed
-	size   int
+	hashes  index // by SHA-256 of a secret; a key that was rotated is there twice
+	ids     index // by hash of the ID
+	seed    maphash.Seed
+	size    int
+	signing *token.KeySet // what verifies our own tokens
+	revoked *revoked      // shared by all that came from one another
 }
 
 // index is a two-level table of small buckets. A bucket is found by 16 bits
@@ -29,7 +34,9 @@ type place struct {
 }
 
 // NewDirectory returns an empty directory.
-func NewDirectory() *Directory { return &Directory{seed: maphash.MakeSeed()} }
+func NewDirectory() *Directory {
+	return &Directory{seed: maphash.MakeSeed(), signing: token.NewKeySet(), revoked: &revoked{}}
+}
 
 // Len is the number of keys.
 func (d *Directory) Len() int { return d.size }
@@ -44,14 +51,18 @@ func (d *Directory) ByID(id string) *Key {
 	return nil
 }
 
-func (d *Directory) byHash(hash [sha256.Size]byte) *Key {
+// byHash returns the key that has a secret with this hash, and the secret's
+// generation, or nil.
+func (d *Directory) byHash(hash [sha256.Size]byte, now time.Time) (k *Key, generation int) {
 	tag := binary.BigEndian.Uint64(hash[:])
 	for _, p := range d.hashes.bucket(tag) {
-		if p.tag == tag && subtle.ConstantTimeCompare(p.key.hash[:], hash[:]) == 1 {
-			return p.key
+		if p.tag == tag {
+			if generation, ok := p.key.shows(hash, now); ok {
+				return p.key, generation
+			}
 		}
 	}
-	return nil
+	return nil, 0
 }
 
 func (d *Directory) idTag(id string) uint64 { return maphash.String(d.seed, id) }
@@ -73,32 +84,37 @@ func (x *index) edit(tag uint64) *[]place {
 	return &middle[byte(tag>>48)]
 }
 
+// spot is one place of a key in one of the indices.
+type spot struct {
+	at  *index
+	tag uint64
+}
+
+// spots lists where a key stands in the directory.
+func (d *Directory) spots(k *Key) []spot {
+	list := []spot{{at: &d.hashes, tag: binary.BigEndian.Uint64(k.hash[:])}, {at: &d.ids, tag: d.idTag(k.ID)}}
+	if m := k.rest(); m.previousUntil != 0 {
+		list = append(list, spot{at: &d.hashes, tag: binary.BigEndian.Uint64(m.previous[:])})
+	}
+	return list
+}
+
 // With returns a directory that has the key, in place of any with its ID. A
-// key that keeps its rate keeps the rate's state as well.
+// key that keeps its limits keeps their state as well.
 func (d *Directory) With(k platform.AccessKey) *Directory {
-	next := *d
 	key := newKey(&k)
-	if d.ByID(k.ID) != nil {
+	old := d.ByID(k.ID)
+	key.keepState(old)
+	next := *d
+	if old != nil {
 		next = *d.Without(k.ID)
 	}
-	key.keepRate(d)
-	hashTag, idTag := binary.BigEndian.Uint64(key.hash[:]), d.idTag(key.ID)
-	for at, tag := range map[*index]uint64{&next.hashes: hashTag, &next.ids: idTag} {
-		b := at.edit(tag)
-		*b = append((*b)[:len(*b):len(*b)], place{tag, key})
+	for _, s := range next.spots(key) {
+		b := s.at.edit(s.tag)
+		*b = append((*b)[:len(*b):len(*b)], place{s.tag, key})
 	}
 	next.size++
 	return &next
-}
-
-// keepRate takes over the state of the rate that the key has in a directory.
-func (k *Key) keepRate(d *Directory) {
-	if k.Rate == nil {
-		return
-	}
-	if old := d.ByID(k.ID); old != nil && old.perSecond == k.perSecond {
-		k.Rate = old.Rate
-	}
 }
 
 // Without returns a directory that has no key with that ID.
@@ -108,8 +124,8 @@ func (d *Directory) Without(id string) *Directory {
 		return d
 	}
 	next := *d
-	for at, tag := range map[*index]uint64{&next.hashes: binary.BigEndian.Uint64(key.hash[:]), &next.ids: d.idTag(id)} {
-		b := at.edit(tag)
+	for _, s := range next.spots(key) {
+		b := s.at.edit(s.tag)
 		var kept []place
 		for _, p := range *b {
 			if p.key != key {
@@ -122,20 +138,48 @@ func (d *Directory) Without(id string) *Directory {
 	return &next
 }
 
+// WithSigning returns a directory in which tokens are verified with these keys.
+func (d *Directory) WithSigning(keys []platform.SigningKey) (*Directory, error) {
+	var public []token.PublicKey
+	for _, k := range keys {
+		p, err := x509.ParsePKIXPublicKey(k.Public)
+		if err != nil {
+			return nil, fmt.Errorf("signing key %s: %w", k.KID, err)
+		}
+		public = append(public, token.PublicKey{KID: k.KID, Algorithm: token.Algorithm(k.Algorithm), Key: p})
+	}
+	next := *d
+	next.signing = token.NewKeySet(public...)
+	return &next, nil
+}
+
+// Signing is the keys that tokens are verified with.
+func (d *Directory) Signing() *token.KeySet { return d.signing }
+
+// Revoke ends tokens. It works at once in every directory that came from the
+// same one.
+func (d *Directory) Revoke(now time.Time, tokens ...platform.RevokedToken) {
+	d.revoked.add(now, tokens)
+}
+
 // Builder makes a directory of many keys at once. It is not safe for
 // concurrent use, and of no use after Directory.
 type Builder struct {
 	d        *Directory
 	projects map[string]string // so that a project's ID is in memory once
-	old      *Directory        // whose keys keep the state of their rates
+	old      *Directory        // whose keys keep the state of their limits
 }
 
 // NewBuilder returns an empty builder.
 func NewBuilder() *Builder { return Rebuild(NewDirectory()) }
 
 // Rebuild returns an empty builder of a directory that takes the place of
-// another one: a key that keeps its rate keeps the rate's state as well.
-func Rebuild(old *Directory) *Builder { return &Builder{NewDirectory(), map[string]string{}, old} }
+// another one: a key that keeps its limits keeps their state as well.
+func Rebuild(old *Directory) *Builder {
+	d := NewDirectory()
+	d.signing, d.revoked = old.signing, old.revoked
+	return &Builder{d, map[string]string{}, old}
+}
 
 // Add adds a key that has not been added yet.
 func (b *Builder) Add(k platform.AccessKey) {
@@ -145,9 +189,10 @@ func (b *Builder) Add(k platform.AccessKey) {
 		b.projects[k.ProjectID] = k.ProjectID
 	}
 	key := newKey(&k)
-	key.keepRate(b.old)
-	b.d.hashes.insert(binary.BigEndian.Uint64(key.hash[:]), key)
-	b.d.ids.insert(b.d.idTag(key.ID), key)
+	key.keepState(b.old.ByID(k.ID))
+	for _, s := range b.d.spots(key) {
+		s.at.insert(s.tag, key)
+	}
 	b.d.size++
 }
 

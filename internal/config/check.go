@@ -54,6 +54,8 @@ func (c *Config) check(already []Problem) []Problem {
 	add(c.Listen != c.ControlListen || strings.HasSuffix(c.Listen, ":0"), "control-listen", "is the same address as listen; the two doors are kept apart", "give {} another port")
 	add(len(c.BaseDomain) <= 190 && domainPattern.MatchString(c.BaseDomain), "base-domain", "must be a domain name in lower case, without a port", "write {} as functions.example.org")
 	add(c.PublicURL == "" || validURL(c.PublicURL), "public-url", "must begin with http:// or https:// and have no path, query or user", "write {} as https://functions.example.org")
+	add(c.Issuer == "" || validURL(c.Issuer), "issuer", "must begin with http:// or https:// and have no path, query or user", "write {} as https://control.example.org")
+	add(c.SigningKeyLifetime >= time.Hour && c.SigningKeyLifetime <= 3660*24*time.Hour, "signing-key-lifetime", "must be between 1h and ten years", "change {}")
 	add(validDSN(c.Database) || c.Data == "", "database", "must begin with sqlite:/// or postgres://", "write {} as postgres://user@host/database")
 	add((c.TLSCert == "") == (c.TLSKey == ""), "tls-cert", "and tls-key must be given together", "give both --tls-cert and --tls-key, or neither")
 	add(c.Node != "", "node", "must not be empty", "name the program, such as /usr/bin/node")

@@ -30,6 +30,13 @@ type Config struct {
 	// PublicURL is where callers reach the gateway when that is not its own
 	// address: behind a load balancer. Empty: derived from Listen.
 	PublicURL string
+	// Issuer names this installation in its access tokens; the control plane's
+	// URL as clients reach it. Empty: derived from ControlListen.
+	Issuer string
+	// SigningAlgorithm is that of new signing keys: "EdDSA" or "ES256".
+	SigningAlgorithm string
+	// SigningKeyLifetime is after how long a signing key is replaced.
+	SigningKeyLifetime time.Duration
 	// Database is the DSN of the store; it may hold a password.
 	Database string
 	// TLSCert and TLSKey name PEM files; both empty: plain HTTP.

@@ -58,8 +58,8 @@ func (g *Gateway) logAccess(x *exchange, took time.Duration) {
 			list = append(list, slog.String("handler", h.Name), slog.String("guard", function.GuardWord(x.match.Guard)))
 		}
 	}
-	if k := x.principal.Key; k != nil {
-		list = append(list, slog.String("keyId", k.ID))
+	if id := x.principal.ID(); id != "" {
+		list = append(list, slog.String("keyId", id), slog.String("auth", string(x.principal.Method)))
 	}
 	g.access.LogAttrs(context.Background(), slog.LevelInfo, "request", list...)
 }

@@ -22,6 +22,10 @@ type Source interface {
 	Changes(ctx context.Context, after int64, limit int) ([]platform.Change, error)
 	// KeyByID gives a key as it is now; revoked ones included.
 	KeyByID(ctx context.Context, id string) (platform.AccessKey, error)
+	// SigningKeys gives the keys that verify tokens now, and RevokedTokens the
+	// tokens that were ended: the one with an ID, or all.
+	SigningKeys(ctx context.Context, now time.Time) ([]platform.SigningKey, error)
+	RevokedTokens(ctx context.Context, id string, now time.Time) ([]platform.RevokedToken, error)
 	// ActiveFunction gives a function as it is now; a fault NotFound when it is gone.
 	ActiveFunction(ctx context.Context, functionID string) (platform.Function, platform.Deployment, error)
 }
@@ -47,7 +51,13 @@ func (g *Gateway) Load(ctx context.Context, src Source) error {
 	if err != nil {
 		return fmt.Errorf("load keys and functions: %w", err)
 	}
-	next.seq, next.keys = seq, b.Directory()
+	next.seq = seq
+	if next.keys, err = g.signing(ctx, src, b.Directory()); err != nil {
+		return err
+	}
+	if err := g.revoke(ctx, src, next.keys, ""); err != nil {
+		return err
+	}
 	g.publish(next)
 	// After a reload, what was replaced meanwhile has to go.
 	for id, t := range old.byID {
@@ -58,6 +68,26 @@ func (g *Gateway) Load(ctx context.Context, src Source) error {
 			g.metrics.Forget(t.function.Slug)
 		}
 	}
+	return nil
+}
+
+// signing returns the directory with the signing keys as they are now.
+func (g *Gateway) signing(ctx context.Context, src Source, keys *auth.Directory) (*auth.Directory, error) {
+	signing, err := src.SigningKeys(ctx, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("load signing keys: %w", err)
+	}
+	return keys.WithSigning(signing)
+}
+
+// revoke ends the tokens that were revoked: the one with an ID, or all.
+func (g *Gateway) revoke(ctx context.Context, src Source, keys *auth.Directory, id string) error {
+	now := time.Now()
+	tokens, err := src.RevokedTokens(ctx, id, now)
+	if err != nil {
+		return fmt.Errorf("load revoked tokens: %w", err)
+	}
+	keys.Revoke(now, tokens...)
 	return nil
 }
 
@@ -145,6 +175,19 @@ func (g *Gateway) apply(ctx context.Context, src Source, c platform.Change) erro
 				retired = old.deployment.ID
 			}
 		}
+	case platform.ChangeSigning:
+		copied := *s
+		next = &copied
+		var err error
+		if next.keys, err = g.signing(ctx, src, s.keys); err != nil {
+			return err
+		}
+	case platform.ChangeToken:
+		copied := *s
+		next = &copied
+		if err := g.revoke(ctx, src, s.keys, c.ID); err != nil {
+			return err
+		}
 	default:
 		return fmt.Errorf("change %d is of an unknown kind %q", c.Seq, c.Kind)
 	}
@@ -157,7 +200,9 @@ func (g *Gateway) apply(ctx context.Context, src Source, c platform.Change) erro
 }
 
 func (g *Gateway) target(f platform.Function, d platform.Deployment) *target {
-	return &target{function: f, deployment: d, routes: function.NewTable(d.Handlers), metrics: g.metrics.Function(f.Slug)}
+	t := &target{function: f, deployment: d, routes: function.NewTable(d.Handlers), metrics: g.metrics.Function(f.Slug)}
+	t.describe(g.options)
+	return t
 }
 
 // publish makes a snapshot the one that requests read, and wakes who waits for it.

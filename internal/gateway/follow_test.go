@@ -77,6 +77,14 @@ func (s *source) KeyByID(_ context.Context, id string) (platform.AccessKey, erro
 	return platform.AccessKey{}, fault.New(fault.NotFound, "no key")
 }
 
+func (s *source) SigningKeys(context.Context, time.Time) ([]platform.SigningKey, error) {
+	return nil, s.away
+}
+
+func (s *source) RevokedTokens(context.Context, string, time.Time) ([]platform.RevokedToken, error) {
+	return nil, s.away
+}
+
 func (s *source) ActiveFunction(_ context.Context, id string) (platform.Function, platform.Deployment, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/telemetry"
 )
@@ -48,6 +49,17 @@ type Options struct {
 	Access  *slog.Logger
 	Log     *slog.Logger
 	Metrics *telemetry.Metrics
+	// Auth recognises callers; nil knows no tokens. Uses is told which keys
+	// were used.
+	Auth *auth.Authenticator
+	Uses *auth.Uses
+	// URL is where callers reach the gateway (Public: it was set, so another
+	// host in a request is a proxy's), Issuer who makes their tokens,
+	// and URLs the addresses of a function with a slug, that below URL first.
+	URL    string
+	Public bool
+	Issuer string
+	URLs   func(slug string) []string
 }
 
 // Gateway is safe for concurrent use. It refuses everything until it is loaded.
@@ -88,6 +100,15 @@ func New(o Options, invoker Invoker) *Gateway {
 	}
 	if o.Metrics == nil {
 		o.Metrics = telemetry.NewMetrics()
+	}
+	if o.Auth == nil {
+		o.Auth = auth.NewAuthenticator("")
+	}
+	if o.Uses == nil {
+		o.Uses = new(auth.Uses)
+	}
+	if o.URLs == nil {
+		o.URLs = func(slug string) []string { return []string{o.URL + "/fn/" + slug} }
 	}
 	g := &Gateway{options: o, invoker: invoker, access: o.Access, log: o.Log, metrics: o.Metrics, changed: make(chan struct{})}
 	g.pool.New = func() any { return &exchange{body: make([]byte, 0, 4096)} }

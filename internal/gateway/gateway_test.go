@@ -142,7 +142,7 @@ func TestPolicy(t *testing.T) {
 	}{
 		"none": {nil, no}, "empty": {http.Header{"Authorization": {""}}, no}, "malformed": {http.Header{"Authorization": {"Basic !!!"}}, no},
 		"unknown": {http.Header{"Authorization": {basic(accesskey.NewID(time.Now()), accesskey.NewSecret().Reveal())}}, no},
-		"wrong":   {http.Header{"Authorization": {basic(id, otherSecret)}}, no}, "bearer": {http.Header{"Authorization": {"Bearer " + secret}}, no},
+		"wrong":   {http.Header{"Authorization": {basic(id, otherSecret)}}, no}, "bearer": {http.Header{"Authorization": {"Bearer " + secret}}, verdict{401, "token_invalid"}},
 		"expired": {http.Header{"Authorization": {basic(expiredID, expiredSecret)}}, no}, "revoked": {http.Header{"Authorization": {basic(revokedID, revokedSecret)}}, no},
 		"revoked by key": {http.Header{"X-Api-Key": {revokedSecret}}, no}, "foreign project": {http.Header{"Authorization": {basic(foreignID, foreignSecret)}}, denied},
 		"control only": {http.Header{"X-Api-Key": {controlSecret}}, denied}, "control by basic": {http.Header{"Authorization": {basic(controlID, controlSecret)}}, denied},

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/supervisor"
@@ -86,8 +87,8 @@ func (g *Gateway) invoke(x *exchange) error {
 	if req.Method == http.MethodHead {
 		req.Method = http.MethodGet // the server leaves the body out
 	}
-	if k := x.principal.Key; k != nil {
-		req.KeyID, req.ProjectID, req.Scopes = k.ID, k.ProjectID, k.Scopes()
+	if p := x.principal; p.Method != auth.MethodNone {
+		req.KeyID, req.ProjectID, req.Scopes = p.ID(), p.ProjectID(), p.Scopes()
 	}
 	if x.rest != nil {
 		req.Body, req.Inline = x.rest, nil

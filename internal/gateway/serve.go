@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"postern.dev/postern/internal/auth"
@@ -32,6 +33,7 @@ type exchange struct {
 	match    function.Match
 	own      string // 2 the path below the function's address
 
+	shown     auth.Request   // 3
 	principal auth.Principal // 3
 
 	counted bool             // 5 the call was taken from the key's rate
@@ -58,7 +60,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			break
 		}
 		if x.match.Handler == nil {
-			g.health(x)
+			g.builtin(x)
 			return
 		}
 		if err = g.acquire(x); err == nil { // 6
@@ -81,7 +83,7 @@ func (g *Gateway) admit(x *exchange) error {
 	if err := g.route(x); err != nil { // 2
 		return err
 	}
-	if err := x.authenticate(); err != nil { // 3
+	if err := g.authenticate(x); err != nil { // 3
 		return err
 	}
 	if err := x.authorise(); err != nil { // 4
@@ -132,6 +134,9 @@ func (x *exchange) identify() (err error) {
 // route is step 2: host and path to function, deployment and handler.
 func (g *Gateway) route(x *exchange) error {
 	x.snapshot = g.snapshot.Load()
+	if strings.HasPrefix(x.path, wellKnown) {
+		return g.routeMetadata(x)
+	}
 	if x.target, x.own = x.snapshot.find(x.r.Host, x.path, g.options.BaseDomain); x.target == nil {
 		if x.snapshot.seq == 0 && !g.State().Loaded {
 			return errLoading
@@ -146,13 +151,13 @@ func (g *Gateway) route(x *exchange) error {
 }
 
 // authenticate is step 3. A guard that it does not know lets nobody in.
-func (x *exchange) authenticate() (err error) {
+func (g *Gateway) authenticate(x *exchange) (err error) {
 	switch x.match.Guard {
 	case platform.GuardOpen:
 		x.principal = auth.Principal{Method: auth.MethodNone}
 		return nil
 	case platform.GuardKey:
-		x.principal, err = auth.Authenticate(x.snapshot.keys, x.r.Header, x.began)
+		x.principal, err = g.options.Auth.Authenticate(x.snapshot.keys, x.credentials(g))
 		return err
 	}
 	return errSignature
@@ -163,15 +168,25 @@ func (x *exchange) authorise() error {
 	if x.match.Guard == platform.GuardOpen {
 		return nil
 	}
-	return auth.Decide(x.principal, auth.Need{ProjectID: x.target.function.ProjectID, Scope: platform.ScopeInvoke, RemoteAddr: x.r.RemoteAddr})
+	return auth.Decide(x.principal, auth.Need{ProjectID: x.target.function.ProjectID, ParentID: x.target.function.ParentProjectID,
+		Scope: platform.ScopeInvoke, Group: x.target.function.Name, RemoteAddr: x.r.RemoteAddr})
 }
 
-// limit is step 5: the key's rate, and the size of the body as announced.
+// limit is step 5: the key's rate and quota, and the size of the body as
+// announced. A call that is over the rate takes nothing from the quota.
 func (g *Gateway) limit(x *exchange) error {
-	if k := x.principal.Key; k != nil && k.Rate != nil && !x.counted {
-		if wait, ok := k.Rate.Allow(x.began); !ok {
-			return &rateError{wait}
+	if k := x.principal.Key; k != nil && !x.counted {
+		if k.Rate != nil {
+			if wait, ok := k.Rate.Allow(x.began); !ok {
+				return &limitError{errRate, wait}
+			}
 		}
+		if q := k.Quota(); q != nil {
+			if wait, ok := q.Take(x.began); !ok {
+				return &limitError{errQuota, wait}
+			}
+		}
+		g.options.Uses.Mark(k, x.began)
 		x.counted = true // once, also when the steps are taken again
 	}
 	if x.match.Handler != nil && x.r.ContentLength > g.bodyLimit(x.match.Handler) {
@@ -187,34 +202,49 @@ func (g *Gateway) bodyLimit(h *platform.Handler) int64 {
 	return g.options.BodyLimit
 }
 
-// rateError is a refusal that knows when to try again.
-type rateError struct{ wait time.Duration }
+// limitError is a refusal that knows when to try again.
+type limitError struct {
+	over *fault.Error
+	wait time.Duration
+}
 
-func (e *rateError) Error() string { return "the access key is over its rate" }
+func (e *limitError) Error() string { return e.over.Error() }
 
 // RetryAfter is how long to wait.
-func (e *rateError) RetryAfter() time.Duration { return e.wait }
+func (e *limitError) RetryAfter() time.Duration { return e.wait }
 
 // Unwrap gives the fault.
-func (e *rateError) Unwrap() error { return errRate }
+func (e *limitError) Unwrap() error { return e.over }
 
-var errRate = fault.New(fault.TooMany, "the access key is over its rate").WithCode("rate_limited")
+var (
+	errRate  = fault.New(fault.TooMany, "the access key is over its rate").WithCode("rate_limited")
+	errQuota = fault.New(fault.TooMany, "the access key has used up its quota").WithCode("quota_exceeded")
+)
+
+// builtin answers what no handler is asked for.
+func (g *Gateway) builtin(x *exchange) {
+	if strings.HasPrefix(x.path, wellKnown) {
+		g.metadata(x)
+	} else {
+		g.health(x)
+	}
+}
 
 // health answers exactly /health for a function that has no handler of that name.
 func (g *Gateway) health(x *exchange) {
+	x.json([]byte(`{"status":"ok","function":` + strconv.Quote(x.target.function.Name) + `,"deployment":` + strconv.Itoa(x.target.deployment.Number) + "}\n"))
+}
+
+// json answers with a document of the gateway's own.
+func (x *exchange) json(body []byte) {
 	h := x.w.Header()
 	h["Content-Type"] = []string{"application/json"}
 	h["X-Request-Id"] = []string{x.id}
-	body := `{"status":"ok","function":` + strconv.Quote(x.target.function.Name) + `,"deployment":` + strconv.Itoa(x.target.deployment.Number) + "}\n"
 	x.status = http.StatusOK
 	x.w.WriteHeader(x.status)
-	n, _ := x.w.Write([]byte(body))
+	n, _ := x.w.Write(body)
 	x.sent = int64(n)
 }
-
-// challenge is what a 401 asks for. The name is written in lower case on
-// purpose: clients exist that look for it so.
-var challenge = []string{`Basic realm="postern", charset="UTF-8"`}
 
 // refuse answers with a problem, unless an answer has begun: then the
 // connection is cut, so that nobody takes half an answer for a whole one.
@@ -232,7 +262,7 @@ func (g *Gateway) refuse(x *exchange, err error) {
 	h := x.w.Header()
 	h["X-Request-Id"] = []string{x.id}
 	if fault.KindOf(err) == fault.Unauthenticated {
-		h["www-authenticate"] = challenge
+		h[auth.ChallengeHeader] = x.challenge(err)
 	}
 	p := httpx.WriteProblem(x.w, err, x.id)
 	x.status, x.code = p.Status, p.Code

@@ -25,6 +25,7 @@ type target struct {
 	deployment platform.Deployment
 	routes     *function.Table
 	metrics    *telemetry.Function
+	resource   // as a protected resource
 }
 
 func emptySnapshot() *snapshot {

@@ -1,0 +1,132 @@
+package gateway
+
+import (
+	"encoding/json"
+	"net/url"
+	"slices"
+	"strings"
+
+	"postern.dev/postern/internal/auth"
+	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/platform"
+)
+
+// wellKnown is where a protected resource describes itself (RFC 9728 §3): the
+// path of the resource follows it.
+const wellKnown = "/.well-known/oauth-protected-resource"
+
+// resource is a function as OAuth sees it: the names that a token may be for,
+// and what a caller without one is told.
+type resource struct {
+	audiences []string
+	// byPath and byHost are for callers that used /fn/<slug> and the host name.
+	byPath, byHost described
+}
+
+// described is one address of a function, described.
+type described struct {
+	document  []byte // RFC 9728; nil: the function guards nothing
+	challenge []string
+}
+
+// describe makes what is said of a function.
+func (t *target) describe(o Options) {
+	urls := o.URLs(t.function.Slug)
+	t.audiences = append([]string{o.URL}, urls...)
+	t.byPath, t.byHost = t.describeAt(o, urls[0]), t.describeAt(o, urls[len(urls)-1])
+}
+
+func (t *target) describeAt(o Options, address string) described {
+	guarded := slices.ContainsFunc(t.deployment.Handlers, func(h platform.Handler) bool { return h.Guard == platform.GuardKey })
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || o.Issuer == "" || !guarded {
+		return described{challenge: []string{auth.Challenge(auth.ErrNone, "")}}
+	}
+	doc, err := json.Marshal(struct {
+		Resource string   `json:"resource"`
+		Servers  []string `json:"authorization_servers"`
+		Scopes   []string `json:"scopes_supported"`
+		Methods  []string `json:"bearer_methods_supported"`
+		Name     string   `json:"resource_name"`
+		Proofs   []string `json:"dpop_signing_alg_values_supported"`
+		Bound    bool     `json:"tls_client_certificate_bound_access_tokens"`
+	}{address, []string{o.Issuer}, []string{string(platform.ScopeInvoke)}, []string{"header"}, t.function.Name, []string{"EdDSA", "ES256"}, u.Scheme == "https"})
+	if err != nil {
+		return described{challenge: []string{auth.Challenge(auth.ErrNone, "")}}
+	}
+	metadata := u.Scheme + "://" + u.Host + wellKnown + u.EscapedPath()
+	return described{append(doc, '\n'), []string{auth.Challenge(auth.ErrNone, metadata)}}
+}
+
+var errNoMetadata = fault.New(fault.NotFound, "no protected function answers at this address").WithCode("function_not_found")
+
+// routeMetadata is step 2 for the description of a function.
+func (g *Gateway) routeMetadata(x *exchange) error {
+	rest := x.path[len(wellKnown):]
+	if rest == "" {
+		rest = "/"
+	}
+	t, own := x.snapshot.find(x.r.Host, rest, g.options.BaseDomain)
+	if t == nil || own != "/" || t.described(rest != "/").document == nil {
+		return errNoMetadata
+	}
+	x.target, x.own, x.match.Guard = t, own, platform.GuardOpen
+	return nil
+}
+
+func (g *Gateway) metadata(x *exchange) {
+	x.w.Header()["Cache-Control"] = []string{"max-age=300"}
+	x.json(x.target.described(len(x.path) > len(wellKnown)).document)
+}
+
+func (t *target) described(byPath bool) *described {
+	if byPath {
+		return &t.byPath
+	}
+	return &t.byHost
+}
+
+// challenge is what a 401 asks for.
+func (x *exchange) challenge(err error) []string {
+	text := auth.Challenge(err, "")
+	if x.target != nil && text == auth.Offer {
+		return x.target.described(x.own != x.path).challenge
+	}
+	return []string{text}
+}
+
+// credentials is what the caller's credentials are checked against.
+func (x *exchange) credentials(g *Gateway) *auth.Request {
+	x.shown = auth.Request{Header: x.r.Header, Method: x.r.Method, Path: x.path, Audiences: x.target.audiences, PlanID: planOf(x.own), Now: x.began}
+	if x.r.TLS != nil && len(x.r.TLS.PeerCertificates) > 0 {
+		x.shown.Cert = x.r.TLS.PeerCertificates[0]
+	}
+	if len(x.r.Header["Dpop"]) > 0 {
+		x.shown.Origin = g.origin(x.r.Host)
+	}
+	return &x.shown
+}
+
+// origin is the scheme and host as the caller used them. Where a proxy may
+// have changed the host, it is that of the public URL.
+func (g *Gateway) origin(host string) string {
+	u, err := url.Parse(g.options.URL)
+	if err != nil {
+		return ""
+	}
+	if _, own := below(host, g.options.BaseDomain); !own && g.options.Public {
+		host = u.Host
+	}
+	return u.Scheme + "://" + host
+}
+
+// planOf is the SMS service plan that a function's own path names: the
+// segment after /xms/v1/.
+func planOf(own string) string {
+	plan, ok := strings.CutPrefix(own, "/xms/v1/")
+	if !ok {
+		return ""
+	}
+	plan, _, _ = strings.Cut(plan, "/")
+	return plan
+}
