@@ -13,7 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"postern.dev/postern/internal/admin"
-	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/deploy"
 	"postern.dev/postern/internal/funclog"
 	"postern.dev/postern/internal/gateway"
@@ -69,7 +68,9 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		Log:          s.log,
 	}, s.deployer)
 	s.deployer.Use(s.supervisor)
-	s.auth = auth.NewAuthenticator(s.Issuer())
+	if err := s.openAuth(); err != nil {
+		return err
+	}
 	s.gateway = gateway.New(gateway.Options{
 		BaseDomain: s.cfg.BaseDomain,
 		Timeout:    s.cfg.Timeout,

@@ -28,6 +28,9 @@ func (s *Server) Run(ctx context.Context) error {
 	parts.start("store", s.db.Run)
 	parts.start("signing keys", s.ring.Run)
 	parts.start("use of keys", s.recordUse)
+	for _, i := range s.issuers {
+		parts.start("trusted issuer", i.Run)
+	}
 	parts.start("gateway's snapshot", func(ctx context.Context) error { return s.gateway.Follow(ctx, s.db, s.db.Bell()) })
 	// Whoever is shown the first key may use it at once. When ctx ends first,
 	// so does all that follows.

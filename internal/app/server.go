@@ -57,6 +57,7 @@ type Server struct {
 	ring       *oauth.Ring
 	auth       *auth.Authenticator
 	uses       auth.Uses
+	issuers    []*token.Issuer
 	book       *funclog.Book
 	deployer   *deploy.Deployer
 	supervisor *supervisor.Supervisor

@@ -32,15 +32,14 @@ type Request struct {
 // Foreign is another issuer, whose tokens open handlers of one project. Its
 // tokens never control anything.
 type Foreign interface {
-	// Verify checks a token without I/O.
+	// Verify checks a token without I/O, its audience included.
 	Verify(raw string, now time.Time) (token.Claims, error)
-	// Name is the issuer's, as its tokens give it.
-	Name() string
 }
 
 // Trust is another issuer and what its tokens are good for.
 type Trust struct {
 	Foreign
+	Issuer    string // as its tokens give it
 	ProjectID string
 	Scope     string // a token needs it; empty: any token of the issuer will do
 }
@@ -60,7 +59,7 @@ type Authenticator struct {
 func NewAuthenticator(issuer string, trust ...Trust) *Authenticator {
 	a := &Authenticator{issuer: issuer, trust: map[string]Trust{}, proofs: token.NewReplays(proofWindow, proofsKept)}
 	for _, t := range trust {
-		a.trust[t.Name()] = t
+		a.trust[t.Issuer] = t
 	}
 	return a
 }
@@ -165,7 +164,7 @@ func (a *Authenticator) Proof(shown, method, url string, now time.Time) (jkt str
 func (a *Authenticator) verified(d *Directory, raw string, now time.Time) (*Token, *Key, error) {
 	sum := hashToken(raw)
 	if t := a.cache.get(sum); t != nil && t.signing == d.signing {
-		if k := t.key; k == nil || d.ByID(k.ID) == k {
+		if k := t.key; k == nil && now.Before(t.again) || k != nil && d.ByID(k.ID) == k {
 			return t, k, t.good(d, now)
 		}
 	}
@@ -236,9 +235,14 @@ func (a *Authenticator) verifyForeign(d *Directory, issuer, raw string, now time
 		return nil, ErrToken
 	}
 	t := newToken(d, c)
+	t.again = now.Add(foreignFor)
 	t.issuer, t.subject, t.projectID, t.invoke = issuer, issuer+"#"+c.Subject, trust.ProjectID, true
 	return t, nil
 }
+
+// foreignFor is how long a token of another issuer is remembered: it may have
+// withdrawn a key meanwhile.
+const foreignFor = time.Minute
 
 func hasWord(text, word string) bool {
 	for w := range strings.FieldsSeq(text) {

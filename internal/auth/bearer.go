@@ -26,7 +26,8 @@ type Token struct {
 	control    bool
 	jkt, x5t   string
 
-	key     *Key // nil: of another issuer
+	key     *Key      // nil: of another issuer
+	again   time.Time // of another issuer: when to verify it again
 	signing *token.KeySet
 	sum     [sha256.Size]byte
 }

@@ -297,7 +297,6 @@ type foreign struct {
 }
 
 func (f foreign) Verify(string, time.Time) (token.Claims, error) { return f.claims, f.err }
-func (f foreign) Name() string                                   { return "http://idp" }
 
 func TestForeignIssuer(t *testing.T) {
 	t.Parallel()
@@ -314,7 +313,7 @@ func TestForeignIssuer(t *testing.T) {
 		"bad": {foreign{err: token.ErrSignature}, "", auth.ErrToken}, "expired": {foreign{err: token.ErrExpired}, "", auth.ErrExpired},
 		"of nobody": {foreign{claims: token.Claims{ExpiresAt: now.Add(time.Minute)}}, "", auth.ErrToken},
 	} {
-		a := auth.NewAuthenticator(issuer, auth.Trust{Foreign: tc.f, ProjectID: "prj_a", Scope: tc.scope})
+		a := auth.NewAuthenticator(issuer, auth.Trust{Foreign: tc.f, Issuer: "http://idp", ProjectID: "prj_a", Scope: tc.scope})
 		p, err := a.Authenticate(d, bearer(raw, now))
 		if !errors.Is(err, tc.want) || (err == nil) != (tc.want == nil) {
 			t.Errorf("%s: %v, want %v", name, err, tc.want)

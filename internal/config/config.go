@@ -37,6 +37,9 @@ type Config struct {
 	SigningAlgorithm string
 	// SigningKeyLifetime is after how long a signing key is replaced.
 	SigningKeyLifetime time.Duration
+	// TrustedIssuers names a JSON file that lists other issuers whose tokens
+	// open guarded handlers. Empty: none.
+	TrustedIssuers string
 	// Database is the DSN of the store; it may hold a password.
 	Database string
 	// TLSCert and TLSKey name PEM files; both empty: plain HTTP.
