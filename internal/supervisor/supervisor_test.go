@@ -135,7 +135,8 @@ func TestAcquire_OneStartHoweverManyWait(t *testing.T) {
 
 func TestAcquire_BoundedQueue(t *testing.T) {
 	t.Parallel()
-	s, _ := newSupervisor(t, supervisor.Options{Workers: 1, MaxInFlight: 1, Queue: 2, QueueTimeout: 100 * time.Millisecond})
+	// The first call waits for a start as well, which takes its time on a busy machine.
+	s, _ := newSupervisor(t, supervisor.Options{Workers: 1, MaxInFlight: 1, Queue: 2, QueueTimeout: 5 * time.Second})
 	if _, err := invoke(t, s, "good", "pid"); err != nil {
 		t.Fatal(err)
 	}
