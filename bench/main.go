@@ -28,8 +28,10 @@ type result struct {
 	rates  []float64 // requests a second, one a round
 }
 
-func (r result) median() float64 {
-	s := slices.Sorted(slices.Values(r.rates))
+func (r result) median() float64 { return median(r.rates) }
+
+func median(list []float64) float64 {
+	s := slices.Sorted(slices.Values(list))
 	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }
 
@@ -37,17 +39,18 @@ func main() {
 	rounds := flag.Int("rounds", 5, "interleaved rounds")
 	duration := flag.Duration("duration", 3*time.Second, "of one measurement")
 	connections := flag.Int("connections", 64, "keep-alive connections")
+	dex := flag.String("dex", "", "a dex program (github.com/dexidp/dex) to measure the token server beside")
 	out := flag.String("out", "docs/benchmarks.md", "where the table goes; - for the terminal only")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *rounds, *duration, *connections, *out); err != nil {
+	if err := run(ctx, *rounds, *duration, *connections, *dex, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, rounds int, duration time.Duration, connections int, out string) error {
+func run(ctx context.Context, rounds int, duration time.Duration, connections int, dex, out string) error {
 	if rounds < 1 || connections < 1 || duration < time.Second || duration%time.Second != 0 {
 		return fmt.Errorf("at least one round, one connection, and whole seconds (wrk counts no others)")
 	}
@@ -77,11 +80,19 @@ func run(ctx context.Context, rounds int, duration time.Duration, connections in
 		}
 	}
 	stop()
+	tokens, err := measureTokens(ctx, dex, rounds, duration)
+	if err != nil {
+		return err
+	}
+	keys, err := measureKeys(ctx, rounds, connections, duration)
+	if err != nil {
+		return err
+	}
 	micro, err := microBenchmarks(ctx)
 	if err != nil {
 		return err
 	}
-	page := report(ctx, results, micro, rounds, duration, connections)
+	page := report(ctx, results, tokens, keys, micro, rounds, duration, connections)
 	fmt.Print(page)
 	if out == "-" {
 		return nil
@@ -139,7 +150,7 @@ func parseLoad(text string, refuses bool) (float64, error) {
 
 // microBenchmarks runs the Go benchmarks of the hot path.
 func microBenchmarks(ctx context.Context) (string, error) {
-	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", ".", "-benchtime", "1s", "./internal/auth", "./internal/gateway", "./internal/worker")
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", ".", "-benchtime", "1s", "./internal/auth", "./internal/token", "./internal/oauth", "./internal/gateway", "./internal/worker")
 	text, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go test -bench: %w: %s", err, text)

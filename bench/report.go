@@ -14,7 +14,7 @@ import (
 func cpus() int { return runtime.NumCPU() }
 
 // report is the page that the measurements make.
-func report(ctx context.Context, results []result, micro string, rounds int, d time.Duration, connections int) string {
+func report(ctx context.Context, results []result, tokens []issuing, keys []manyKeys, micro string, rounds int, d time.Duration, connections int) string {
 	var b strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format, args...) }
 	bare, express := results[0].median(), results[1].median()
@@ -25,6 +25,16 @@ func report(ctx context.Context, results []result, micro string, rounds int, d t
 	p("| server | requests/s, median | range | of node:http | of Express |\n|---|---|---|---|---|\n")
 	for _, r := range results {
 		p("| %s | %.0f | %.0f–%.0f | %.2f | %.1f |\n", r.server.name, r.median(), slices.Min(r.rates), slices.Max(r.rates), r.median()/bare, r.median()/express)
+	}
+	p("\n## Tokens\n\n`POST /oauth2/token` with client_credentials and HTTP Basic, 32 connections, %d access keys in turn (each is limited to ten tokens a second). dex, where it was given, has one client and no limit. What the signature alone costs is `BareSignature` below.\n\n", tokenClients)
+	p("| token server | tokens/s, median | range | of Postern |\n|---|---|---|---|\n")
+	for _, t := range tokens {
+		p("%s\n", t.row(tokens[0]))
+	}
+	p("\n## One key and a million\n\nThe same handler as above; `ready` is from the start of the process to its first 200 at /readyz, with SQLite; the memory is the whole process's after the load.\n\n")
+	p("| access keys | requests/s, median | of one key | ready | resident memory |\n|---|---|---|---|---|\n")
+	for _, k := range keys {
+		p("| %d | %.0f | %.2f | %v | %d MiB |\n", k.keys+2, median(k.rates), median(k.rates)/median(keys[0].rates), k.ready.Round(10*time.Millisecond), k.rss>>10)
 	}
 	p("\n## The hot path by itself\n\n`go test -bench` of the packages on it. `Admit` is steps 1 to 5 of a request with 100,000 keys loaded; `Do_Node` is a call to a real Node worker and back with 64 in flight.\n\n")
 	p("| benchmark | time | allocations |\n|---|---|---|\n%s\n", micro)

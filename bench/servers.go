@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -38,7 +39,7 @@ type starter struct {
 	list  []server
 }
 
-var basicAuth = "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+var basicAuth = basicOf(user, password)
 
 // prepare makes sure that what is measured is here.
 func prepare(ctx context.Context) error {
@@ -72,23 +73,21 @@ func startAll(ctx context.Context) ([]server, func(), error) {
 	}
 	os.Chmod(dir, 0o755) // nginx's workers are another user
 	s := &starter{ctx: ctx, dir: dir}
-	stopped := false
-	stop := func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		for i := len(s.stops) - 1; i >= 0; i-- {
-			s.stops[i]()
-		}
-		os.RemoveAll(dir)
-	}
 	for _, start := range []func() error{s.bareNode, s.express, s.haproxy, s.nginx, s.goAlone, s.posternQuiet, s.posternLogging} {
 		if err := start(); err != nil {
-			return nil, stop, err
+			return nil, s.stop, err
 		}
 	}
-	return s.list, stop, nil
+	return s.list, s.stop, nil
+}
+
+// stop ends what was started, last thing first.
+func (s *starter) stop() {
+	for _, stop := range slices.Backward(s.stops) {
+		stop()
+	}
+	s.stops = nil
+	os.RemoveAll(s.dir)
 }
 
 // run starts a process and ends it by its process ID at the end.
@@ -276,52 +275,127 @@ func (s *starter) posternLogging() error {
 	return s.postern("Postern, access log on (to a file)", "all")
 }
 
-// postern starts a server on a data directory of its own and deploys the
-// example whose guarded handler is the one that is measured.
-func (s *starter) postern(name, accessLog string) error {
-	gateway, err := freePort()
+// running is a Postern that was started.
+type running struct {
+	gateway, control string
+	data, accessLog  string
+	env              map[string]string // the administrator's key, as it was printed
+	cmd              *exec.Cmd
+	ended            bool
+}
+
+func (p *running) pid() int { return p.cmd.Process.Pid }
+
+func (p *running) end() {
+	if !p.ended {
+		p.ended = true
+		p.cmd.Process.Signal(syscall.SIGTERM)
+		p.cmd.Wait()
+	}
+}
+
+// startPostern starts a server on a new data directory.
+func (s *starter) startPostern(data, accessLog string) (*running, error) {
+	p := &running{data: data, accessLog: accessLog, env: map[string]string{}}
+	for _, address := range []*string{&p.gateway, &p.control} {
+		port, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		*address = "http://127.0.0.1:" + port
+	}
+	out, err := s.serve(p)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	control, err := freePort()
-	if err != nil {
-		return err
-	}
-	log, err := os.Create(filepath.Join(s.dir, "postern-"+accessLog+".log"))
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(s.ctx, "bin/postern", "serve", "--data", filepath.Join(s.dir, "data-"+accessLog),
-		"--listen", "127.0.0.1:"+gateway, "--control-listen", "127.0.0.1:"+control, "--access-log", accessLog)
-	cmd.Stderr = log
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		return fmt.Errorf("start postern (run make build): %w", err)
-	}
-	s.stops = append(s.stops, func() { cmd.Process.Signal(syscall.SIGTERM); cmd.Wait(); log.Close() })
-	env := map[string]string{}
-	for lines := bufio.NewScanner(out); len(env) < 4 && lines.Scan(); {
+	for lines := bufio.NewScanner(out); len(p.env) < 4 && lines.Scan(); {
 		if k, v, ok := strings.Cut(strings.TrimPrefix(lines.Text(), "export "), "="); ok && strings.HasPrefix(k, "POSTERN_") {
-			env[k] = v
+			p.env[k] = v
 		}
 	}
+	return p, nil
+}
+
+// startAgain starts a server on a data directory that one has used, and waits
+// until it is ready.
+func (s *starter) startAgain(p *running) (*running, error) {
+	again := *p
+	again.ended = false
+	if _, err := s.serve(&again); err != nil {
+		return nil, err
+	}
+	for deadline := time.Now().Add(time.Minute); ; {
+		res, err := http.Get(again.control + "/readyz")
+		if err == nil {
+			res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				return &again, nil
+			}
+		}
+		if time.Now().After(deadline) {
+			return nil, fmt.Errorf("postern is not ready after a minute: %v", err)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
+func (s *starter) serve(p *running) (io.Reader, error) {
+	log, err := os.OpenFile(filepath.Join(s.dir, "postern-"+p.accessLog+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	p.cmd = exec.CommandContext(s.ctx, "bin/postern", "serve", "--data", p.data, "--listen", strings.TrimPrefix(p.gateway, "http://"),
+		"--control-listen", strings.TrimPrefix(p.control, "http://"), "--access-log", p.accessLog)
+	p.cmd.Stderr = log
+	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
+	out, err := p.cmd.StdoutPipe()
+	if err == nil {
+		err = p.cmd.Start()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("start postern (run make build): %w", err)
+	}
+	s.stops = append(s.stops, func() { p.end(); log.Close() })
+	return out, nil
+}
+
+// deploy deploys the example whose guarded handler is the one that is measured.
+func (s *starter) deploy(p *running) error {
 	deploy := exec.CommandContext(s.ctx, "bin/postern", "functions", "deploy", "examples/protect")
 	deploy.Env = os.Environ()
-	for k, v := range env {
+	for k, v := range p.env {
 		deploy.Env = append(deploy.Env, k+"="+v)
 	}
 	if text, err := deploy.CombinedOutput(); err != nil {
 		return fmt.Errorf("deploy the example: %w: %s", err, text)
 	}
-	auth := "Basic " + base64.StdEncoding.EncodeToString([]byte(env["POSTERN_KEY_ID"]+":"+env["POSTERN_KEY_SECRET"]))
-	url := "http://127.0.0.1:" + gateway + "/fn/protect/webhook"
-	if err := s.add(server{name, url, auth, false}); err != nil || accessLog != "off" {
+	return nil
+}
+
+// postern adds a server with the example deployed.
+func (s *starter) postern(name, accessLog string) error {
+	p, err := s.startPostern(filepath.Join(s.dir, "data-"+accessLog), accessLog)
+	if err == nil {
+		err = s.deploy(p)
+	}
+	if err != nil {
 		return err
 	}
-	stranger := "Basic " + base64.StdEncoding.EncodeToString([]byte(env["POSTERN_KEY_ID"]+":"+accesskey.NewSecret().Reveal()))
-	return s.add(server{name + ", wrong secret: 401", url, stranger, true})
+	url := p.gateway + "/fn/protect/webhook"
+	id := p.env["POSTERN_KEY_ID"]
+	if err := s.add(server{name, url, basicOf(id, p.env["POSTERN_KEY_SECRET"]), false}); err != nil || accessLog != "off" {
+		return err
+	}
+	token, err := p.token(s.ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.add(server{name + ", bearer token", url, "Bearer " + token, false}); err != nil {
+		return err
+	}
+	return s.add(server{name + ", wrong secret: 401", url, basicOf(id, accesskey.NewSecret().Reveal()), true})
+}
+
+func basicOf(id, secret string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))
 }
