@@ -181,8 +181,11 @@ func Rebuild(old *Directory) *Builder {
 	return &Builder{d, map[string]string{}, old}
 }
 
-// Add adds a key that has not been added yet.
+// Add adds a key, in place of any with its ID.
 func (b *Builder) Add(k platform.AccessKey) {
+	if b.d.ByID(k.ID) != nil { // it changed while the keys were read
+		b.d = b.d.Without(k.ID)
+	}
 	if p, ok := b.projects[k.ProjectID]; ok {
 		k.ProjectID = p
 	} else {

@@ -14,13 +14,19 @@ const keepChanges = 100_000
 
 // Load calls onKey with every key that may still open something and
 // onFunction with every function that has an active deployment, and returns
-// the sequence from which to follow the change log. The sequence is read
-// first, so a change made meanwhile is seen twice rather than never.
+// the sequence from which to follow the change log. Of a key it reads what lets
+// it in, not its name, its dates or its metadata. The sequence is read first, so
+// a change made meanwhile is seen twice rather than never; a key may then come
+// twice, the later one last.
 func (db *DB) Load(ctx context.Context, onKey func(platform.AccessKey) error, onFunction func(platform.Function, platform.Deployment) error) (seq int64, err error) {
 	if seq, err = db.lastChange(ctx); err != nil {
 		return 0, err
 	}
-	if err := db.eachKey(ctx, onKey, `SELECT `+keyColumns+keyTables+`WHERE k.revoked_at = 0 AND (k.expires_at = 0 OR k.expires_at > $1)`, micros(time.Now())); err != nil {
+	now := micros(time.Now())
+	if err := db.eachPlainKey(ctx, onKey, now); err != nil {
+		return 0, err
+	}
+	if err := db.eachKey(ctx, onKey, `SELECT `+keyColumns+keyTables+`WHERE NOT (`+plainKey+`) AND k.revoked_at = 0 AND (k.expires_at = 0 OR k.expires_at > $1)`, now); err != nil {
 		return 0, err
 	}
 	rows, err := db.read.QueryContext(ctx, activeQuery)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/platform"
@@ -114,6 +115,9 @@ func (f *follower) step(ctx context.Context, db *store.DB) (done bool, err error
 
 // Whoever loads in the middle of everything and then follows knows in the end
 // what whoever loads at the end knows.
+// forDoors leaves out what Load does not read.
+var forDoors = cmpopts.IgnoreFields(platform.AccessKey{}, "DisplayName", "Metadata", "CreatedAt", "UpdatedAt", "LastUsedAt", "Used")
+
 func testFollower(t *testing.T, db *store.DB) {
 	p := newProject(t, db)
 	var writers, readers sync.WaitGroup
@@ -153,7 +157,7 @@ func testFollower(t *testing.T, db *store.DB) {
 		if f.seq != fresh.seq {
 			t.Errorf("followed to %d of %d", f.seq, fresh.seq)
 		}
-		if d := cmp.Diff(fresh.keys, f.keys); d != "" {
+		if d := cmp.Diff(fresh.keys, f.keys, forDoors); d != "" {
 			t.Error("keys differ: ", d)
 		}
 		if d := cmp.Diff(fresh.functions, f.functions); d != "" {
