@@ -119,15 +119,18 @@ func text(value []byte, into *string) error {
 	return nil
 }
 
-// thumb takes the base64url form of a SHA-256.
+// thumb takes a thumbprint.
 func thumb(value []byte, into *string) error {
-	if err := text(value, into); err != nil {
-		return err
-	}
-	if sum, err := base64url.DecodeString(*into); err != nil || len(sum) != sha256.Size {
+	if text(value, into) != nil || !isThumbprint(*into) {
 		return ErrMalformed
 	}
 	return nil
+}
+
+// isThumbprint reports whether s is a SHA-256 in base64url.
+func isThumbprint(s string) bool {
+	sum, err := base64url.DecodeString(s)
+	return err == nil && len(sum) == sha256.Size && len(s) == base64url.EncodedLen(sha256.Size)
 }
 
 // texts takes one string or a list of them.
@@ -165,11 +168,8 @@ const endOfTime = 253402300800
 // date takes a NumericDate (RFC 7519 §2), which may have a fraction, between
 // 1970 and the year 10000: beyond, time.Time wraps round.
 func date(value []byte, into *time.Time) error {
-	if value[0] != '-' && (value[0] < '0' || value[0] > '9') {
-		return ErrMalformed
-	}
 	seconds, err := strconv.ParseFloat(string(value), 64)
-	if err != nil || !(seconds > 0 && seconds < endOfTime) {
+	if err != nil || !(seconds >= 0 && seconds < endOfTime) {
 		return ErrMalformed
 	}
 	whole := int64(seconds)

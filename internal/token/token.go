@@ -95,8 +95,8 @@ func Sign(k SigningKey, c Claims) (string, error) {
 	if c.JKT != "" || c.X5T != "" {
 		w.Confirmation = &confirmation{c.JKT, c.X5T}
 	}
-	if c.Issuer == "" || w.IssuedAt <= 0 || w.ExpiresAt <= w.IssuedAt || w.ExpiresAt >= endOfTime {
-		return "", fmt.Errorf("sign a token: no issuer, or times out of order: %w", ErrMalformed)
+	if !w.sound() {
+		return "", fmt.Errorf("sign a token: no issuer, times out of order, or bound to no thumbprint: %w", ErrMalformed)
 	}
 	payload, err := json.Marshal(&w)
 	if err != nil {
@@ -110,6 +110,15 @@ func Sign(k SigningKey, c Claims) (string, error) {
 		return "", fmt.Errorf("sign a token: %d bytes are too many: %w", len(raw), ErrMalformed)
 	}
 	return raw, nil
+}
+
+// sound reports whether Verify would read the claims.
+func (w *wire) sound() bool {
+	if b := w.Confirmation; b != nil && (b.JKT != "" && !isThumbprint(b.JKT) || b.X5T != "" && !isThumbprint(b.X5T)) {
+		return false
+	}
+	return w.Issuer != "" && w.Generation >= 0 && w.IssuedAt > 0 && w.ExpiresAt > w.IssuedAt && w.ExpiresAt < endOfTime &&
+		w.NotBefore >= 0 && w.NotBefore < endOfTime
 }
 
 // Expect is what a token must be for Verify to take it.

@@ -11,11 +11,13 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"postern.dev/postern/internal/token"
 )
@@ -116,6 +118,11 @@ func TestSign_Refuses(t *testing.T) {
 		"no time of issue": {Issuer: issuer, ExpiresAt: now},
 		"no expiry":        {Issuer: issuer, IssuedAt: now},
 		"expired at birth": {Issuer: issuer, IssuedAt: now, ExpiresAt: now},
+		"before 1970":      {Issuer: issuer, IssuedAt: time.Unix(-9, 0), ExpiresAt: now},
+		"valid from 1969":  {Issuer: issuer, IssuedAt: now, NotBefore: time.Unix(-9, 0), ExpiresAt: now.Add(time.Hour)},
+		"generation below": {Issuer: issuer, IssuedAt: now, ExpiresAt: now.Add(time.Hour), Generation: -1},
+		"bound to a word":  {Issuer: issuer, IssuedAt: now, ExpiresAt: now.Add(time.Hour), JKT: "x"},
+		"bound to a line":  {Issuer: issuer, IssuedAt: now, ExpiresAt: now.Add(time.Hour), X5T: strings.Repeat("A", 43) + "\n"},
 		"year 10000":       {Issuer: issuer, IssuedAt: now, ExpiresAt: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)},
 		"too long":         {Issuer: issuer, IssuedAt: now, ExpiresAt: now.Add(time.Hour), Scope: strings.Repeat("scope ", 1100)},
 	} {
@@ -123,6 +130,35 @@ func TestSign_Refuses(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, raw, err)
 		}
 	}
+}
+
+// What is signed is what is verified.
+func TestSignVerify_Property(t *testing.T) {
+	t.Parallel()
+	k := newKey(t, token.EdDSA)
+	ks := token.NewKeySet(k.Public())
+	word, sum := rapid.StringN(0, 20, 60), rapid.SampledFrom([]string{"", strings.Repeat("A", 43), strings.Repeat("_", 42) + "8"})
+	rapid.Check(t, func(t *rapid.T) {
+		at := time.Unix(rapid.Int64Range(1, 4e9).Draw(t, "iat"), 0).UTC()
+		c := token.Claims{
+			Issuer: "i" + word.Draw(t, "iss"), Subject: word.Draw(t, "sub"), ClientID: word.Draw(t, "client_id"), ID: word.Draw(t, "jti"),
+			Audience: rapid.SliceOfN(word, 1, 4).Draw(t, "aud"), Scope: word.Draw(t, "scope"), ProjectID: word.Draw(t, "project_id"),
+			Generation: rapid.IntRange(0, 1<<40).Draw(t, "gen"), IssuedAt: at, ExpiresAt: at.Add(time.Hour),
+			JKT: sum.Draw(t, "jkt"), X5T: sum.Draw(t, "x5t"),
+		}
+		raw, err := token.Sign(k, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := token.Verify(ks, raw, token.Expect{Issuer: c.Issuer, Now: at})
+		if diff := cmp.Diff(c, got); err != nil || diff != "" {
+			t.Fatalf("%v %s", err, diff)
+		}
+		late, err := token.Verify(ks, raw, token.Expect{Issuer: c.Issuer, Now: c.ExpiresAt})
+		if diff := cmp.Diff(c, late); !errors.Is(err, token.ErrExpired) || diff != "" {
+			t.Fatalf("an hour later: %v %s", err, diff)
+		}
+	})
 }
 
 // Everything here is signed properly, so that only the text can be at fault.
@@ -139,8 +175,10 @@ func TestVerify_WhatTheTextSays(t *testing.T) {
 		{"type in capitals", `{"alg":"EdDSA","typ":"APPLICATION/AT+JWT","kid":"k1"}`, goodClaims, nil},
 		{"white space in JSON", "{ \"alg\":\"EdDSA\",\n\"typ\":\"at+jwt\",\t\"kid\":\"k1\" }", goodClaims, nil},
 		{"members that nobody knows", header(`"x":{"a":[1,2]},"cty":"x","x5t":"x"`), body(`"x":{"a":1,"A":2}`), nil},
+		{"header of 100 members", header(numbered(97)), goodClaims, nil},
 		{"escaped name", `{"\u0061lg":"EdDSA","typ":"at+jwt","kid":"k1"}`, goodClaims, nil},
 		{"fraction of a second", goodHeader, `{"iss":"https://postern.example","iat":1799999990.25,"exp":1800003590.5}`, nil},
+		{"valid since 1970, as some issuers say", goodHeader, body(`"nbf":0`), nil},
 		{"expired within the leeway", goodHeader, `{"iss":"https://postern.example","iat":1,"exp":1799999996}`, nil},
 		{"issued ahead within the leeway", goodHeader, `{"iss":"https://postern.example","iat":1800000005,"exp":1800003590}`, nil},
 
@@ -200,7 +238,7 @@ func TestVerify_WhatTheTextSays(t *testing.T) {
 		{"header not closed", strings.TrimSuffix(goodHeader, "}"), goodClaims, token.ErrMalformed},
 		{"header is not UTF-8", header("\"x\":\"\xff\""), goodClaims, token.ErrMalformed},
 		{"header with a byte order mark", "\ufeff" + goodHeader, goodClaims, token.ErrMalformed},
-		{"header of 101 members", header(strings.Repeat(`"a":1,`, 97) + `"z":1`), goodClaims, token.ErrMalformed},
+		{"header of 101 members", header(numbered(98)), goodClaims, token.ErrMalformed},
 
 		{"issuer twice", goodHeader, body(`"iss":"https://postern.example"`), token.ErrMalformed},
 		{"expiry again in another case", goodHeader, body(`"EXP":1900000000`), token.ErrMalformed},
@@ -235,6 +273,7 @@ func TestVerify_WhatTheTextSays(t *testing.T) {
 		{"bound to an empty thumbprint", goodHeader, body(`"cnf":{"jkt":""}`), token.ErrMalformed},
 		{"bound to a short thumbprint", goodHeader, body(`"cnf":{"jkt":"AAAA"}`), token.ErrMalformed},
 		{"bound in a way that nobody knows", goodHeader, body(`"cnf":{"kid":"x"}`), token.ErrMalformed},
+		{"bound in two ways, one of which nobody knows", goodHeader, body(`"cnf":{"jkt":"` + strings.Repeat("A", 43) + `","kid":"x"}`), token.ErrMalformed},
 		{"bound twice", goodHeader, body(`"cnf":{"jkt":"` + strings.Repeat("A", 43) + `","JKT":"x"}`), token.ErrMalformed},
 
 		{"another issuer", goodHeader, `{"iss":"https://evil.example","iat":1799999990,"exp":1800003590}`, token.ErrIssuer},
@@ -263,6 +302,15 @@ func TestVerify_WhatTheTextSays(t *testing.T) {
 			t.Errorf("%s: the word expired is in %q", tc.name, err)
 		}
 	}
+}
+
+// numbered is so many members of which no two have one name.
+func numbered(n int) string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf(`"m%d":%d`, i, i)
+	}
+	return strings.Join(list, ",")
 }
 
 // Everything here is a good token that somebody bent on the way.
@@ -315,8 +363,10 @@ func TestVerify_BentTexts(t *testing.T) {
 	if _, err := token.Verify(nil, good, expect); !errors.Is(err, token.ErrUnknownKey) {
 		t.Errorf("no keys at all: %v", err)
 	}
-	if _, err := token.Verify(keys, good, token.Expect{Now: now}); !errors.Is(err, token.ErrIssuer) {
-		t.Errorf("no issuer expected: %v", err)
+	for _, raw := range []string{good, sealed(goodHeader, `{"iat":1799999990,"exp":1800003590}`)} {
+		if _, err := token.Verify(keys, raw, token.Expect{Now: now}); !errors.Is(err, token.ErrIssuer) {
+			t.Errorf("no issuer expected: %v", err)
+		}
 	}
 	if _, err := token.Verify(keys, good, token.Expect{Issuer: issuer, Now: now, Type: "dpop+jwt"}); !errors.Is(err, token.ErrMalformed) {
 		t.Errorf("another type expected: %v", err)
@@ -383,7 +433,16 @@ func TestVerify_KeyConfusion(t *testing.T) {
 		t.Fatal(err)
 	}
 	zero, order := strings.Repeat("\x00", 32), string(elliptic.P256().Params().N.Bytes())
+	r, z, err := ecdsa.Sign(rand.Reader, private, digest[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := string(r.FillBytes(make([]byte, 32))) + string(z.FillBytes(make([]byte, 32)))
+	if _, err := token.Verify(ks, signed+"."+b64(whole), expect); err != nil {
+		t.Errorf("a good ES256 signature: %v", err)
+	}
 	for name, signature := range map[string]string{
+		"a byte longer": whole + "\x00", "a zero before": "\x00" + whole, "a byte shorter": whole[:63], "halves swapped": whole[32:] + whole[:32],
 		"all zero": zero + zero, "R zero": zero + order[:31] + "\x01", "S zero": order[:31] + "\x01" + zero, "order": order + order,
 		"empty": "", "one byte": "\x00", "63 bytes": zero + zero[1:], "65 bytes": zero + zero + "\x00", "96 bytes": zero + zero + zero, "ASN.1": string(asn1),
 	} {
@@ -397,6 +456,19 @@ func TestVerify_KeyConfusion(t *testing.T) {
 		raw := sealed(`{"alg":"`+string(alg)+`","typ":"at+jwt","kid":"k1"}`, goodClaims)
 		if _, err := token.Verify(wrong, raw, expect); !errors.Is(err, token.ErrSignature) {
 			t.Errorf("an Ed25519 key entered as %q: %v", alg, err)
+		}
+	}
+	for _, alg := range []token.Algorithm{token.EdDSA, "RS256", "ES384"} {
+		wrong := token.NewKeySet(token.PublicKey{KID: "ec", Algorithm: alg, Key: private.Public()})
+		signed := b64(`{"alg":"`+string(alg)+`","typ":"at+jwt","kid":"ec"}`) + "." + claims
+		digest := sha256.Sum256([]byte(signed))
+		r, z, err := ecdsa.Sign(rand.Reader, private, digest[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := string(r.FillBytes(make([]byte, 32))) + string(z.FillBytes(make([]byte, 32)))
+		if _, err := token.Verify(wrong, signed+"."+b64(whole), expect); !errors.Is(err, token.ErrSignature) {
+			t.Errorf("a P-256 key entered as %q: %v", alg, err)
 		}
 	}
 }
