@@ -85,3 +85,13 @@ func BenchmarkPeek(b *testing.B) {
 		token.Peek(raw)
 	}
 }
+
+func BenchmarkVerifyProof(b *testing.B) {
+	raw, e := sealed(proofHeader, proofClaims), proofExpect()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := token.VerifyProof(raw, e); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
