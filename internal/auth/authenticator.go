@@ -228,11 +228,12 @@ func (a *Authenticator) verifyForeign(d *Directory, issuer, raw string, now time
 		return nil, ErrToken
 	}
 	c, err := trust.Verify(raw, now)
-	if errors.Is(err, token.ErrExpired) {
-		return nil, ErrExpired
+	expired := errors.Is(err, token.ErrExpired)
+	if err != nil && !expired || c.Subject == "" || trust.Scope != "" && !hasWord(c.Scope, trust.Scope) {
+		return nil, ErrToken // also of one that expired: a new one would not do
 	}
-	if err != nil || c.Subject == "" || trust.Scope != "" && !hasWord(c.Scope, trust.Scope) {
-		return nil, ErrToken
+	if expired {
+		return nil, ErrExpired
 	}
 	t := newToken(d, c)
 	t.again = now.Add(foreignFor)

@@ -310,7 +310,7 @@ func TestForeignIssuer(t *testing.T) {
 		want  error
 	}{
 		"good": {foreign{claims: good}, "", nil}, "with its scope": {foreign{claims: good}, "orders", nil}, "without": {foreign{claims: good}, "order", auth.ErrToken},
-		"bad": {foreign{err: token.ErrSignature}, "", auth.ErrToken}, "expired": {foreign{err: token.ErrExpired}, "", auth.ErrExpired},
+		"bad": {foreign{err: token.ErrSignature}, "", auth.ErrToken}, "expired": {foreign{claims: good, err: token.ErrExpired}, "", auth.ErrExpired}, "expired, and without its scope": {foreign{claims: good, err: token.ErrExpired}, "other", auth.ErrToken},
 		"of nobody": {foreign{claims: token.Claims{ExpiresAt: now.Add(time.Minute)}}, "", auth.ErrToken},
 	} {
 		a := auth.NewAuthenticator(issuer, auth.Trust{Foreign: tc.f, Issuer: "http://idp", ProjectID: "prj_a", Scope: tc.scope})
