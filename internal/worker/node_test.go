@@ -264,7 +264,7 @@ export const show = (c: any, r: any) => ({ method: r.method, path: r.path, url: 
 	r := request("show")
 	r.Path, r.Query, r.KeyID, r.ProjectID, r.AuthMethod, r.Scopes = "/ä/show", "a=1&a=2&b=x+y&__proto__=z", "pak_1", "prj_1", "basic", "invoke"
 	r.Header = map[string][]string{"Content-Type": {"application/json; charset=utf-8"}, "X-Multi": {"1", "2"}, "Cookie": {"a=1", "b=2"}, "X-Latin": {"\xe9"},
-		"Authorization": {"Basic secret"}, "X-Api-Key": {"secret"}, "X_api_key": {"secret"}, "X.Api.Key": {"secret"}, "Proxy-Authorization": {"secret"}, "X-Postern-Key-Id": {"spoof"}, "X_postern_key": {"spoof"},
+		"Authorization": {"Basic secret"}, "X-Api-Key": {"secret"}, "X_api_key": {"secret"}, "X.Api.Key": {"secret"}, "Proxy-Authorization": {"secret"}, "Dpop": {"secret"}, "X-Postern-Key-Id": {"spoof"}, "X_postern_key": {"spoof"},
 		"Connection": {"x-hop, close"}, "X-Hop": {"hop"}, "Transfer-Encoding": {"chunked"}, "Te": {"trailers"}, "Upgrade": {"h2c"}, "Keep-Alive": {"1"}, "Host": {"other"},
 		"X-Forwarded-For": {"9.9.9.9"}, "X-Forwarded-Proto": {"https"}, "X_forwarded_for": {"9.9.9.9"}, "Forwarded": {"for=9.9.9.9"}, "X-Real-Ip": {"9.9.9.9"}, "X-Original-Url": {"/x"}, "X-Rewrite-Url": {"/x"}}
 	r.Inline = []byte(`{"k":"ü"}`)

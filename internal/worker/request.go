@@ -165,7 +165,7 @@ func stripped(name string, connection []string) bool {
 	}
 	if len(name) <= len(plain) {
 		switch string(plain[:n]) {
-		case "authorization", "proxy-authorization", "x-api-key", "host", "connection", "keep-alive", "proxy-connection",
+		case "authorization", "proxy-authorization", "x-api-key", "dpop", "host", "connection", "keep-alive", "proxy-connection",
 			"forwarded", "x-real-ip", "x-original-url", "x-rewrite-url", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings":
 			return true
 		}

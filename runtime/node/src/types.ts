@@ -29,7 +29,7 @@ export interface FunctionRequest<Body = any> {
 export interface FunctionIdentity {
   readonly keyId: string;
   readonly projectId: string;
-  /** How the key was shown: "basic" or "apikey". */
+  /** How the caller was recognised: "basic" or "apikey" by the bare secret, "bearer" or "dpop" by a token, "serviceplan" by a plan's token. */
   readonly method: string;
   readonly scopes: readonly string[];
 }
