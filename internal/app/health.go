@@ -97,7 +97,7 @@ func loopbackOnly(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.RemoteAddr)
 		if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
-			httpx.WriteProblem(w, fault.New(fault.NotFound, "metrics are answered to callers on this machine"), httpx.NewRequestID())
+			httpx.WriteProblem(w, fault.New(fault.NotFound, "this is answered to callers on this machine only"), httpx.NewRequestID())
 			return
 		}
 		h.ServeHTTP(w, r)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"net/url"
 	"strings"
 	"time"
@@ -109,6 +110,9 @@ func (s *Server) controlPlane() http.Handler {
 		metrics = loopbackOnly(metrics)
 	}
 	mux.Handle("GET /metrics", metrics)
+	for path, h := range map[string]http.HandlerFunc{"": pprof.Index, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace} {
+		mux.Handle("GET /debug/pprof/"+path, loopbackOnly(h))
+	}
 	api, _ := admin.New(admin.Options{
 		Version:   s.version,
 		Store:     s.db,
