@@ -27,6 +27,7 @@ func TestDocs_ErrorsPageIsTheTable(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("# Problem codes\n\nEvery refusal and failure is `application/problem+json` (RFC 9457) with `type`, `title`, `status`, `detail`, and three members of ours:\n" +
 		"`code` (stable; act on this one), `hint` (what to do next) and `requestId` (also in the logs). At the command line the same errors are printed as\n`postern: error: …` and `postern: hint: …`.\n\n" +
+		"The control plane's paths of access keys and subprojects say the same in the shape that clients of such APIs read, as `application/json`, with status 400 for 422:\n`{\"error\":{\"code\":403,\"message\":detail,\"status\":\"PERMISSION_DENIED\",\"details\":[{\"type\":\"ErrorInfo\",\"reason\":code,\"domain\":\"postern\",\"metadata\":{\"hint\":…,\"requestId\":…}}]}}`.\n\n" +
 		"This page is made from the table in `internal/httpx/codes.go`; a test keeps the two alike.\n\n| status | code | title | what to do |\n|---|---|---|---|\n")
 	for _, c := range httpx.Codes() {
 		fmt.Fprintf(&b, "| %d | `%s` | %s | %s |\n", c.Status, c.Code, c.Title, c.Remedy)
