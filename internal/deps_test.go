@@ -52,7 +52,7 @@ const policy = `
 
 	gateway    < ground, httpx, telemetry, auth, function, supervisor, worker
 	oauth      < ground, httpx, auth, limit, token
-	admin      < ground, httpx, api, blob, accesskey, auth, bundle, deploy, funclog, function, supervisor
+	admin      < ground, httpx, api, blob, accesskey, auth, bundle, deploy, funclog, function, limit, supervisor
 
 	examples   <
 	app        < *

@@ -18,6 +18,7 @@ import (
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/deploy"
 	"postern.dev/postern/internal/funclog"
+	"postern.dev/postern/internal/limit"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/supervisor"
 )
@@ -26,6 +27,9 @@ import (
 type Store interface {
 	Functions
 	Keys
+	KeyChanges
+	Projects
+	ProjectChanges
 }
 
 // Functions is the reading of functions.
@@ -35,11 +39,30 @@ type Functions interface {
 	Deployment(ctx context.Context, id string) (platform.Deployment, error)
 }
 
-// Keys is the keeping of access keys.
+// Keys is the reading of access keys.
 type Keys interface {
-	CreateKey(ctx context.Context, k platform.AccessKey) (seq int64, err error)
+	Key(ctx context.Context, projectID, id string) (platform.AccessKey, error)
 	Keys(ctx context.Context, projectID, after string, limit int, functions bool) ([]platform.AccessKey, error)
+}
+
+// KeyChanges is the making, altering and ending of access keys.
+type KeyChanges interface {
+	CreateKey(ctx context.Context, k platform.AccessKey) (seq int64, err error)
+	UpdateKey(ctx context.Context, projectID, id string, at time.Time, change func(*platform.AccessKey) error) (k platform.AccessKey, seq int64, err error)
 	RevokeKey(ctx context.Context, projectID, id string, at time.Time) (seq int64, err error)
+}
+
+// Projects is the reading of projects.
+type Projects interface {
+	Project(ctx context.Context, id string) (platform.Project, error)
+	Subprojects(ctx context.Context, parentID, after string, limit int, deleted bool) ([]platform.Project, error)
+}
+
+// ProjectChanges is the making, altering and ending of subprojects.
+type ProjectChanges interface {
+	CreateProject(ctx context.Context, p platform.Project) error
+	UpdateProject(ctx context.Context, id string, at time.Time, change func(*platform.Project) error) (platform.Project, error)
+	DeleteSubproject(ctx context.Context, id string, at time.Time) (seq int64, err error)
 }
 
 // Deployer deploys and deletes functions. *deploy.Deployer is one.
@@ -67,13 +90,21 @@ type Options struct {
 	Status func(deploymentID string) supervisor.Status
 	// URLs are the addresses of a function with a slug.
 	URLs func(slug string) []string
-	Log  *slog.Logger
+	// BasicRate and BasicBurst bound how often one key may show its bare
+	// secret: so many calls a second, so many at once.
+	BasicRate, BasicBurst int
+	Log                   *slog.Logger
 }
 
 type service struct {
-	o   Options
-	api huma.API
+	o    Options
+	api  huma.API
+	bare *limit.Book // calls with a bare secret, by key ID
 }
+
+// bareKeys is how many keys that call at the same time have a rate of their
+// own; it bounds the memory at some megabytes.
+const bareKeys = 1 << 16
 
 // New returns the handler of /v1 and of the OpenAPI document, and the document.
 func New(o Options) (http.Handler, *huma.OpenAPI) {
@@ -87,10 +118,11 @@ func New(o Options) (http.Handler, *huma.OpenAPI) {
 	}
 	config.Security = []map[string][]string{{"basic": {}}, {"apiKey": {}}}
 	config.Transformers = append(config.Transformers, problemOf)
-	s := &service{o: o, api: humago.New(mux, config)}
+	s := &service{o: o, api: humago.New(mux, config), bare: limit.NewBook(o.BasicRate, o.BasicBurst, bareKeys)}
 	s.api.UseMiddleware(s.guard)
 	s.registerFunctions()
 	s.registerKeys()
+	s.registerSubprojects()
 	s.registerArtefacts()
 	return &front{mux: mux, log: o.Log}, s.api.OpenAPI()
 }

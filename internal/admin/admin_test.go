@@ -42,6 +42,7 @@ type world struct {
 	project   string
 	elsewhere string            // another project
 	key       map[string]string // name → secret
+	id        map[string]string // name → ID
 	log       *lockedBuffer
 	mu        sync.Mutex
 	acts      []string
@@ -83,7 +84,7 @@ func (w *world) Delete(_ context.Context, projectID, name string) (platform.Func
 	return platform.Function{}, fault.New(fault.NotFound, "there is no such function").WithCode("function_not_found")
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, change ...func(*admin.Options)) *world {
 	t.Helper()
 	dir := t.TempDir()
 	db, err := store.Open(t.Context(), "sqlite:"+filepath.Join(dir, "p.db"))
@@ -99,13 +100,15 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { logs.Close(); blobs.Close(); db.Close() })
-	w := &world{db: db, project: function.NewProjectID(time.Now()), key: map[string]string{}, log: &lockedBuffer{}}
-	for i, name := range []string{"control", "invoke", "expired", "elsewhere"} {
+	w := &world{db: db, project: function.NewProjectID(time.Now()), key: map[string]string{}, id: map[string]string{}, log: &lockedBuffer{}}
+	for i, name := range []string{"control", "invoke", "admin", "expired", "elsewhere"} {
 		s := accesskey.NewSecret()
 		k := platform.AccessKey{ID: accesskey.NewID(time.Now()), ProjectID: w.project, DisplayName: name, SecretHash: s.Hash(), CreatedAt: time.Now(), Scopes: []platform.Scope{platform.ScopeControl}}
 		switch name {
 		case "invoke":
 			k.Scopes = []platform.Scope{platform.ScopeInvoke}
+		case "admin":
+			k.Scopes = []platform.Scope{platform.ScopeInvoke, platform.ScopeControl}
 		case "expired":
 			k.ExpiresAt = time.Now().Add(-time.Second)
 		case "elsewhere":
@@ -123,15 +126,20 @@ func newWorld(t *testing.T) *world {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.key[name] = s.Reveal()
+		w.key[name], w.id[name] = s.Reveal(), k.ID
 	}
 	w.load(t)
-	w.handler, w.openAPI = admin.New(admin.Options{Version: "test", Auth: auth.NewAuthenticator("http://control"), Issuer: "http://control", Store: db, Deployer: w, Artefacts: blobs, Logs: logs,
+	o := admin.Options{Version: "test", Auth: auth.NewAuthenticator("http://control"), Issuer: "http://control", Store: db, Deployer: w, Artefacts: blobs, Logs: logs,
 		Directory: func() *auth.Directory { w.mu.Lock(); defer w.mu.Unlock(); return w.dir },
 		Applied:   func(context.Context, int64) error { w.load(t); return nil },
 		Status:    func(string) supervisor.Status { return supervisor.Status{State: "idle"} },
 		URLs:      func(slug string) []string { return []string{"http://gw/fn/" + slug} },
-		Log:       slog.New(slog.NewJSONHandler(w.log, nil))})
+		BasicRate: 1_000_000, BasicBurst: 1_000_000,
+		Log: slog.New(slog.NewJSONHandler(w.log, nil))}
+	for _, c := range change {
+		c(&o)
+	}
+	w.handler, w.openAPI = admin.New(o)
 	return w
 }
 
@@ -155,9 +163,27 @@ func (w *world) do(method, path, secret, body string) (*httptest.ResponseRecorde
 	}
 	rec := httptest.NewRecorder()
 	w.handler.ServeHTTP(rec, r)
-	var p httpx.Problem
-	json.Unmarshal(rec.Body.Bytes(), &p)
-	return rec, p
+	return rec, told(rec)
+}
+
+// told is the problem of an answer, in whichever shape it came.
+func told(rec *httptest.ResponseRecorder) (p httpx.Problem) {
+	var body struct {
+		httpx.Problem
+		Error struct {
+			Code    int
+			Message string
+			Details []struct {
+				Reason   string
+				Metadata struct{ Hint, RequestID string }
+			}
+		}
+	}
+	json.Unmarshal(rec.Body.Bytes(), &body)
+	if e := body.Error; len(e.Details) == 1 {
+		return httpx.Problem{Status: e.Code, Code: e.Details[0].Reason, Detail: e.Message, Hint: e.Details[0].Metadata.Hint, RequestID: e.Details[0].Metadata.RequestID}
+	}
+	return body.Problem
 }
 
 // Every operation that the document has is refused to whoever may not: a new
@@ -165,7 +191,8 @@ func (w *world) do(method, path, secret, body string) (*httptest.ResponseRecorde
 func TestEveryOperation_IsGuarded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	fill := strings.NewReplacer("{projectId}", w.project, "{name}", "f", "{accessKeyId}", accesskey.NewID(time.Now()), "{hash}", strings.Repeat("a", 64))
+	sub := w.subproject(t, w.project)
+	fill := strings.NewReplacer("{projectId}", w.project, "{subprojectId}", sub, "{name}", "f", "{accessKeyId}", accesskey.NewID(time.Now()), "{hash}", strings.Repeat("a", 64))
 	n := 0
 	for path, item := range w.openAPI.Paths {
 		for method, op := range map[string]*huma.Operation{"GET": item.Get, "PUT": item.Put, "POST": item.Post, "DELETE": item.Delete, "HEAD": item.Head, "PATCH": item.Patch} {
@@ -179,6 +206,13 @@ func TestEveryOperation_IsGuarded(t *testing.T) {
 					t.Errorf("%s %s: %d %s, want %d", method, path, rec.Code, rec.Body, want)
 				}
 			}
+			if strings.Contains(path, "{subprojectId}") { // a foreign one and none are alike as well, and not found
+				rec, p := w.do(method, fill.Replace(path), w.key["elsewhere"], "")
+				none, q := w.do(method, strings.ReplaceAll(fill.Replace(path), sub, "prj_none"), w.key["elsewhere"], "")
+				if rec.Code != 404 || none.Code != 404 || p.Code != q.Code || p.Detail != q.Detail {
+					t.Errorf("%s %s: a foreign subproject %d %s, one that is none %d %s", method, path, rec.Code, p.Detail, none.Code, q.Detail)
+				}
+			}
 			if strings.Contains(path, "{projectId}") {
 				rec, p := w.do(method, fill.Replace(path), w.key["elsewhere"], "")
 				none, q := w.do(method, strings.ReplaceAll(fill.Replace(path), w.project, "prj_none"), w.key["elsewhere"], "")
@@ -188,77 +222,22 @@ func TestEveryOperation_IsGuarded(t *testing.T) {
 			}
 		}
 	}
-	if n < 11 {
+	if n < 19 {
 		t.Errorf("only %d operations found", n)
 	}
 	if len(w.acts) != 0 {
 		t.Errorf("a refused call did something: %v", w.acts)
 	}
-	if ks, _ := w.db.Keys(t.Context(), w.project, "", 100, false); len(ks) != 3 {
+	if ks, _ := w.db.Keys(t.Context(), w.project, "", 100, true); len(ks) != 4 {
 		t.Errorf("a refused call made a key: %d", len(ks))
+	}
+	if p, err := w.db.Project(t.Context(), sub); err != nil || p.Name != "sub" {
+		t.Errorf("a refused call changed a project: %+v, %v", p, err)
 	}
 	for _, s := range w.key {
 		if strings.Contains(w.log.String(), s) {
 			t.Error("a secret is in the log")
 		}
-	}
-}
-
-func TestKeys(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	keys := "/v1/projects/" + w.project + "/accessKeys"
-	rec, _ := w.do("POST", keys, w.key["control"], `{"displayName":"billing","scopes":["invoke","control"],"allowedCidrs":["192.0.2.0/24"],"ratePerSecond":5,"expireTime":"2099-01-01T00:00:00Z"}`)
-	var made struct {
-		AccessKey struct {
-			AccessKeyID, DisplayName, ProjectID string
-			Scopes, AllowedCidrs                []string
-		}
-		Secret string
-	}
-	if err := json.Unmarshal(rec.Body.Bytes(), &made); err != nil || rec.Code != 200 || made.AccessKey.DisplayName != "billing" || len(made.AccessKey.Scopes) != 2 || len(made.AccessKey.AllowedCidrs) != 1 {
-		t.Fatalf("%d %s", rec.Code, rec.Body)
-	}
-	// It can be used at once, here from its address (httptest's is 192.0.2.1).
-	if rec, _ := w.do("GET", "/v1/whoami", made.Secret, ""); rec.Code != 200 || !strings.Contains(rec.Body.String(), made.AccessKey.AccessKeyID) {
-		t.Errorf("the new key: %d %s", rec.Code, rec.Body)
-	}
-	rec, _ = w.do("GET", keys, w.key["control"], "")
-	if strings.Contains(rec.Body.String(), made.Secret) || !strings.Contains(rec.Body.String(), made.AccessKey.AccessKeyID) || strings.Contains(rec.Body.String(), "hash") {
-		t.Errorf("the list: %s", rec.Body)
-	}
-	for body, want := range map[string]struct {
-		status int
-		code   string
-	}{
-		`{"displayName":"billing"}`: {409, "display_name_taken"}, `{"displayName":""}`: {422, "invalid_request"}, `{"displayName":"  "}`: {400, "invalid_request"}, `{}`: {422, "invalid_request"},
-		`{"displayName":"a\u0007b"}`: {400, "invalid_request"}, `{"displayName":"function:x"}`: {400, "invalid_request"}, `{"displayName":"x","scopes":["admin"]}`: {422, "invalid_request"},
-		`{"displayName":"x","unknown":1}`: {422, "invalid_request"}, `{"displayName":"x","allowedCidrs":["10.0.0.1"]}`: {400, "invalid_request"}, `{"displayName":"x","allowedCidrs":["10.0.0.1/8"]}`: {400, "invalid_request"},
-		`{"displayName":"x","expireTime":"2001-01-01T00:00:00Z"}`: {400, "invalid_request"}, `{"displayName":"x","ratePerSecond":-1}`: {422, "invalid_request"}, `{"displayName":`: {400, "invalid_request"}, `[]`: {422, "invalid_request"},
-		`{"displayName":"` + strings.Repeat("x", 101) + `"}`: {422, "invalid_request"}, `{"displayName":"` + strings.Repeat("x", 70000) + `"}`: {413, "body_too_large"},
-		`{"displayName":"x","scopes":["invoke","invoke"]}`: {422, "invalid_request"}, `{"displayName":"x","allowedCidrs":["::ffff:10.0.0.0/104"]}`: {400, "invalid_request"},
-	} {
-		rec, p := w.do("POST", keys, w.key["control"], body)
-		if rec.Code != want.status || p.Code != want.code || p.Status != rec.Code || rec.Header().Get("Content-Type") != "application/problem+json" || p.RequestID == "" {
-			t.Errorf("%.60s: %d %s %s", body, rec.Code, rec.Header().Get("Content-Type"), rec.Body)
-		}
-	}
-	if rec, _ := w.do("DELETE", keys+"/"+made.AccessKey.AccessKeyID, w.key["control"], ""); rec.Code != 204 {
-		t.Errorf("revoke: %d %s", rec.Code, rec.Body)
-	}
-	if rec, _ := w.do("GET", "/v1/whoami", made.Secret, ""); rec.Code != 401 {
-		t.Errorf("a revoked key: %d", rec.Code)
-	}
-	if rec, p := w.do("DELETE", keys+"/pak_none", w.key["control"], ""); rec.Code != 404 || p.Code != "not_found" {
-		t.Errorf("revoke none: %d %s", rec.Code, p.Code)
-	}
-	rec, _ = w.do("GET", keys+"?pageSize=1", w.key["control"], "")
-	var page struct {
-		AccessKeys    []struct{ AccessKeyID string }
-		NextPageToken string
-	}
-	if json.Unmarshal(rec.Body.Bytes(), &page); len(page.AccessKeys) != 1 || page.NextPageToken != page.AccessKeys[0].AccessKeyID {
-		t.Errorf("a page: %s", rec.Body)
 	}
 }
 

@@ -21,7 +21,8 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := httpx.NewRequestID()
 	w.Header()["X-Request-Id"] = []string{id}
 	r = r.WithContext(context.WithValue(r.Context(), requestIDKey, id))
-	sent := &started{ResponseWriter: w}
+	sent := &answer{ResponseWriter: w, rpc: takesRPCErrors(r.URL.EscapedPath())}
+	defer sent.finish()
 	defer f.recovered(sent, r, id)
 	w = sent
 	h, pattern := f.mux.Handler(r)
@@ -43,7 +44,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // recovered answers for an operation that panicked; a half-sent answer is cut
 // off, so that nobody takes it for a whole one.
-func (f *front) recovered(w *started, r *http.Request, id string) {
+func (f *front) recovered(w *answer, r *http.Request, id string) {
 	failed := recover()
 	if failed == nil {
 		return
@@ -51,30 +52,11 @@ func (f *front) recovered(w *started, r *http.Request, id string) {
 	if r.Context().Err() == nil { // else the caller is gone, and the write failed
 		f.log.Error("control operation panicked", "requestId", id, "panic", failed, "stack", string(debug.Stack()))
 	}
-	if w.yes {
+	if w.status != 0 {
 		panic(http.ErrAbortHandler)
 	}
 	httpx.WriteProblem(w, fault.New(fault.Internal, "an operation panicked"), id)
 }
-
-// started knows whether an answer has begun.
-type started struct {
-	http.ResponseWriter
-	yes bool
-}
-
-func (s *started) WriteHeader(status int) {
-	s.yes = true
-	s.ResponseWriter.WriteHeader(status)
-}
-
-func (s *started) Write(p []byte) (int, error) {
-	s.yes = true
-	return s.ResponseWriter.Write(p)
-}
-
-// Unwrap lets http.ResponseController set deadlines.
-func (s *started) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
 type statusOnly struct {
 	header http.Header

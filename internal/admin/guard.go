@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -32,25 +33,28 @@ func principal(ctx context.Context) auth.Principal {
 
 // guard stands before every operation: it recognises the caller, decides, and
 // records, before any input is read. An operation with a project in its path
-// is for keys of that project; another project is answered the same whether it
-// exists or not.
+// is for keys of that project and of its parent; another project is answered
+// the same whether it exists or not.
 func (s *service) guard(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
 	began := time.Now()
-	p, err := s.decide(r, ctx.Param("projectId"))
+	p, err := s.decide(r, ctx.Param("projectId"), ctx.Param("subprojectId"))
 	if err != nil {
 		if fault.KindOf(err) == fault.Unauthenticated {
 			w.Header()[auth.ChallengeHeader] = []string{auth.Challenge(err, "")}
 		}
 		problem := httpx.WriteProblem(w, err, requestID(r.Context()))
+		if problem.Status >= 500 {
+			s.o.Log.Error("control operation failed", "requestId", requestID(r.Context()), "code", problem.Code, "error", err)
+		}
 		s.record(r, ctx.Operation().OperationID, p, problem.Status, began)
 		return
 	}
-	defer func() { s.record(r, ctx.Operation().OperationID, p, ctx.Status(), began) }() // also of one that panics
+	defer func() { s.record(r, ctx.Operation().OperationID, p, w.(*answer).status, began) }() // also of one that panics
 	next(huma.WithValue(ctx, principalKey, p))
 }
 
-func (s *service) decide(r *http.Request, projectID string) (auth.Principal, error) {
+func (s *service) decide(r *http.Request, projectID, subprojectID string) (auth.Principal, error) {
 	if err := auth.CheckDuplicates(r.Header); err != nil {
 		return auth.Principal{}, err
 	}
@@ -61,10 +65,24 @@ func (s *service) decide(r *http.Request, projectID string) (auth.Principal, err
 	if err != nil {
 		return p, err
 	}
-	if projectID == "" { // the operation is about the caller
-		projectID = p.ProjectID()
+	if err := s.unhurried(p, time.Now()); err != nil {
+		return p, err
 	}
-	return p, auth.Decide(p, auth.Need{ProjectID: projectID, Scope: platform.ScopeControl, RemoteAddr: r.RemoteAddr})
+	need := auth.Need{ProjectID: projectID + subprojectID, Scope: platform.ScopeControl, RemoteAddr: r.RemoteAddr} // a path has one of them at most
+	switch need.ProjectID {
+	case p.ProjectID():
+	case "": // the operation is about the caller
+		need.ProjectID = p.ProjectID()
+	default:
+		if need.ParentID, err = s.parentOf(r.Context(), need.ProjectID); err != nil {
+			return p, err
+		}
+	}
+	err = auth.Decide(p, need)
+	if subprojectID != "" && errors.Is(err, auth.ErrProject) {
+		err = errNoSubproject
+	}
+	return p, err
 }
 
 // shown is what the caller's credentials are checked against.
@@ -75,6 +93,41 @@ func (s *service) shown(r *http.Request) *auth.Request {
 	}
 	return in
 }
+
+// parentOf is the parent of a project; empty for one that has none and for one
+// that is not there, which is so refused like one that is foreign.
+func (s *service) parentOf(ctx context.Context, projectID string) (string, error) {
+	p, err := s.o.Store.Project(ctx, projectID)
+	if fault.KindOf(err) == fault.NotFound {
+		return "", nil
+	}
+	return p.ParentID, err
+}
+
+// unhurried refuses a key that shows its bare secret too often. That is for
+// trying things out: each such call carries a credential that does not expire.
+func (s *service) unhurried(p auth.Principal, now time.Time) error {
+	if p.Method != auth.MethodBasic && p.Method != auth.MethodAPIKey {
+		return nil
+	}
+	wait, ok := s.bare.Allow(p.ID(), now)
+	if ok {
+		return nil
+	}
+	return &hurry{fault.New(fault.TooMany, fmt.Sprintf("calls that show a bare secret are limited to %d a second; get a token at POST /oauth2/token, whose calls are not", s.o.BasicRate)).WithCode("basic_limited"), wait}
+}
+
+// hurry is the refusal of a call that came too soon.
+type hurry struct {
+	error // a *fault.Error
+	wait  time.Duration
+}
+
+// Unwrap gives the fault, for errors.As.
+func (h *hurry) Unwrap() error { return h.error }
+
+// RetryAfter is how long to wait.
+func (h *hurry) RetryAfter() time.Duration { return h.wait }
 
 // record writes down who asked for what, and what became of it.
 func (s *service) record(r *http.Request, operation string, p auth.Principal, status int, began time.Time) {

@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/netip"
-	"strings"
+	"slices"
 	"time"
-	"unicode"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -17,41 +15,78 @@ import (
 	"postern.dev/postern/internal/platform"
 )
 
+// KeyPath names an access key of a project.
+type KeyPath struct {
+	ProjectPath
+	ID string `path:"accessKeyId" maxLength:"64"`
+}
+
 func (s *service) registerKeys() {
 	const all = "/v1/projects/{projectId}/accessKeys"
-	register(s, huma.Operation{OperationID: "listAccessKeys", Method: http.MethodGet, Path: all, Summary: "List access keys"}, s.listKeys)
+	const one = all + "/{accessKeyId}"
+	register(s, huma.Operation{OperationID: "listAccessKeys", Method: http.MethodGet, Path: all, Summary: "List access keys", Errors: []int{400}}, s.listKeys)
 	register(s, huma.Operation{OperationID: "createAccessKey", Method: http.MethodPost, Path: all, Summary: "Make an access key",
 		Description: "The answer has the key's secret; it is shown this once. The key can be used at once.", Errors: []int{400, 409}}, s.createKey)
-	register(s, huma.Operation{OperationID: "revokeAccessKey", Method: http.MethodDelete, Path: all + "/{accessKeyId}", Summary: "End an access key",
-		Description: "When this answers the key opens nothing any more on this machine.", DefaultStatus: 204, Errors: []int{404}}, s.revokeKey)
+	register(s, huma.Operation{OperationID: "getAccessKey", Method: http.MethodGet, Path: one, Summary: "One access key", Errors: []int{404}}, s.getKey)
+	register(s, huma.Operation{OperationID: "updateAccessKey", Method: http.MethodPatch, Path: one, Summary: "Change an access key",
+		Description: "What is absent stays as it is. No key can be given more than the one that asks has.", Errors: []int{400, 404, 409}}, s.updateKey)
+	register(s, huma.Operation{OperationID: "rotateAccessKey", Method: http.MethodPost, Path: one + "/rotate", Summary: "Give an access key a new secret",
+		Description: "The answer has the new secret; it is shown this once. The secret of now ends after the grace period, one from before it at once.", Errors: []int{400, 404}}, s.rotateKey)
+	register(s, huma.Operation{OperationID: "revokeAccessKey", Method: http.MethodDelete, Path: one, Summary: "End an access key",
+		Description: "When this answers the key opens nothing any more on this machine, and neither do its tokens.", DefaultStatus: 200, Errors: []int{404}}, s.revokeKey)
 }
 
 func (s *service) listKeys(ctx context.Context, in *struct {
 	ProjectPath
 	Page
+	Functions bool `query:"includeFunctionKeys" doc:"The keys that functions were given, too."`
 }) (*body[api.AccessKeys], error) {
-	ks, err := s.o.Store.Keys(ctx, in.ProjectID, in.PageToken, in.PageSize+1, false)
+	if in.PageToken != "" && !accesskey.ValidID(in.PageToken) {
+		return nil, errPageToken
+	}
+	ks, err := s.o.Store.Keys(ctx, in.ProjectID, in.PageToken, in.PageSize+1, in.Functions)
 	if err != nil {
 		return nil, err
 	}
-	out := api.AccessKeys{AccessKeys: []api.AccessKey{}}
+	out, now := api.AccessKeys{AccessKeys: []api.AccessKey{}}, time.Now()
 	for i, k := range ks {
 		if i == in.PageSize {
 			out.NextPageToken = ks[i-1].ID
 			break
 		}
-		out.AccessKeys = append(out.AccessKeys, describeKey(k))
+		out.AccessKeys = append(out.AccessKeys, describeKey(k, now))
 	}
 	return &body[api.AccessKeys]{out}, nil
+}
+
+var errPageToken = invalid("pageToken", "is none that a list gave", "send the nextPageToken of the page before as it is, or none for the first page")
+
+func (s *service) getKey(ctx context.Context, in *KeyPath) (*body[api.AccessKey], error) {
+	k, err := s.o.Store.Key(ctx, in.ProjectID, in.ID)
+	if err == nil && !k.RevokedAt.IsZero() {
+		err = fault.New(fault.NotFound, "there is no such access key")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &body[api.AccessKey]{describeKey(k, time.Now())}, nil
 }
 
 func (s *service) createKey(ctx context.Context, in *struct {
 	ProjectPath
 	Body api.CreateKeyRequest
 }) (*body[api.CreatedKey], error) {
+	now := time.Now().UTC().Truncate(time.Microsecond) // as it will be read back
 	secret := accesskey.NewSecret()
-	k, err := newKey(in.ProjectID, in.Body, secret, time.Now())
+	k := platform.AccessKey{ID: accesskey.NewID(now), ProjectID: in.ProjectID, SecretHash: secret.Hash(), CreatedAt: now, UpdatedAt: now, ServicePlanID: in.Body.ServicePlanID}
+	if err := fill(&k, in.Body, now); err != nil {
+		return nil, err
+	}
+	caller, err := s.caller(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := mayGrant(caller, nil, k); err != nil {
 		return nil, err
 	}
 	seq, err := s.o.Store.CreateKey(ctx, k)
@@ -59,41 +94,79 @@ func (s *service) createKey(ctx context.Context, in *struct {
 		return nil, err
 	}
 	s.applied(ctx, seq)
-	return &body[api.CreatedKey]{api.CreatedKey{AccessKey: describeKey(k), Secret: secret.Reveal()}}, nil
+	return &body[api.CreatedKey]{api.CreatedKey{AccessKey: describeKey(k, now), Secret: secret.Reveal()}}, nil
 }
 
-func newKey(projectID string, in api.CreateKeyRequest, secret accesskey.Secret, now time.Time) (platform.AccessKey, error) {
-	name := strings.TrimSpace(in.DisplayName)
-	if name == "" || strings.ContainsFunc(name, unicode.IsControl) || strings.HasPrefix(name, "function:") {
-		return platform.AccessKey{}, fault.New(fault.Invalid, "the display name must have visible characters, no control characters, and not begin with function:")
+func (s *service) updateKey(ctx context.Context, in *struct {
+	KeyPath
+	Body api.UpdateKeyRequest
+}) (*body[api.AccessKey], error) {
+	caller, err := s.caller(ctx)
+	if err != nil {
+		return nil, err
 	}
-	k := platform.AccessKey{ID: accesskey.NewID(now), ProjectID: projectID, DisplayName: name, SecretHash: secret.Hash(), RatePerSecond: in.RatePerSecond, CreatedAt: now}
-	for _, sc := range in.Scopes {
-		k.Scopes = append(k.Scopes, platform.Scope(sc))
-	}
-	if len(k.Scopes) == 0 {
-		k.Scopes = []platform.Scope{platform.ScopeInvoke}
-	}
-	for _, c := range in.AllowedCIDRs {
-		p, err := netip.ParsePrefix(c)
-		if err != nil || p != p.Masked() || p.Addr().Is4In6() { // callers' addresses come unmapped
-			return platform.AccessKey{}, fault.New(fault.Invalid, fmt.Sprintf("%.80q is no address range", c)).WithHint("write it like 192.0.2.0/24 or 2001:db8::/32, with the host bits zero")
+	now := time.Now()
+	k, seq, err := s.o.Store.UpdateKey(ctx, in.ProjectID, in.ID, now, func(k *platform.AccessKey) error {
+		before := *k // its lists are replaced, never written into
+		if k.FunctionID != "" {
+			return errKeyOfFunction
 		}
-		k.AllowedCIDRs = append(k.AllowedCIDRs, p)
-	}
-	if in.ExpireTime != nil {
-		if !in.ExpireTime.After(now) {
-			return platform.AccessKey{}, fault.New(fault.Invalid, "expireTime has passed already")
+		if err := alter(k, in.Body, now); err != nil {
+			return err
 		}
-		k.ExpiresAt = *in.ExpireTime
+		return mayGrant(caller, &before, *k)
+	})
+	if err != nil {
+		return nil, err
 	}
-	return k, nil
+	s.applied(ctx, seq)
+	return &body[api.AccessKey]{describeKey(k, now)}, nil
 }
 
-func (s *service) revokeKey(ctx context.Context, in *struct {
-	ProjectPath
-	ID string `path:"accessKeyId" maxLength:"64"`
-}) (*struct{}, error) {
+var errKeyOfFunction = fault.New(fault.Invalid, "this key was given to a function by its deploy, and only a deploy changes it").WithCode("key_of_function")
+
+func (s *service) rotateKey(ctx context.Context, in *struct {
+	KeyPath
+	Body *api.RotateKeyRequest
+}) (*body[api.RotatedKey], error) {
+	caller, err := s.caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var grace time.Duration
+	if in.Body != nil {
+		grace = time.Duration(in.Body.GracePeriod) * time.Second
+	}
+	now := time.Now()
+	secret, endedOlder := accesskey.NewSecret(), false
+	k, seq, err := s.o.Store.UpdateKey(ctx, in.ProjectID, in.ID, now, func(k *platform.AccessKey) error {
+		switch {
+		case k.FunctionID != "":
+			return errKeyOfFunction
+		case !k.LiveAt(now):
+			return fault.New(fault.Invalid, "the key has expired, and so would its new secret have").WithCode("key_expired")
+		}
+		// Whoever gets the secret has all that the key has.
+		if err := mayGrant(caller, nil, *k); err != nil {
+			return err
+		}
+		endedOlder = k.PreviousUntil.After(now)
+		k.PreviousHash, k.PreviousUntil = [32]byte{}, time.Time{}
+		if grace > 0 {
+			k.PreviousHash, k.PreviousUntil = k.SecretHash, now.Add(grace)
+		}
+		k.SecretHash = secret.Hash()
+		k.Generation++
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.applied(ctx, seq)
+	return &body[api.RotatedKey]{api.RotatedKey{AccessKey: describeKey(k, now), Secret: secret.Reveal(), EndedOlderSecret: endedOlder}}, nil
+}
+
+func (s *service) revokeKey(ctx context.Context, in *KeyPath) (*struct{}, error) {
 	seq, err := s.o.Store.RevokeKey(ctx, in.ProjectID, in.ID, time.Now())
 	if err != nil {
 		return nil, err
@@ -112,17 +185,46 @@ func (s *service) applied(ctx context.Context, seq int64) {
 	}
 }
 
-func describeKey(k platform.AccessKey) api.AccessKey {
-	out := api.AccessKey{AccessKeyID: k.ID, DisplayName: k.DisplayName, ProjectID: k.ProjectID, Scopes: []string{}, RatePerSecond: k.RatePerSecond, CreateTime: k.CreatedAt.UTC()}
+// caller is the key that asks, as it is now, with the scopes of the credential
+// that was shown: what it may give on is bounded by both.
+func (s *service) caller(ctx context.Context) (platform.AccessKey, error) {
+	shown := principal(ctx)
+	k, err := s.o.Store.Key(ctx, shown.ProjectID(), shown.ID())
+	if err != nil {
+		return k, fmt.Errorf("read the key that asks: %w", err)
+	}
+	k.Scopes = slices.DeleteFunc(k.Scopes, func(sc platform.Scope) bool { return !slices.Contains(scopesShown(ctx), sc) })
+	return k, nil
+}
+
+func describeKey(k platform.AccessKey, now time.Time) api.AccessKey {
+	out := api.AccessKey{AccessKeyID: k.ID, DisplayName: k.DisplayName, ProjectID: k.ProjectID, CreateTime: k.CreatedAt.UTC(), UpdateTime: k.UpdatedAt.UTC(), Scopes: []string{},
+		Groups: k.Groups, RatePerSecond: k.RatePerSecond, Binding: string(k.Binding), CertThumbprint: k.CertThumbprint, Metadata: k.Metadata,
+		ServicePlanID: k.ServicePlanID, FunctionID: k.FunctionID, ExpireTime: when(k.ExpiresAt), LastUsedTime: when(k.LastUsedAt)}
 	for _, s := range k.Scopes {
 		out.Scopes = append(out.Scopes, string(s))
 	}
 	for _, c := range k.AllowedCIDRs {
 		out.AllowedCIDRs = append(out.AllowedCIDRs, c.String())
 	}
-	if !k.ExpiresAt.IsZero() {
-		e := k.ExpiresAt.UTC()
-		out.ExpireTime = &e
+	if k.Quota.Limit > 0 {
+		out.Quota = &api.Quota{Limit: k.Quota.Limit, Per: string(k.Quota.Per)}
+		out.Used = &api.Usage{Count: k.Used.Count, Since: k.Used.Since.UTC()}
+		if began := k.Quota.Per.Begin(now); k.Used.Since.Before(began) { // of a period that is over
+			out.Used = &api.Usage{Since: began}
+		}
+	}
+	if k.PreviousUntil.After(now) {
+		out.PreviousSecretExpireTime = when(k.PreviousUntil)
 	}
 	return out
+}
+
+// when is a time for the API; nil for the zero time.
+func when(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
 }

@@ -81,39 +81,6 @@ type Logs struct {
 	Entries []LogEntry `json:"entries"`
 }
 
-// AccessKey is an access key without its secret.
-type AccessKey struct {
-	AccessKeyID   string     `json:"accessKeyId"`
-	DisplayName   string     `json:"displayName"`
-	ProjectID     string     `json:"projectId"`
-	Scopes        []string   `json:"scopes"`
-	AllowedCIDRs  []string   `json:"allowedCidrs,omitempty"`
-	RatePerSecond int        `json:"ratePerSecond,omitempty"`
-	ExpireTime    *time.Time `json:"expireTime,omitempty"`
-	CreateTime    time.Time  `json:"createTime"`
-}
-
-// AccessKeys is one page of keys.
-type AccessKeys struct {
-	AccessKeys    []AccessKey `json:"accessKeys"`
-	NextPageToken string      `json:"nextPageToken" doc:"Empty on the last page."`
-}
-
-// CreateKeyRequest asks for a new key.
-type CreateKeyRequest struct {
-	DisplayName   string     `json:"displayName" minLength:"1" maxLength:"100" doc:"Unique among the project's keys."`
-	Scopes        []string   `json:"scopes,omitempty" enum:"invoke,control" uniqueItems:"true" doc:"Default: invoke only."`
-	AllowedCIDRs  []string   `json:"allowedCidrs,omitempty" maxItems:"64" doc:"Addresses from which the key may be used; any when empty."`
-	RatePerSecond int        `json:"ratePerSecond,omitempty" minimum:"0" maximum:"1000000" doc:"Requests a second; 0: no limit of its own."`
-	ExpireTime    *time.Time `json:"expireTime,omitempty" doc:"When the key ends; never when absent."`
-}
-
-// CreatedKey is a new key with its secret, which is shown this once.
-type CreatedKey struct {
-	AccessKey AccessKey `json:"accessKey"`
-	Secret    string    `json:"secret" doc:"Shown this once."`
-}
-
 // WhoAmI is whose credential was shown.
 type WhoAmI struct {
 	ProjectID string   `json:"projectId"`

@@ -84,21 +84,6 @@ func (c *Client) Logs(ctx context.Context, name string, since time.Time, limit i
 	return out, c.call(ctx, http.MethodGet, c.project("functions", name, "logs")+"?"+q.Encode(), nil, &out)
 }
 
-// CreateKey makes an access key.
-func (c *Client) CreateKey(ctx context.Context, in CreateKeyRequest) (out CreatedKey, err error) {
-	return out, c.call(ctx, http.MethodPost, c.project("accessKeys"), in, &out)
-}
-
-// Keys lists one page of access keys, from a page token on.
-func (c *Client) Keys(ctx context.Context, pageToken string) (out AccessKeys, err error) {
-	return out, c.call(ctx, http.MethodGet, c.project("accessKeys")+"?pageToken="+url.QueryEscape(pageToken), nil, &out)
-}
-
-// RevokeKey ends an access key.
-func (c *Client) RevokeKey(ctx context.Context, id string) error {
-	return c.call(ctx, http.MethodDelete, c.project("accessKeys", id), nil, nil)
-}
-
 func (c *Client) project(parts ...string) string {
 	path := "/v1/projects/" + url.PathEscape(c.ProjectID)
 	for _, p := range parts {
@@ -134,7 +119,7 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		req.Header.Set("Content-Type", contentType)
 	}
 	req.SetBasicAuth(c.KeyID, c.Secret)
-	res, err := c.client().Do(req)
+	res, err := c.send(req)
 	if err != nil {
 		return c.unreachable(ctx, err)
 	}
@@ -159,6 +144,39 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		}
 	}
 	return nil
+}
+
+// A call that was refused for coming too soon has done nothing, and is made
+// again when the server says that this makes sense soon.
+const (
+	mostWaits   = 3
+	longestWait = 5 // seconds
+)
+
+// send sends a request, and again after a 429 that says when.
+func (c *Client) send(req *http.Request) (*http.Response, error) {
+	h := c.client()
+	for waits := 0; ; waits++ {
+		res, err := h.Do(req)
+		if err != nil || res.StatusCode != http.StatusTooManyRequests || waits == mostWaits {
+			return res, err
+		}
+		seconds, err := strconv.Atoi(res.Header.Get("Retry-After"))
+		if err != nil || seconds < 0 || seconds > longestWait {
+			return res, nil
+		}
+		res.Body.Close()
+		select {
+		case <-req.Context().Done():
+			return nil, req.Context().Err()
+		case <-time.After(time.Duration(seconds) * time.Second):
+		}
+		if req.GetBody != nil {
+			if req.Body, err = req.GetBody(); err != nil {
+				return nil, err
+			}
+		}
+	}
 }
 
 // base is the checked server URL. One with a user or password in it is
@@ -208,10 +226,39 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	return fault.Wrap(err, fault.Unavailable, fmt.Sprintf("cannot talk to %s", c.Server))
 }
 
+// problem is what a failed answer says.
+type problem struct{ Code, Title, Detail, Hint, RequestID string }
+
+// rpcProblem reads the other shape, which the paths of access keys and
+// subprojects have.
+func rpcProblem(data []byte) (p problem) {
+	var body struct {
+		Error struct {
+			Message string
+			Details []struct {
+				Reason, Domain string
+				Metadata       struct{ Hint, RequestID string }
+			}
+		}
+	}
+	if json.Unmarshal(data, &body) != nil {
+		return p
+	}
+	for _, d := range body.Error.Details {
+		if d.Domain == "postern" {
+			p = problem{Code: d.Reason, Detail: body.Error.Message, Hint: d.Metadata.Hint, RequestID: d.Metadata.RequestID}
+		}
+	}
+	return p
+}
+
 // failure is the fault that an answer tells of.
 func failure(res *http.Response, data []byte) error {
-	var p struct{ Code, Title, Detail, Hint, RequestID string }
+	var p problem
 	if json.Unmarshal(data, &p) != nil || p.Code == "" {
+		p = rpcProblem(data)
+	}
+	if p.Code == "" {
 		p.Code, p.Detail, p.RequestID = "", "", ""
 		p.Title, p.Hint = fmt.Sprintf("the server answered %s", res.Status), wrongServer
 		if bytes.Contains(data, []byte("HTTP request to an HTTPS server")) { // as net/http says it

@@ -40,7 +40,7 @@ func TestClient_Requests(t *testing.T) {
 	}))
 	defer s.Close()
 	c := clientOf(s.URL + "/")
-	ctx := t.Context()
+	ctx, name := t.Context(), "n"
 	since := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.FixedZone("", 3600))
 	for name, tc := range map[string]struct {
 		do   func() error
@@ -55,9 +55,31 @@ func TestClient_Requests(t *testing.T) {
 		"deploy":    {func() error { _, err := c.Deploy(ctx, "f", api.DeployRequest{Artefact: "ab", Force: true}); return err }, call{Line: "POST /v1/projects/prj_1/functions/f/deployments", Type: "application/json", Body: `{"artefact":"ab","force":true}`}},
 		"logs":      {func() error { _, err := c.Logs(ctx, "f", since, 7); return err }, call{Line: "GET /v1/projects/prj_1/functions/f/logs?limit=7&since=2026-01-02T02%3A04%3A05.000006Z"}},
 		"all logs":  {func() error { _, err := c.Logs(ctx, "f", time.Time{}, 7); return err }, call{Line: "GET /v1/projects/prj_1/functions/f/logs?limit=7"}},
-		"keys":      {func() error { _, err := c.Keys(ctx, ""); return err }, call{Line: "GET /v1/projects/prj_1/accessKeys?pageToken="}},
-		"create":    {func() error { _, err := c.CreateKey(ctx, api.CreateKeyRequest{DisplayName: "x"}); return err }, call{Line: "POST /v1/projects/prj_1/accessKeys", Type: "application/json", Body: `{"displayName":"x"}`}},
-		"revoke":    {func() error { return c.RevokeKey(ctx, "pak_2") }, call{Line: "DELETE /v1/projects/prj_1/accessKeys/pak_2"}},
+		"keys":      {func() error { _, err := c.Keys(ctx, "", false); return err }, call{Line: "GET /v1/projects/prj_1/accessKeys?pageSize=1000"}},
+		"all keys":  {func() error { _, err := c.Keys(ctx, "pak&1", true); return err }, call{Line: "GET /v1/projects/prj_1/accessKeys?includeFunctionKeys=true&pageSize=1000&pageToken=pak%261"}},
+		"key":       {func() error { _, err := c.Key(ctx, "pak_2"); return err }, call{Line: "GET /v1/projects/prj_1/accessKeys/pak_2"}},
+		"rename": {func() error {
+			_, err := c.UpdateKey(ctx, "pak_2", api.UpdateKeyRequest{DisplayName: &name})
+			return err
+		}, call{Line: "PATCH /v1/projects/prj_1/accessKeys/pak_2", Type: "application/json", Body: `{"displayName":"n"}`}},
+		"unbound": {func() error {
+			_, err := c.UpdateKey(ctx, "pak_2", api.UpdateKeyRequest{Groups: []string{}, Metadata: map[string]string{}})
+			return err
+		}, call{Line: "PATCH /v1/projects/prj_1/accessKeys/pak_2", Type: "application/json", Body: `{"groups":[],"metadata":{}}`}},
+		"rotate": {func() error { _, err := c.RotateKey(ctx, "pak_2", api.RotateKeyRequest{GracePeriod: 60}); return err }, call{Line: "POST /v1/projects/prj_1/accessKeys/pak_2/rotate", Type: "application/json", Body: `{"gracePeriod":60}`}},
+		"sub": {func() error {
+			_, err := c.CreateSubproject(ctx, api.CreateSubprojectRequest{DisplayName: "n"})
+			return err
+		}, call{Line: "POST /v1/projects/prj_1/subprojects", Type: "application/json", Body: `{"displayName":"n"}`}},
+		"subs":    {func() error { _, err := c.Subprojects(ctx, "prj_0", true); return err }, call{Line: "GET /v1/projects/prj_1/subprojects?pageSize=1000&pageToken=prj_0&showDeleted=true"}},
+		"one sub": {func() error { _, err := c.Subproject(ctx, "prj_2/x"); return err }, call{Line: "GET /v1/subprojects/prj_2%2Fx"}},
+		"alter sub": {func() error {
+			_, err := c.UpdateSubproject(ctx, "prj_2", api.UpdateSubprojectRequest{Labels: map[string]string{}})
+			return err
+		}, call{Line: "PATCH /v1/subprojects/prj_2", Type: "application/json", Body: `{"labels":{}}`}},
+		"end sub": {func() error { return c.DeleteSubproject(ctx, "prj_2") }, call{Line: "DELETE /v1/subprojects/prj_2"}},
+		"create":  {func() error { _, err := c.CreateKey(ctx, api.CreateKeyRequest{DisplayName: "x"}); return err }, call{Line: "POST /v1/projects/prj_1/accessKeys", Type: "application/json", Body: `{"displayName":"x"}`}},
+		"revoke":  {func() error { return c.RevokeKey(ctx, "pak_2") }, call{Line: "DELETE /v1/projects/prj_1/accessKeys/pak_2"}},
 	} {
 		if err := tc.do(); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -89,6 +111,10 @@ func TestClient_Problems(t *testing.T) {
 		{500, `{"code":"internal","title":"Internal error","requestId":"req_1"}`, fault.Internal, fault.Error{Text: "Internal error (request ID req_1)", Code: "internal"}},
 		{503, `{"code":"node_missing","detail":"d","hint":"h"}`, fault.Unavailable, fault.Error{Text: "d", Code: "node_missing", Hint: "h"}},
 		{504, `{"code":"timeout","detail":"d"}`, fault.Timeout, fault.Error{Text: "d", Code: "timeout"}},
+		{409, `{"error":{"code":409,"message":"m","status":"ALREADY_EXISTS","details":[{"type":"Other"},{"type":"ErrorInfo","reason":"display_name_taken","domain":"postern","metadata":{"hint":"h","requestId":"r"}}]}}`, fault.Conflict, fault.Error{Text: "m", Code: "display_name_taken", Hint: "h"}},
+		{500, `{"error":{"code":500,"message":"Internal error","details":[{"reason":"internal","domain":"postern","metadata":{"requestId":"req_1"}}]}}`, fault.Internal, fault.Error{Text: "Internal error (request ID req_1)", Code: "internal"}},
+		{403, `{"error":{"code":403,"message":"of another server","details":[{"reason":"x","domain":"elsewhere"}]}}`, fault.Denied, fault.Error{Text: "the server answered 403 Forbidden", Hint: "POSTERN_SERVER must be the control listener, not the gateway"}},
+		{403, `{"error":"text"}`, fault.Denied, fault.Error{Text: "the server answered 403 Forbidden", Hint: "POSTERN_SERVER must be the control listener, not the gateway"}},
 		{404, `<html>`, fault.NotFound, fault.Error{Text: "the server answered 404 Not Found", Hint: "POSTERN_SERVER must be the control listener, not the gateway"}},
 		{400, `{"detail":"of something else"}`, fault.Invalid, fault.Error{Text: "the server answered 400 Bad Request", Hint: "POSTERN_SERVER must be the control listener, not the gateway"}},
 		{200, `<html>`, fault.Internal, fault.Error{Text: "SERVER does not answer like a control plane of Postern", Hint: "POSTERN_SERVER must be the control listener, not the gateway"}},
@@ -99,6 +125,42 @@ func TestClient_Problems(t *testing.T) {
 		f, ok := errors.AsType[*fault.Error](err)
 		if !ok || f.Kind != tc.kind || strings.ReplaceAll(f.Text, s.URL, "SERVER") != tc.want.Text || f.Code != tc.want.Code || f.Hint != tc.want.Hint {
 			t.Errorf("%d %s: %#v", tc.status, tc.body, err)
+		}
+	}
+}
+
+// What was refused as too early is sent again, whole, when the server says that
+// it may be soon; else the refusal is told.
+func TestClient_ComesBackAfter429(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		retryAfter    string
+		refuse, calls int
+		fails         bool
+	}{
+		"at once":       {"0", 2, 3, false},
+		"too often":     {"0", 9, 4, true},
+		"not told when": {"", 9, 1, true},
+		"far off":       {"3600", 9, 1, true},
+		"a date":        {"Fri, 31 Dec 2099 23:59:59 GMT", 9, 1, true},
+		"negative":      {"-1", 9, 1, true},
+	} {
+		calls := 0
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			calls++
+			if body, _ := io.ReadAll(r.Body); string(body) != `{"displayName":"x"}` {
+				t.Errorf("%s: call %d has the body %q", name, calls, body)
+			}
+			if calls <= tc.refuse {
+				w.Header().Set("Retry-After", tc.retryAfter)
+				w.WriteHeader(429)
+			}
+			io.WriteString(w, "{}")
+		}))
+		_, err := clientOf(s.URL).CreateKey(t.Context(), api.CreateKeyRequest{DisplayName: "x"})
+		s.Close()
+		if calls != tc.calls || (err != nil) != tc.fails || err != nil && fault.KindOf(err) != fault.TooMany {
+			t.Errorf("%s: %d calls, %v", name, calls, err)
 		}
 	}
 }

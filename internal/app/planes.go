@@ -125,7 +125,8 @@ func (s *Server) controlPlane() http.Handler {
 		Applied:   s.gateway.WaitApplied,
 		Status:    s.supervisor.Status,
 		URLs:      s.urls,
-		Log:       s.log,
+		BasicRate: s.cfg.BasicRate, BasicBurst: s.cfg.BasicBurst,
+		Log: s.log,
 	})
 	mux.Handle("/", api)
 	tokens := oauth.New(oauth.Options{

@@ -45,8 +45,7 @@ func newKeysCreate(std Stdio) *cobra.Command {
 func createKey(ctx context.Context, client *api.Client, out printer, name string, o createKeyOptions) error {
 	in := api.CreateKeyRequest{DisplayName: name, Scopes: o.scopes, AllowedCIDRs: o.from, RatePerSecond: o.rate}
 	if o.expires > 0 {
-		at := time.Now().Add(o.expires).UTC()
-		in.ExpireTime = &at
+		in.ExpireTime = time.Now().Add(o.expires).UTC().Format(time.RFC3339)
 	}
 	made, err := client.CreateKey(ctx, in)
 	if err != nil {
@@ -81,7 +80,7 @@ func newKeysList(std Stdio) *cobra.Command {
 func listKeys(ctx context.Context, client *api.Client, out printer, asJSON bool) error {
 	all := []api.AccessKey{}
 	for token := ""; ; {
-		page, err := client.Keys(ctx, token)
+		page, err := client.Keys(ctx, token, false)
 		if err != nil {
 			return err
 		}
