@@ -30,6 +30,9 @@ type Client struct {
 	// HTTP is the client to use; nil means one with a limit of two minutes a
 	// call. Redirects are never followed, whichever it is.
 	HTTP *http.Client
+	// Impatient tells of a call that came too soon at once, instead of waiting
+	// and making it again.
+	Impatient bool
 }
 
 const maxAnswer = 64 << 20
@@ -158,7 +161,7 @@ func (c *Client) send(req *http.Request) (*http.Response, error) {
 	h := c.client()
 	for waits := 0; ; waits++ {
 		res, err := h.Do(req)
-		if err != nil || res.StatusCode != http.StatusTooManyRequests || waits == mostWaits {
+		if err != nil || res.StatusCode != http.StatusTooManyRequests || waits == mostWaits || c.Impatient {
 			return res, err
 		}
 		seconds, err := strconv.Atoi(res.Header.Get("Retry-After"))
