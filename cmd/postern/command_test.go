@@ -104,6 +104,30 @@ func stopCmd(ts *testscript.TestScript, neg bool, args []string) {
 // httpCmd is `http METHOD URL STATUS [-u id:secret] [-H 'Name: value'] [-d body]`.
 // The answer's header and body go to the files header and body.
 func httpCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if got, want, body := request(ts, neg, args); got != want {
+		ts.Fatalf("%s %s: status %d, want %d\n%s", args[0], args[1], got, want, body)
+	}
+}
+
+// eventuallyCmd is http, until the status is the one wanted.
+func eventuallyCmd(ts *testscript.TestScript, neg bool, args []string) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for late := time.After(20 * time.Second); ; {
+		got, want, body := request(ts, neg, args)
+		if got == want {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			ts.Fatalf("%s %s: status %d, want %d\n%s", args[0], args[1], got, want, body)
+		}
+	}
+}
+
+// request makes the call of an http command.
+func request(ts *testscript.TestScript, neg bool, args []string) (status, want int, text []byte) {
 	if len(args) < 3 || neg {
 		ts.Fatalf("usage: http METHOD URL STATUS [-u id:secret] [-H header] [-d body]")
 	}
@@ -142,9 +166,7 @@ func httpCmd(ts *testscript.TestScript, neg bool, args []string) {
 	res.Header.Write(&head)
 	ts.Check(os.WriteFile(ts.MkAbs("header"), head.Bytes(), 0o600))
 	ts.Check(os.WriteFile(ts.MkAbs("body"), got, 0o600))
-	if res.StatusCode != want {
-		ts.Fatalf("%s %s: status %d, want %d\n%s", args[0], args[1], res.StatusCode, want, got)
-	}
+	return res.StatusCode, want, got
 }
 
 // codeCmd is `code N program args…`: the program must exit with that code.

@@ -78,6 +78,18 @@ func keyFromCmd(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[1]+"_ID", made.AccessKey.AccessKeyID)
 }
 
+// fieldCmd is `field FILE MEMBER NAME`: sets NAME to a text member of the JSON
+// object in a file.
+func fieldCmd(ts *testscript.TestScript, neg bool, args []string) {
+	var object map[string]any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &object))
+	text, _ := object[args[1]].(string)
+	if text == "" {
+		ts.Fatalf("no %s in %s", args[1], ts.ReadFile(args[0]))
+	}
+	ts.Setenv(args[2], text)
+}
+
 // schemaCmd is `schema FILE VERSION`: makes a SQLite database look like one of
 // that schema version. The driver is the one that the program itself links.
 func schemaCmd(ts *testscript.TestScript, neg bool, args []string) {

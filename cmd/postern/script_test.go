@@ -59,6 +59,8 @@ func TestStories(t *testing.T) {
 			"certificate": certificateCmd,
 			"code":        codeCmd,
 			"demo":        demoCmd,
+			"eventually":  eventuallyCmd,
+			"field":       fieldCmd,
 			"http":        httpCmd,
 			"keyfrom":     keyFromCmd,
 			"nothing":     nothingLeftCmd,

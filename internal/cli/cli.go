@@ -77,6 +77,7 @@ func root(std Stdio) *cobra.Command {
 		newDemo(std),
 		newFunctions(std),
 		newKeys(std),
+		newSubprojects(std),
 		newConfig(std),
 		newVersion(std),
 	)

@@ -2,128 +2,136 @@ package cli
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"postern.dev/postern/internal/accesskey"
 	"postern.dev/postern/internal/api"
+	"postern.dev/postern/internal/fault"
 )
 
 func newKeys(std Stdio) *cobra.Command {
-	return group("keys", "Make, list and end access keys", newKeysCreate(std), newKeysList(std), newKeysRevoke(std))
+	return group("keys", "Make, list, change and end access keys",
+		newKeysCreate(std),
+		newKeysList(std),
+		newKeysShow(std),
+		newKeysUpdate(std),
+		newKeysRotate(std),
+		newKeysRevoke(std),
+		newKeysProbe(std),
+	)
 }
 
-type createKeyOptions struct {
-	scopes, from []string
-	rate         int
-	expires      time.Duration
-	asJSON       bool
-}
-
-func newKeysCreate(std Stdio) *cobra.Command {
-	o := createKeyOptions{}
-	cmd := remote(&cobra.Command{
-		Use:   "create DISPLAY-NAME",
-		Short: "Make an access key and show its secret, once",
-		Args:  exactly("DISPLAY-NAME"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := signedIn(cmd)
-			if err != nil {
-				return err
-			}
-			return createKey(cmd.Context(), client, newPrinter(std.Out), args[0], o)
-		},
-	}, &o.asJSON)
-	cmd.Flags().StringSliceVar(&o.scopes, "scope", []string{"invoke"}, "invoke (call functions), control (use the API); may be repeated")
-	cmd.Flags().StringSliceVar(&o.from, "from", nil, "address or network from which it may be used; may be repeated")
-	cmd.Flags().IntVar(&o.rate, "rate", 0, "most requests a second; 0 sets no limit")
-	cmd.Flags().DurationVar(&o.expires, "expires-in", 0, "after how long it ends, such as 720h; 0 is never")
-	return cmd
-}
-
-func createKey(ctx context.Context, client *api.Client, out printer, name string, o createKeyOptions) error {
-	in := api.CreateKeyRequest{DisplayName: name, Scopes: o.scopes, AllowedCIDRs: o.from, RatePerSecond: o.rate}
-	if o.expires > 0 {
-		in.ExpireTime = time.Now().Add(o.expires).UTC().Format(time.RFC3339)
-	}
-	made, err := client.CreateKey(ctx, in)
-	if err != nil {
-		return err
-	}
-	if o.asJSON {
-		return out.json(made)
-	}
-	out.line("key ID      %s", clean(made.AccessKey.AccessKeyID))
-	out.line("key secret  %s", clean(made.Secret))
-	out.line("\nThe secret is shown this once. To use the key:")
-	out.line("  curl -u %s:%s URL", clean(made.AccessKey.AccessKeyID), clean(made.Secret))
-	return nil
-}
-
-func newKeysList(std Stdio) *cobra.Command {
-	var asJSON bool
-	return remote(&cobra.Command{
-		Use:   "list",
-		Short: "List the access keys of the project",
-		Args:  exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := signedIn(cmd)
-			if err != nil {
-				return err
-			}
-			return listKeys(cmd.Context(), client, newPrinter(std.Out), asJSON)
-		},
-	}, &asJSON)
-}
-
-func listKeys(ctx context.Context, client *api.Client, out printer, asJSON bool) error {
+// allKeys lists the project's keys, page by page; those of functions too when asked.
+func allKeys(ctx context.Context, client *api.Client, functions bool) ([]api.AccessKey, error) {
 	all := []api.AccessKey{}
 	for token := ""; ; {
-		page, err := client.Keys(ctx, token, false)
+		page, err := client.Keys(ctx, token, functions)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		all = append(all, page.AccessKeys...)
 		if token = page.NextPageToken; token == "" {
-			break
+			return all, nil
 		}
 	}
-	if asJSON {
-		return out.json(all)
-	}
-	var rows [][]string
-	for _, k := range all {
-		expires := "never"
-		if k.ExpireTime != nil {
-			expires = moment(*k.ExpireTime)
-		}
-		rows = append(rows, []string{k.AccessKeyID, k.DisplayName, strings.Join(k.Scopes, ","), moment(k.CreateTime), expires})
-	}
-	out.table([]string{"KEY ID", "DISPLAY NAME", "SCOPES", "CREATED", "EXPIRES"}, rows)
-	return nil
 }
 
-func newKeysRevoke(std Stdio) *cobra.Command {
-	var asJSON bool
-	return remote(&cobra.Command{
-		Use:   "revoke KEY-ID",
-		Short: "End an access key at once",
-		Args:  exactly("KEY-ID"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := signedIn(cmd)
-			if err != nil {
-				return err
-			}
-			if err := client.RevokeKey(cmd.Context(), args[0]); err != nil {
-				return err
-			}
-			out := newPrinter(std.Out)
-			if asJSON {
-				return out.json(map[string]string{"revoked": args[0]})
-			}
-			out.line("%s is revoked", clean(args[0]))
-			return nil
-		},
-	}, &asJSON)
+// findKey finds a key by its ID or, where one alone has it, by its display name.
+func findKey(ctx context.Context, client *api.Client, nameOrID string) (api.AccessKey, error) {
+	if accesskey.ValidID(nameOrID) {
+		return client.Key(ctx, nameOrID)
+	}
+	all, err := allKeys(ctx, client, strings.HasPrefix(nameOrID, "function:"))
+	if err != nil {
+		return api.AccessKey{}, err
+	}
+	all = slices.DeleteFunc(all, func(k api.AccessKey) bool { return k.DisplayName != nameOrID })
+	ids := make([]string, len(all))
+	for i, k := range all {
+		ids[i] = k.AccessKeyID
+	}
+	if err := theOne("access key", nameOrID, ids, "list the keys with: postern keys list"); err != nil {
+		return api.AccessKey{}, err
+	}
+	return all[0], nil
+}
+
+// theOne refuses a name that nothing has, or more than one thing.
+func theOne(what, name string, ids []string, list string) error {
+	switch len(ids) {
+	case 0:
+		return fault.New(fault.NotFound, fmt.Sprintf("there is no %s with the name or ID %q", what, name)).WithHint(list)
+	case 1:
+		return nil
+	}
+	return fault.New(fault.Conflict, fmt.Sprintf("%d have the name %q", len(ids), name)).WithHint("name one by its ID: " + strings.Join(ids, ", "))
+}
+
+// printKey prints all that there is to know of a key.
+func printKey(out printer, k api.AccessKey) {
+	rows := [][]string{{"name", k.DisplayName}, {"project", k.ProjectID}, {"scopes", strings.Join(k.Scopes, ", ")}}
+	add := func(label, value string) {
+		if value != "" {
+			rows = append(rows, []string{label, value})
+		}
+	}
+	add("service plan", k.ServicePlanID)
+	add("function", k.FunctionID)
+	add("groups", strings.Join(k.Groups, ", "))
+	add("addresses", strings.Join(k.AllowedCIDRs, ", "))
+	if k.RatePerSecond > 0 {
+		add("rate", strconv.Itoa(k.RatePerSecond)+" a second")
+	}
+	if k.Quota != nil {
+		used := int64(0)
+		if k.Used != nil {
+			used = k.Used.Count
+		}
+		add("quota", fmt.Sprintf("%d of %d a %s used", used, k.Quota.Limit, k.Quota.Per))
+	}
+	add("binding", k.Binding)
+	add("certificate", k.CertThumbprint)
+	for _, name := range slices.Sorted(maps.Keys(k.Metadata)) {
+		add("metadata", name+" = "+k.Metadata[name])
+	}
+	add("created", moment(k.CreateTime))
+	add("updated", moment(k.UpdateTime))
+	add("last used", orNever(k.LastUsedTime))
+	add("expires", orNever(k.ExpireTime))
+	if k.PreviousSecretExpireTime != nil {
+		add("old secret", "good until "+moment(*k.PreviousSecretExpireTime))
+	}
+	out.table([]string{"key ID", k.AccessKeyID}, rows)
+}
+
+func orNever(t *time.Time) string {
+	if t == nil {
+		return "never"
+	}
+	return moment(*t)
+}
+
+// printSecret shows a secret, alone on its line, and how to use it without
+// having it on the command line of one's shell history.
+func printSecret(out printer, k api.AccessKey, secret string) {
+	out.line("key ID  %s", clean(k.AccessKeyID))
+	out.line("The secret is shown this once:\n")
+	out.line("%s\n", clean(secret))
+	out.line("To use it, paste it into a variable first:")
+	out.line("  read -rs SECRET")
+	switch {
+	case k.ServicePlanID != "":
+		out.line(`  curl -H "Authorization: Bearer $SECRET" URL/xms/v1/%s/batches`, clean(k.ServicePlanID))
+	case k.Binding != "":
+		out.line("It opens nothing by itself: get a token that is bound by %s at /oauth2/token.", clean(k.Binding))
+	default:
+		out.line(`  curl -u "%s:$SECRET" URL`, clean(k.AccessKeyID))
+	}
 }

@@ -78,6 +78,21 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
+// interactive reports whether somebody can answer a question: r is a terminal.
+// The null device is a character device as well, and answers nothing.
+func interactive(r io.Reader) bool {
+	f, ok := r.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
+}
+
 // clean removes from s what could make a terminal do anything but print:
 // escape sequences whole, other control characters but newline and tab, and
 // the marks that reverse the direction of text (CVE-2021-42574).

@@ -103,6 +103,8 @@ func hintOf(e *fault.Error) string {
 		return "check POSTERN_KEY_ID and POSTERN_KEY_SECRET: the server does not know this pair"
 	case e.Code == "not_allowed":
 		return "use a key with the scope control, of the project in POSTERN_PROJECT_ID"
+	case e.Code == "basic_limited":
+		return "wait a second and try again, or raise basic-rate of the server"
 	case e.Code == "not_found" && strings.Contains(e.Text, "access key"):
 		return "list the keys with: postern keys list"
 	case e.Code == "module_failed" || e.Code == "smoke_test_failed":
