@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"io"
@@ -31,6 +32,7 @@ import (
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/store"
 	"postern.dev/postern/internal/supervisor"
+	"postern.dev/postern/internal/token"
 )
 
 // world is the API over a real store and real artefacts; what deploys is a
@@ -44,6 +46,7 @@ type world struct {
 	key       map[string]string // name → secret
 	id        map[string]string // name → ID
 	log       *lockedBuffer
+	signing   token.SigningKey
 	mu        sync.Mutex
 	acts      []string
 	dir       *auth.Directory
@@ -101,6 +104,9 @@ func newWorld(t *testing.T, change ...func(*admin.Options)) *world {
 	}
 	t.Cleanup(func() { logs.Close(); blobs.Close(); db.Close() })
 	w := &world{db: db, project: function.NewProjectID(time.Now()), key: map[string]string{}, id: map[string]string{}, log: &lockedBuffer{}}
+	if w.signing, err = token.NewSigningKey(token.EdDSA, time.Now()); err != nil {
+		t.Fatal(err)
+	}
 	for i, name := range []string{"control", "invoke", "admin", "expired", "elsewhere"} {
 		s := accesskey.NewSecret()
 		k := platform.AccessKey{ID: accesskey.NewID(time.Now()), ProjectID: w.project, DisplayName: name, SecretHash: s.Hash(), CreatedAt: time.Now(), Scopes: []platform.Scope{platform.ScopeControl}}
@@ -148,9 +154,29 @@ func (w *world) load(t *testing.T) {
 	if _, err := w.db.Load(t.Context(), func(k platform.AccessKey) error { b.Add(k); return nil }, func(platform.Function, platform.Deployment) error { return nil }); err != nil {
 		t.Error(err)
 	}
+	public, err := x509.MarshalPKIXPublicKey(w.signing.Public().Key)
+	if err != nil {
+		t.Error(err)
+	}
+	dir, err := b.Directory().WithSigning([]platform.SigningKey{{KID: w.signing.KID(), Algorithm: string(w.signing.Algorithm()), Public: public}})
+	if err != nil {
+		t.Error(err)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.dir = b.Directory()
+	w.dir = dir
+}
+
+// token is an access token of a key for some of its scopes.
+func (w *world) token(t *testing.T, keyID, scope string) string {
+	t.Helper()
+	now := time.Now()
+	raw, err := token.Sign(w.signing, token.Claims{Issuer: "http://control", Subject: keyID, ClientID: keyID, ID: accesskey.NewID(now), ProjectID: w.project, Generation: 1,
+		Audience: []string{"http://control"}, Scope: scope, IssuedAt: now, ExpiresAt: now.Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
 }
 
 func (w *world) do(method, path, secret, body string) (*httptest.ResponseRecorder, httpx.Problem) {
@@ -158,7 +184,10 @@ func (w *world) do(method, path, secret, body string) (*httptest.ResponseRecorde
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	if secret != "" {
+	switch {
+	case strings.HasPrefix(secret, "eyJ"): // a token
+		r.Header.Set("Authorization", "Bearer "+secret)
+	case secret != "":
 		r.Header.Set("X-API-Key", secret)
 	}
 	rec := httptest.NewRecorder()

@@ -63,6 +63,12 @@ func TestBareSecretIsLimited(t *testing.T) {
 	if last := lines[len(lines)-1]; last["status"] != float64(429) || last["keyId"] != w.id["control"] {
 		t.Errorf("recorded: %v", last)
 	}
+	bearer := w.token(t, w.id["control"], "control")
+	for i := range 30 {
+		if rec, _ := w.do("GET", "/v1/whoami", bearer, ""); rec.Code != 200 {
+			t.Fatalf("call %d with a token of the same key: %d %s", i, rec.Code, rec.Body)
+		}
+	}
 	if rec, _ := w.do("GET", "/v1/whoami", w.key["elsewhere"], ""); rec.Code != 200 {
 		t.Errorf("another key: %d", rec.Code)
 	}
