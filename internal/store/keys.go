@@ -19,13 +19,18 @@ const keyColumns = `k.id, k.project_id, k.display_name, k.secret_hash, k.generat
 
 const keyTables = ` FROM access_keys k LEFT JOIN key_usage u ON u.key_id = k.id `
 
-// CreateKey stores a new key. A display name that a live key of the project
+// CreateKey stores a new key; its project must be there. A display name that a live key of the project
 // has is a Conflict with the code display_name_taken.
 func (db *DB) CreateKey(ctx context.Context, k platform.AccessKey) (seq int64, err error) {
 	return db.update(ctx, func(t *tx) error { return db.insertKey(ctx, t, k) })
 }
 
 func (db *DB) insertKey(ctx context.Context, t *tx, k platform.AccessKey) error {
+	// The project may have been ended since the caller looked, and its keys with
+	// it: one that came later would be the key of nothing.
+	if _, err := scanProject(t.QueryRowContext(ctx, `SELECT `+projectColumns+` FROM projects WHERE id = $1 AND deleted_at = 0`, k.ProjectID)); err != nil {
+		return err
+	}
 	k.Generation, k.UpdatedAt = 1, k.CreatedAt
 	_, err := t.ExecContext(ctx, `INSERT INTO access_keys (id, project_id, function_id, service_plan_id, created_at, revoked_at,
 			display_name, secret_hash, generation, previous_hash, previous_until, scopes, route_groups, allowed_cidrs, rate_per_second, quota_limit, quota_per, binding, cert_thumbprint, metadata, updated_at, expires_at)

@@ -382,6 +382,14 @@ func testSubprojects(t *testing.T, db *store.DB) {
 	}
 	_, err = db.Project(t.Context(), sub.ID)
 	want(t, err, fault.NotFound, "")
+	// Who looked before the delete and writes after it comes too late.
+	_, err = db.CreateKey(t.Context(), newKey(sub.ID, "late"))
+	want(t, err, fault.NotFound, "")
+	_, err = db.Deploy(t.Context(), deployInput(sub.ID, "fn-2", "late", ""))
+	want(t, err, fault.NotFound, "")
+	if fs, err := db.Functions(t.Context(), sub.ID, "", 10); err != nil || len(fs) != 0 {
+		t.Errorf("functions of a deleted subproject: %v, %v", fs, err)
+	}
 	gone, _ := db.Subprojects(t.Context(), p.ID, "", 10, false)
 	all, _ := db.Subprojects(t.Context(), p.ID, "", 10, true)
 	if len(gone) != 0 || len(all) != 1 || all[0].DeletedAt.IsZero() {
