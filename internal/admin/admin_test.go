@@ -330,6 +330,13 @@ func TestWhatIsNotThere(t *testing.T) {
 			t.Errorf("%s %s: %d %s", tc.method, path, rec.Code, rec.Body)
 		}
 	}
+	// A path with encoded dots finds an operation, which must not run unseen.
+	for path, method := range map[string]string{"/functions/%2e%2e": "DELETE", "/functions/a%2f..%2fb": "DELETE", "/functions/%2e/deployments": "POST"} {
+		rec, p := w.do(method, "/v1/projects/"+w.project+path, w.key["control"], `{"artefact":"`+strings.Repeat("a", 64)+`"}`)
+		if rec.Code != 404 || p.Code != "not_found" || len(w.acts) != 0 {
+			t.Errorf("%s: %d %s, and did %v", path, rec.Code, rec.Body, w.acts)
+		}
+	}
 	rec, _ := w.do("GET", "/openapi.json", "", "")
 	body, _ := io.ReadAll(rec.Result().Body)
 	if rec.Code != 200 || !bytes.Contains(body, []byte(`"openapi":"3.1`)) || !bytes.Contains(body, []byte("createAccessKey")) {

@@ -26,18 +26,21 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer f.recovered(sent, r, id)
 	w = sent
 	h, pattern := f.mux.Handler(r)
-	// The mux would send a path that is not clean elsewhere: nobody needs that here.
 	if pattern != "" && path.Clean(r.URL.Path) == r.URL.Path {
 		f.mux.ServeHTTP(w, r)
 		return
 	}
-	// The mux would answer in plain text: take its status and say it our way.
-	probe := &statusOnly{header: http.Header{}}
-	h.ServeHTTP(probe, r)
 	err := fault.New(fault.NotFound, "the control plane has nothing at this path").WithHint("GET /openapi.json lists the operations")
-	if probe.status == http.StatusMethodNotAllowed {
-		w.Header().Set("Allow", probe.header.Get("Allow"))
-		err = fault.New(fault.Invalid, "this path takes other methods").WithCode("method_not_allowed").WithHint("see the Allow header")
+	// The mux would send a path that is not clean elsewhere, which nobody needs
+	// here; and h may be an operation, found by a path whose dots were encoded:
+	// it must not run. Without a pattern the mux would answer in plain text:
+	// take its status and say it our way.
+	if pattern == "" {
+		probe := &statusOnly{header: http.Header{}}
+		if h.ServeHTTP(probe, r); probe.status == http.StatusMethodNotAllowed {
+			w.Header().Set("Allow", probe.header.Get("Allow"))
+			err = fault.New(fault.Invalid, "this path takes other methods").WithCode("method_not_allowed").WithHint("see the Allow header")
+		}
 	}
 	httpx.WriteProblem(w, err, id)
 }
