@@ -124,5 +124,6 @@ func New(o Options) (http.Handler, *huma.OpenAPI) {
 	s.registerKeys()
 	s.registerSubprojects()
 	s.registerArtefacts()
+	documentErrors(s.api.OpenAPI())
 	return &front{mux: mux, log: o.Log}, s.api.OpenAPI()
 }

@@ -17,7 +17,7 @@ import (
 type answer struct {
 	http.ResponseWriter
 	status int           // 0: not begun
-	rpc    bool          // problems take the shape of rpcError
+	rpc    bool          // problems take the shape of RPCError
 	held   *bytes.Buffer // the problem on its way; nil: none
 }
 
@@ -80,33 +80,35 @@ func takesRPCErrors(path string) bool {
 	return s[2] == "subprojects" || s[2] == "projects" && len(s) > 4 && (s[4] == "accessKeys" || s[4] == "subprojects")
 }
 
-// rpcError is the body of a failure as clients of the google.rpc shape read it.
-type rpcError struct {
-	Error rpcStatus `json:"error"`
+// RPCError is the body of a failure as clients of the google.rpc shape read it.
+// It is exported, and so are its parts, for the document alone.
+type RPCError struct {
+	Error RPCStatus `json:"error"`
 }
 
-type rpcStatus struct {
-	Code    int       `json:"code"`
-	Message string    `json:"message"`
-	Status  string    `json:"status"`
-	Details []rpcInfo `json:"details"`
+// RPCStatus says what is wrong.
+type RPCStatus struct {
+	Code    int       `json:"code" doc:"The HTTP status."`
+	Message string    `json:"message" doc:"What is wrong this time."`
+	Status  string    `json:"status" doc:"The name of the status, such as INVALID_ARGUMENT."`
+	Details []RPCInfo `json:"details"`
 }
 
-// rpcInfo carries what a problem says beyond that: our code, the hint and the
+// RPCInfo is what a problem says beyond that: our code, the hint and the
 // request's ID.
-type rpcInfo struct {
-	Type     string            `json:"type"`
-	Reason   string            `json:"reason"`
-	Domain   string            `json:"domain"`
-	Metadata map[string]string `json:"metadata"`
+type RPCInfo struct {
+	Type     string            `json:"type" doc:"ErrorInfo."`
+	Reason   string            `json:"reason" doc:"The stable code of docs/errors.md."`
+	Domain   string            `json:"domain" doc:"postern."`
+	Metadata map[string]string `json:"metadata" doc:"hint: what to do next; requestId: also in the logs."`
 }
 
-func rpcErrorOf(p httpx.Problem, status int) rpcError {
+func rpcErrorOf(p httpx.Problem, status int) RPCError {
 	message := p.Detail
 	if message == "" {
 		message = p.Title
 	}
-	return rpcError{rpcStatus{status, message, rpcStatusOf(p.Code, status), []rpcInfo{
+	return RPCError{RPCStatus{status, message, rpcStatusOf(p.Code, status), []RPCInfo{
 		{"ErrorInfo", p.Code, "postern", map[string]string{"hint": p.Hint, "requestId": p.RequestID}}}}}
 }
 

@@ -97,6 +97,9 @@ func (s *service) shown(r *http.Request) *auth.Request {
 // parentOf is the parent of a project; empty for one that has none and for one
 // that is not there, which is so refused like one that is foreign.
 func (s *service) parentOf(ctx context.Context, projectID string) (string, error) {
+	if !projectPattern.MatchString(projectID) {
+		return "", nil
+	}
 	p, err := s.o.Store.Project(ctx, projectID)
 	if fault.KindOf(err) == fault.NotFound {
 		return "", nil

@@ -21,6 +21,18 @@ type KeyPath struct {
 	ID string `path:"accessKeyId" maxLength:"64"`
 }
 
+// errNoKey answers for a key that is not there and for one that was revoked.
+var errNoKey = fault.New(fault.NotFound, "there is no such access key").WithHint("list the keys with: postern keys list")
+
+// known refuses an ID that none can have before a database is asked that may
+// not even take it as text.
+func (p *KeyPath) known() error {
+	if !accesskey.ValidID(p.ID) {
+		return errNoKey
+	}
+	return nil
+}
+
 func (s *service) registerKeys() {
 	const all = "/v1/projects/{projectId}/accessKeys"
 	const one = all + "/{accessKeyId}"
@@ -62,9 +74,12 @@ func (s *service) listKeys(ctx context.Context, in *struct {
 var errPageToken = invalid("pageToken", "is none that a list gave", "send the nextPageToken of the page before as it is, or none for the first page")
 
 func (s *service) getKey(ctx context.Context, in *KeyPath) (*body[api.AccessKey], error) {
+	if err := in.known(); err != nil {
+		return nil, err
+	}
 	k, err := s.o.Store.Key(ctx, in.ProjectID, in.ID)
 	if err == nil && !k.RevokedAt.IsZero() {
-		err = fault.New(fault.NotFound, "there is no such access key")
+		err = errNoKey
 	}
 	if err != nil {
 		return nil, err
@@ -101,6 +116,9 @@ func (s *service) updateKey(ctx context.Context, in *struct {
 	KeyPath
 	Body api.UpdateKeyRequest
 }) (*body[api.AccessKey], error) {
+	if err := in.known(); err != nil {
+		return nil, err
+	}
 	caller, err := s.caller(ctx)
 	if err != nil {
 		return nil, err
@@ -129,6 +147,9 @@ func (s *service) rotateKey(ctx context.Context, in *struct {
 	KeyPath
 	Body *api.RotateKeyRequest
 }) (*body[api.RotatedKey], error) {
+	if err := in.known(); err != nil {
+		return nil, err
+	}
 	caller, err := s.caller(ctx)
 	if err != nil {
 		return nil, err
@@ -167,6 +188,9 @@ func (s *service) rotateKey(ctx context.Context, in *struct {
 }
 
 func (s *service) revokeKey(ctx context.Context, in *KeyPath) (*struct{}, error) {
+	if err := in.known(); err != nil {
+		return nil, err
+	}
 	seq, err := s.o.Store.RevokeKey(ctx, in.ProjectID, in.ID, time.Now())
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"net/http"
+	"reflect"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -60,9 +61,40 @@ func problemOf(ctx huma.Context, status string, v any) (any, error) {
 	return &problem{p}, nil
 }
 
+// documentErrors gives the document the shape in which each operation tells of
+// errors; huma would describe its own.
+func documentErrors(doc *huma.OpenAPI) {
+	content := func(contentType string, of any) map[string]*huma.MediaType {
+		t := reflect.TypeOf(of)
+		return map[string]*huma.MediaType{contentType: {Schema: doc.Components.Schemas.Schema(t, true, t.Name())}}
+	}
+	for path, item := range doc.Paths {
+		errors := content(httpx.ContentType, httpx.Problem{})
+		rpc := takesRPCErrors(path)
+		if rpc {
+			errors = content("application/json", RPCError{})
+		}
+		for _, op := range []*huma.Operation{item.Get, item.Put, item.Post, item.Delete, item.Head, item.Patch} {
+			if op == nil {
+				continue
+			}
+			for status, res := range op.Responses {
+				if status >= "400" {
+					res.Content = errors
+				}
+			}
+			if malformed := op.Responses["422"]; rpc && malformed != nil {
+				delete(op.Responses, "422")
+				op.Responses["400"] = malformed
+				malformed.Description = http.StatusText(http.StatusBadRequest)
+			}
+		}
+	}
+}
+
 // register registers an operation with its common parts.
 func register[In, Out any](s *service, op huma.Operation, f func(context.Context, *In) (*Out, error)) {
-	op.Errors = append(op.Errors, 401, 403)
+	op.Errors = append(op.Errors, 401, 403, 429)
 	op.MaxBodyBytes = max(op.MaxBodyBytes, 64<<10)
 	huma.Register(s.api, op, func(ctx context.Context, in *In) (*Out, error) {
 		out, err := f(ctx, in)

@@ -2,9 +2,12 @@ package admin_test
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/go-cmp/cmp"
 
 	"postern.dev/postern/internal/accesskey"
@@ -68,6 +71,80 @@ func TestShapeOfErrors(t *testing.T) {
 		}
 		if lines := w.audit(t); tc.status != 405 && tc.status != 404 && lines[len(lines)-1]["status"] != float64(tc.status) {
 			t.Errorf("%s: recorded as %v", tc.name, lines[len(lines)-1])
+		}
+	}
+}
+
+// The document tells of the shape that is sent.
+func TestShapeOfErrors_IsDocumented(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := 0
+	for path, item := range w.openAPI.Paths {
+		rpc := strings.Contains(path, "accessKeys") || strings.Contains(path, "subprojects")
+		for _, op := range []*huma.Operation{item.Get, item.Put, item.Post, item.Delete, item.Head, item.Patch} {
+			if op == nil {
+				continue
+			}
+			for _, status := range []string{"401", "403", "429", "500"} {
+				if op.Responses[status] == nil {
+					t.Errorf("%s: %s is not documented", op.OperationID, status)
+				}
+			}
+			for status, res := range op.Responses {
+				if status < "400" {
+					continue
+				}
+				n++
+				if (res.Content["application/json"] != nil) != rpc || (res.Content["application/problem+json"] != nil) == rpc || rpc && status == "422" {
+					t.Errorf("%s: %s is documented as %v", op.OperationID, status, slices.Collect(maps.Keys(res.Content)))
+				}
+			}
+		}
+	}
+	if n < 80 {
+		t.Errorf("only %d error answers found", n)
+	}
+	for _, name := range []string{"Problem", "RPCError", "RPCStatus", "RPCInfo"} {
+		if w.openAPI.Components.Schemas.Map()[name] == nil {
+			t.Errorf("no schema %s", name)
+		}
+	}
+}
+
+// With the database away nothing is let in that needs to be looked up, and
+// nothing is told of it.
+func TestDatabaseAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	sub := w.subproject(t, w.project)
+	w.db.Close()
+	for _, path := range []string{"/v1/projects/" + sub + "/accessKeys", "/v1/projects/" + sub + "/functions", "/v1/subprojects/" + sub, w.keys()} {
+		rec, p := w.do("GET", path, w.key["admin"], "")
+		if rec.Code < 500 || strings.Contains(rec.Body.String(), "sql") || p.RequestID == "" {
+			t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
+		}
+		if !strings.Contains(w.log.String(), p.RequestID) || !strings.Contains(w.log.String(), "control operation failed") {
+			t.Errorf("%s: the log has no reason", path)
+		}
+	}
+}
+
+// An ID that none can have is like one that none has, whatever is in it.
+func TestStrangeIDs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, id := range []string{"%00", "%ff", "%27%20OR%201=1", "pak_", strings.ToUpper(w.id["admin"]), w.id["admin"] + "0", "*", "..%2f", "%2e%2e"} {
+		for method, path := range map[string]string{"GET": w.keys() + "/" + id, "PATCH": w.keys() + "/" + id, "POST": w.keys() + "/" + id + "/rotate", "DELETE": w.keys() + "/" + id} {
+			if rec, p := w.do(method, path, w.key["admin"], `{}`); rec.Code != 404 || p.Code != "not_found" {
+				t.Errorf("%s %s: %d %s", method, path, rec.Code, rec.Body)
+			}
+		}
+		if rec, p := w.do("GET", "/v1/projects/"+id+"/accessKeys", w.key["admin"], ""); rec.Code != 403 && rec.Code != 404 || p.RequestID == "" {
+			t.Errorf("project %s: %d %s", id, rec.Code, rec.Body)
+		}
+		if rec, p := w.do("GET", "/v1/subprojects/"+id, w.key["admin"], ""); rec.Code != 404 || p.RequestID == "" {
+			t.Errorf("subproject %s: %d %s", id, rec.Code, rec.Body)
 		}
 	}
 }
