@@ -69,8 +69,10 @@ const probePace = 250 * time.Millisecond
 
 func probe(ctx context.Context, client *api.Client, out printer, o probeOptions) error {
 	client.Impatient = true // waiting inside of a call would be measured
-	p := prober{o.url, &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
-	defer p.http.CloseIdleConnections()
+	// A transport of its own: the connections that it closes at the end are its own.
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	defer transport.CloseIdleConnections()
+	p := prober{o.url, &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	if status, err := p.withoutKey(ctx, o.timeout); err != nil {
 		return err
 	} else if status != http.StatusUnauthorized {
