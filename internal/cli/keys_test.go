@@ -220,7 +220,9 @@ func TestProbe(t *testing.T) {
 			if tc.kind == 0 {
 				timeout = 20 * time.Second
 			}
-			err := probe(t.Context(), connect(s.URL, "prj_1", "pak_0", "psk_0"), printer{w: &out}, probeOptions{url: s.URL + "/fn", timeout: timeout, count: 2, asJSON: true})
+			client := connect(s.URL, "prj_1", "pak_0", "psk_0")
+			client.HTTP = s.Client()
+			err := probe(t.Context(), client, printer{w: &out}, probeOptions{url: s.URL + "/fn", timeout: timeout, count: 2, asJSON: true})
 			if tc.kind == 0 {
 				var r probeResult
 				if json.Unmarshal(out.Bytes(), &r) != nil || err != nil || r.Count != 2 || len(r.Samples) != 2 || r.Max <= 0 || r.Max > 5000 || slices.Max(r.Samples) != r.Max {
@@ -272,7 +274,9 @@ func TestProbe_Interrupted(t *testing.T) {
 			return guarded(f, id)
 		}
 		s := httptest.NewServer(f)
-		err := probe(ctx, connect(s.URL, "prj_1", "pak_0", "psk_0"), printer{w: &bytes.Buffer{}}, probeOptions{url: s.URL + "/fn", timeout: 10 * time.Second, count: 50})
+		client := connect(s.URL, "prj_1", "pak_0", "psk_0")
+		client.HTTP = s.Client()
+		err := probe(ctx, client, printer{w: &bytes.Buffer{}}, probeOptions{url: s.URL + "/fn", timeout: 10 * time.Second, count: 50})
 		if err == nil || moment != "while it is revoked" && !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", moment, err)
 		}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"reflect"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,9 @@ func newKeysUpdate(std Stdio) *cobra.Command {
 			}
 			if cmd.Flags().Changed("name") {
 				change.DisplayName = &o.name
+			}
+			if reflect.ValueOf(change).IsZero() {
+				return usageError{"nothing to change was named", "see postern keys update --help"}
 			}
 			client, err := signedIn(cmd)
 			if err != nil {

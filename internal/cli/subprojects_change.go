@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"reflect"
+
 	"github.com/spf13/cobra"
 
 	"postern.dev/postern/internal/api"
@@ -59,6 +61,9 @@ func newSubprojectsUpdate(std Stdio) *cobra.Command {
 				if in.Labels, err = parsePairs("label", labels); err != nil {
 					return err
 				}
+			}
+			if reflect.ValueOf(in).IsZero() {
+				return usageError{"nothing to change was named", "give --name or --label"}
 			}
 			client, err := signedIn(cmd)
 			if err != nil {
