@@ -46,6 +46,7 @@ const policy = `
 	runtime/node <
 	bundle     < ground, function, runtime/node
 	worker     < ground
+	audit      < ground
 	auth       < ground, accesskey, limit, token
 	supervisor < ground, worker
 	deploy     < ground, accesskey, bundle, function, supervisor, worker
