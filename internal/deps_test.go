@@ -51,7 +51,7 @@ const policy = `
 	supervisor < ground, worker
 	deploy     < ground, accesskey, bundle, function, supervisor, worker
 
-	gateway    < ground, httpx, telemetry, auth, function, supervisor, worker
+	gateway    < ground, httpx, telemetry, audit, auth, function, limit, supervisor, worker
 	oauth      < ground, httpx, auth, limit, token
 	admin      < ground, httpx, api, blob, accesskey, auth, bundle, deploy, funclog, function, limit, supervisor
 

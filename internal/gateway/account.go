@@ -31,6 +31,7 @@ func (g *Gateway) account(x *exchange) {
 	if x.code != "" && !x.ran {
 		g.metrics.Refused(x.code)
 	}
+	g.remember(x, took)
 	if g.options.AccessLog == AccessLogAll || g.options.AccessLog == AccessLogErrors && x.status >= 400 {
 		g.logAccess(x, took)
 	}

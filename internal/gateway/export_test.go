@@ -13,3 +13,12 @@ func (g *Gateway) Admit(r *http.Request) error {
 	g.pool.Put(x)
 	return err
 }
+
+// Remember admits a request and returns what keeps it in mind, again and again.
+func (g *Gateway) Remember(r *http.Request) func() {
+	x := g.begin(nil, r)
+	if err := x.identify(); err == nil {
+		g.admit(x)
+	}
+	return func() { g.remember(x, 0) }
+}

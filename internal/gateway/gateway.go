@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"postern.dev/postern/internal/audit"
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/telemetry"
@@ -60,6 +61,8 @@ type Options struct {
 	Public bool
 	Issuer string
 	URLs   func(slug string) []string
+	// Audit takes refusals; nil keeps none.
+	Audit *audit.Recorder
 }
 
 // Gateway is safe for concurrent use. It refuses everything until it is loaded.
@@ -71,6 +74,8 @@ type Gateway struct {
 	metrics  *telemetry.Metrics
 	snapshot atomic.Pointer[snapshot]
 	pool     sync.Pool // of *exchange
+	passed   memory    // the last requests that were let through
+	refused  memory    // and the last that were not
 
 	mu         sync.Mutex
 	loaded     bool          // guarded by mu

@@ -109,6 +109,10 @@ func (w *world) do(method, target string, header http.Header) (*http.Response, h
 	if header != nil {
 		r.Header = header
 	}
+	return w.send(r)
+}
+
+func (w *world) send(r *http.Request) (*http.Response, httpx.Problem) {
 	rec := httptest.NewRecorder()
 	w.g.ServeHTTP(rec, r)
 	var p httpx.Problem

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"postern.dev/postern/internal/audit"
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/function"
@@ -46,6 +47,10 @@ type exchange struct {
 	code    string // 8 the problem's code; empty when there was none
 	started bool   // 7 something of the answer is out, or of the body gone
 	ran     bool   // 7 a worker took the call
+
+	step     int8            // that was begun last
+	why      error           // it was refused or failed
+	question *audit.Question // nil of a real request
 }
 
 // ServeHTTP takes a request through the eight steps. Steps 2 to 6 are taken
@@ -53,7 +58,8 @@ type exchange struct {
 // has been sent to a worker then.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := g.begin(w, r)
-	defer g.account(x)  // 8
+	defer g.account(x) // 8
+	x.step = stepIdentify
 	err := x.identify() // 1
 	for try := 0; err == nil; try++ {
 		if err = g.admit(x); err != nil {
@@ -63,7 +69,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			g.builtin(x)
 			return
 		}
+		x.step = stepAcquire
 		if err = g.acquire(x); err == nil { // 6
+			x.step = stepInvoke
 			err = g.invoke(x) // 7
 		}
 		if err == nil {
@@ -80,15 +88,19 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // admit is steps 2 to 5: memory only. A route gives values to the steps and
 // cannot switch one off.
 func (g *Gateway) admit(x *exchange) error {
+	x.step = stepRoute
 	if err := g.route(x); err != nil { // 2
 		return err
 	}
+	x.step = stepAuthenticate
 	if err := g.authenticate(x); err != nil { // 3
 		return err
 	}
+	x.step = stepAuthorise
 	if err := x.authorise(); err != nil { // 4
 		return err
 	}
+	x.step = stepLimit
 	return g.limit(x) // 5
 }
 
@@ -157,7 +169,7 @@ func (g *Gateway) authenticate(x *exchange) (err error) {
 		x.principal = auth.Principal{Method: auth.MethodNone}
 		return nil
 	case platform.GuardKey:
-		x.principal, err = g.options.Auth.Authenticate(x.snapshot.keys, x.credentials(g))
+		x.principal, err = g.recognise(x)
 		return err
 	}
 	return errSignature
@@ -177,16 +189,18 @@ func (x *exchange) authorise() error {
 func (g *Gateway) limit(x *exchange) error {
 	if k := x.principal.Key; k != nil && !x.counted {
 		if k.Rate != nil {
-			if wait, ok := k.Rate.Allow(x.began); !ok {
+			if wait, ok := x.take(k.Rate); !ok {
 				return &limitError{errRate, wait}
 			}
 		}
 		if q := k.Quota(); q != nil {
-			if wait, ok := q.Take(x.began); !ok {
+			if wait, ok := x.takeQuota(q); !ok {
 				return &limitError{errQuota, wait}
 			}
 		}
-		g.options.Uses.Mark(k, x.began)
+		if x.question == nil {
+			g.options.Uses.Mark(k, x.began)
+		}
 		x.counted = true // once, also when the steps are taken again
 	}
 	if x.match.Handler != nil && x.r.ContentLength > g.bodyLimit(x.match.Handler) {
@@ -249,6 +263,7 @@ func (x *exchange) json(body []byte) {
 // refuse answers with a problem, unless an answer has begun: then the
 // connection is cut, so that nobody takes half an answer for a whole one.
 func (g *Gateway) refuse(x *exchange, err error) {
+	x.why = err
 	if x.status != 0 {
 		x.code = "aborted"
 		panic(http.ErrAbortHandler)
