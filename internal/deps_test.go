@@ -53,7 +53,7 @@ const policy = `
 
 	gateway    < ground, httpx, telemetry, audit, auth, function, limit, supervisor, worker
 	oauth      < ground, httpx, auth, limit, token
-	admin      < ground, httpx, api, blob, accesskey, auth, bundle, deploy, funclog, function, limit, supervisor
+	admin      < ground, httpx, api, blob, accesskey, audit, auth, bundle, deploy, funclog, function, limit, supervisor
 
 	examples   <
 	app        < *

@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"postern.dev/postern/internal/audit"
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/deploy"
 	"postern.dev/postern/internal/funclog"
@@ -30,6 +31,7 @@ type Store interface {
 	KeyChanges
 	Projects
 	ProjectChanges
+	Events
 }
 
 // Functions is the reading of functions.
@@ -90,6 +92,10 @@ type Options struct {
 	Status func(deploymentID string) supervisor.Status
 	// URLs are the addresses of a function with a slug.
 	URLs func(slug string) []string
+	// Audit takes what was decided; nil keeps none.
+	Audit *audit.Recorder
+	// Explainer knows what became of requests, and what would.
+	Explainer Explainer
 	// BasicRate and BasicBurst bound how often one key may show its bare
 	// secret: so many calls a second, so many at once.
 	BasicRate, BasicBurst int
@@ -124,6 +130,7 @@ func New(o Options) (http.Handler, *huma.OpenAPI) {
 	s.registerKeys()
 	s.registerSubprojects()
 	s.registerArtefacts()
+	s.registerAudit()
 	documentErrors(s.api.OpenAPI())
 	return &front{mux: mux, log: o.Log}, s.api.OpenAPI()
 }

@@ -30,7 +30,7 @@ type FunctionPath struct {
 // Page says which part of a list is wanted.
 type Page struct {
 	PageSize  int    `query:"pageSize" minimum:"1" maximum:"1000" default:"100"`
-	PageToken string `query:"pageToken" maxLength:"64" doc:"nextPageToken of the page before."`
+	PageToken string `query:"pageToken" maxLength:"64" pattern:"^[^\\x00]*$" doc:"nextPageToken of the page before."`
 }
 
 type body[T any] struct{ Body T }

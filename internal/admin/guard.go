@@ -48,10 +48,11 @@ func (s *service) guard(ctx huma.Context, next func(huma.Context)) {
 			s.o.Log.Error("control operation failed", "requestId", requestID(r.Context()), "code", problem.Code, "error", err)
 		}
 		s.record(r, ctx.Operation().OperationID, p, problem.Status, began)
+		s.refused(ctx, p, problem)
 		return
 	}
 	defer func() { s.record(r, ctx.Operation().OperationID, p, w.(*answer).status, began) }() // also of one that panics
-	next(huma.WithValue(ctx, principalKey, p))
+	s.act(ctx, p, next)
 }
 
 func (s *service) decide(r *http.Request, projectID, subprojectID string) (auth.Principal, error) {

@@ -26,6 +26,7 @@ func (s *service) tell(ctx context.Context, err error) error {
 		return nil
 	}
 	p := &problem{httpx.ProblemOf(err, requestID(ctx))}
+	noteCode(ctx, p.Code)
 	if p.Status >= 500 {
 		s.o.Log.Error("control operation failed", "requestId", requestID(ctx), "code", p.Code, "error", err)
 	}
@@ -57,6 +58,7 @@ func problemOf(ctx huma.Context, status string, v any) (any, error) {
 		}
 	}
 	p := httpx.ProblemOf(f, requestID(ctx.Context()))
+	noteCode(ctx.Context(), p.Code)
 	p.Status, _ = strconv.Atoi(status)
 	return &problem{p}, nil
 }

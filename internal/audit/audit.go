@@ -4,14 +4,15 @@
 // [Recorder] is the type to know. It takes events from the doors, hands them to
 // a store in batches, and never makes a request of the gateway wait:
 //
-//   - Decisions of the control plane about a caller who was recognised are
-//     never lost. [Recorder.Record] waits for room; [Recorder.Commit] waits until
-//     the event is stored, and is for changes: their answer goes out afterwards.
-//   - What strangers can cause as often as they like is sampled. Of a [Series] –
-//     one door, project, target, action and code – the first 20 in a minute are
-//     recorded one by one; after that one event a second, with a Count, stands
-//     for all others. At most 256 series are told apart at a time; what is beyond
-//     them shares one for each door. So nothing here grows with what callers send.
+//   - What the control plane allows is recorded each time. [Recorder.Record]
+//     waits for room; [Recorder.Commit] waits until the event is stored, and is
+//     for changes: their answer goes out afterwards.
+//   - Refusals, which anybody can cause as often as they like, are sampled. Of a
+//     [Series] – one door, project, target, key, action and code – the first 20 in
+//     a minute are recorded one by one; after that one event a second, with a
+//     Count, stands for all others. At most 256 series are told apart at a time;
+//     what is beyond them shares one for each door. So nothing here grows with
+//     what callers send.
 //   - What finds no room, because the database is away or slow, is dropped and
 //     counted: an event "loseEvents" says how many.
 //
@@ -180,6 +181,11 @@ func (r *Recorder) send(ctx context.Context, it item) error {
 	case <-r.closing:
 		return ErrClosed
 	default:
+	}
+	select {
+	case r.must <- it:
+		return nil
+	default: // only now does it matter whether ctx has ended
 	}
 	select {
 	case r.must <- it:

@@ -114,6 +114,9 @@ func Explain(e Event) Explanation {
 
 // RouteWhy says where a request was led.
 func RouteWhy(slug, handler, guard string) string {
+	if slug == "" {
+		return "built in"
+	}
 	return "function " + slug + ", handler " + or(handler, "built in") + ", guard: " + guard
 }
 

@@ -12,6 +12,7 @@ type Series struct {
 	Door      platform.Door
 	ProjectID string
 	Target    string
+	KeyID     string
 	Action    string
 	Outcome   platform.Outcome
 	Code      string
@@ -85,7 +86,7 @@ func (p *sampler) due(now time.Time) (out []Event) {
 	defer p.mu.Unlock()
 	for s, r := range p.runs {
 		if r.pending > 0 {
-			out = append(out, Event{Door: s.Door, ProjectID: s.ProjectID, Target: s.Target, Action: s.Action, Outcome: s.Outcome, Code: s.Code, Status: s.Status, Count: r.pending})
+			out = append(out, Event{Door: s.Door, ProjectID: s.ProjectID, Target: s.Target, KeyID: s.KeyID, Action: s.Action, Outcome: s.Outcome, Code: s.Code, Status: s.Status, Count: r.pending})
 			r.pending = 0
 		} else if now.Sub(r.began) >= time.Minute {
 			delete(p.runs, s)

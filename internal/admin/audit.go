@@ -1,0 +1,130 @@
+package admin
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"postern.dev/postern/internal/api"
+	"postern.dev/postern/internal/audit"
+	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/platform"
+)
+
+// Events is the reading of the audit log, and of the keys that are asked about.
+type Events interface {
+	AuditEvents(ctx context.Context, projectID string, f platform.AuditFilter, after string, limit int) ([]platform.AuditEvent, error)
+	Key(ctx context.Context, projectID, id string) (platform.AccessKey, error)
+}
+
+// Explainer knows what became of the gateway's requests, and what would.
+// *gateway.Gateway is one.
+type Explainer interface {
+	Explained(projectID, requestID string) (audit.Explanation, bool)
+	Explain(q audit.Question) (audit.Explanation, error)
+}
+
+func (s *service) registerAudit() {
+	const project = "/v1/projects/{projectId}"
+	register(s, huma.Operation{OperationID: "listAuditEvents", Method: http.MethodGet, Path: project + "/audit", Summary: "List what was allowed and refused, newest first",
+		Description: "Refusals are sampled under a flood: an event with a count stands for many."}, s.listAuditEvents)
+	register(s, huma.Operation{OperationID: "explainRequest", Method: http.MethodGet, Path: project + "/explain/{requestId}", Summary: "Which step allowed or refused a request",
+		Description: "Known are the last few thousand requests of the node that is asked, and every refusal that was recorded by itself.", Errors: []int{404}}, s.explainRequest)
+	register(s, huma.Operation{OperationID: "explain", Method: http.MethodPost, Path: project + "/explain", Summary: "Which step would allow or refuse a request",
+		Description: "The request is not made: no worker is called and no limit is used up. A function of another project is none.", Errors: []int{400}}, s.explain)
+}
+
+func (s *service) listAuditEvents(ctx context.Context, in *struct {
+	ProjectPath
+	Page
+	Since     time.Time `query:"since" doc:"Only events at or after this time."`
+	Until     time.Time `query:"until" doc:"Only events before this time."`
+	KeyID     string    `query:"accessKeyId" maxLength:"64" pattern:"^[A-Za-z0-9_]*$"`
+	Action    string    `query:"action" maxLength:"64" pattern:"^[A-Za-z0-9]*$" doc:"The ID of an operation; 'invoke' at the gateway."`
+	Outcome   string    `query:"outcome" enum:"allowed,refused,failed"`
+	RequestID string    `query:"requestId" maxLength:"64" pattern:"^[A-Za-z0-9_]*$"`
+}) (*body[api.AuditEvents], error) {
+	f := platform.AuditFilter{Since: in.Since, Until: in.Until, KeyID: in.KeyID, Action: in.Action, Outcome: platform.Outcome(in.Outcome), RequestID: in.RequestID}
+	events, err := s.o.Store.AuditEvents(ctx, in.ProjectID, f, in.PageToken, in.PageSize+1)
+	if err != nil {
+		return nil, err
+	}
+	out := api.AuditEvents{Events: []api.AuditEvent{}}
+	for i, e := range events {
+		if i == in.PageSize {
+			out.NextPageToken = events[i-1].ID
+			break
+		}
+		out.Events = append(out.Events, describeEvent(e))
+	}
+	return &body[api.AuditEvents]{out}, nil
+}
+
+func describeEvent(e platform.AuditEvent) api.AuditEvent {
+	return api.AuditEvent{ID: e.ID, Time: e.At.UTC(), ProjectID: e.ProjectID, Door: string(e.Door), Action: e.Action, Target: e.Target, Outcome: string(e.Outcome), Code: e.Code, Status: e.Status,
+		AccessKeyID: e.KeyID, Method: e.Method, RequestID: e.RequestID, Remote: e.Remote, Count: e.Count, Detail: e.Detail}
+}
+
+func (s *service) explainRequest(ctx context.Context, in *struct {
+	ProjectPath
+	ID string `path:"requestId" maxLength:"64" pattern:"^[A-Za-z0-9_]+$"`
+}) (*body[api.Explanation], error) {
+	if e, ok := s.o.Explainer.Explained(in.ProjectID, in.ID); ok {
+		return describeExplanation(e), nil
+	}
+	// What was refused before a project was known is nobody's: it is for
+	// whoever was given its ID.
+	for _, project := range []string{in.ProjectID, ""} {
+		events, err := s.o.Store.AuditEvents(ctx, project, platform.AuditFilter{RequestID: in.ID}, "", 1)
+		if err != nil {
+			return nil, err
+		}
+		if in.ID != "" && len(events) > 0 {
+			return describeExplanation(audit.Explain(events[0])), nil
+		}
+	}
+	return nil, errRequestUnknown
+}
+
+func (s *service) explain(ctx context.Context, in *struct {
+	ProjectPath
+	Body api.ExplainRequest
+}) (*body[api.Explanation], error) {
+	q := audit.Question{ProjectID: in.ProjectID, CallerID: principal(ctx).ProjectID(), Method: in.Body.Method, URL: in.Body.URL, KeyID: in.Body.AccessKeyID, Remote: remoteAddr(ctx)}
+	if in.Body.From != "" {
+		addr, err := netip.ParseAddr(in.Body.From)
+		if err != nil {
+			return nil, fault.New(fault.Invalid, "from is no address").WithHint("write it like 192.0.2.7 or 2001:db8::7")
+		}
+		q.Remote = net.JoinHostPort(addr.String(), "0")
+	}
+	for _, project := range []string{q.ProjectID, q.CallerID} {
+		if q.KeyID == "" || q.Key != nil {
+			continue
+		}
+		k, err := s.o.Store.Key(ctx, project, q.KeyID)
+		switch {
+		case err == nil:
+			q.Key = &k
+		case fault.KindOf(err) != fault.NotFound:
+			return nil, err
+		}
+	}
+	e, err := s.o.Explainer.Explain(q)
+	if err != nil {
+		return nil, err
+	}
+	return describeExplanation(e), nil
+}
+
+func describeExplanation(e audit.Explanation) *body[api.Explanation] {
+	out := api.Explanation{RequestID: e.RequestID, Time: e.At.UTC(), Door: string(e.Door), Outcome: string(e.Outcome), Status: e.Status, Code: e.Code}
+	for _, s := range e.Steps {
+		out.Steps = append(out.Steps, api.ExplainedStep{Number: s.Number, Name: s.Name, Verdict: string(s.Verdict), Why: s.Why})
+	}
+	return &body[api.Explanation]{out}
+}
