@@ -72,6 +72,7 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 	if err := s.openAuth(); err != nil {
 		return err
 	}
+	s.audit = s.newRecorder()
 	s.gateway = gateway.New(gateway.Options{
 		BaseDomain: s.cfg.BaseDomain,
 		Timeout:    s.cfg.Timeout,
@@ -79,6 +80,7 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		Access:     s.access,
 		Log:        s.log,
 		Metrics:    s.metrics,
+		Audit:      s.audit,
 		Auth:       s.auth,
 		Uses:       &s.uses,
 		URL:        s.GatewayURL(),
@@ -125,6 +127,8 @@ func (s *Server) controlPlane() http.Handler {
 		Applied:   s.gateway.WaitApplied,
 		Status:    s.supervisor.Status,
 		URLs:      s.urls,
+		Audit:     s.audit,
+		Explainer: s.gateway,
 		BasicRate: s.cfg.BasicRate, BasicBurst: s.cfg.BasicBurst,
 		Log: s.log,
 	})
@@ -139,6 +143,7 @@ func (s *Server) controlPlane() http.Handler {
 		Directory: s.gateway.Keys,
 		Applied:   s.gateway.WaitApplied,
 		Log:       s.log,
+		Record:    s.recordToken,
 	})
 	for _, path := range oauth.Paths() {
 		mux.Handle(path, tokens)

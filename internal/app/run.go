@@ -16,16 +16,17 @@ import (
 var controlLimits = httpx.Limits{Read: 2 * time.Minute, Write: 3 * time.Minute}
 
 // Run serves until ctx ends or a part fails, then stops in order: not ready,
-// gateway, control plane, workers, followers, logs, store and lock. It returns
+// gateway, control plane, workers, audit log, followers, logs, store and lock. It returns
 // nil after an ordinary end.
 func (s *Server) Run(ctx context.Context) error {
 	// Each stage ends when the one before it is done, and not with ctx: what is
 	// in flight still needs the workers, and these the store.
 	behind := context.WithoutCancel(ctx)
 	doors, parts := newStage(behind), newStage(behind)
-	control, workers := newStage(behind), newStage(behind)
+	control, workers, recording := newStage(behind), newStage(behind), newStage(behind)
 
 	parts.start("store", s.db.Run)
+	recording.start("audit log", s.audit.Run)
 	parts.start("signing keys", s.ring.Run)
 	parts.start("use of keys", s.recordUse)
 	for _, i := range s.issuers {
@@ -51,7 +52,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-parts.failed():
 	}
 	s.health.enter(stopping)
-	err := errors.Join(doors.stop(), control.stop(), workers.stop(), parts.stop(), s.close())
+	err := errors.Join(doors.stop(), control.stop(), workers.stop(), recording.stop(), parts.stop(), s.close())
 	if err == nil {
 		s.log.Info("stopped")
 	}

@@ -21,6 +21,7 @@ import (
 	"sync"
 	"time"
 
+	"postern.dev/postern/internal/audit"
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/blob"
 	"postern.dev/postern/internal/config"
@@ -61,6 +62,7 @@ type Server struct {
 	book       *funclog.Book
 	deployer   *deploy.Deployer
 	supervisor *supervisor.Supervisor
+	audit      *audit.Recorder
 	gateway    *gateway.Gateway
 	control    http.Handler
 	health     *health

@@ -78,6 +78,8 @@ func root(std Stdio) *cobra.Command {
 		newFunctions(std),
 		newKeys(std),
 		newSubprojects(std),
+		newAudit(std),
+		newExplain(std),
 		newConfig(std),
 		newVersion(std),
 	)

@@ -56,6 +56,7 @@ func (c *Config) check(already []Problem) []Problem {
 	add(c.PublicURL == "" || validURL(c.PublicURL), "public-url", "must begin with http:// or https:// and have no path, query or user", "write {} as https://functions.example.org")
 	add(c.Issuer == "" || validURL(c.Issuer), "issuer", "must begin with http:// or https:// and have no path, query or user", "write {} as https://control.example.org")
 	add(c.SigningKeyLifetime >= time.Hour && c.SigningKeyLifetime <= 3660*24*time.Hour, "signing-key-lifetime", "must be between 1h and ten years", "change {}")
+	add(c.AuditRetention >= time.Hour && c.AuditRetention <= 3660*24*time.Hour, "audit-retention", "must be between 1h and ten years", "change {}")
 	add(validDSN(c.Database) || c.Data == "", "database", "must begin with sqlite:/// or postgres://", "write {} as postgres://user@host/database")
 	add((c.TLSCert == "") == (c.TLSKey == ""), "tls-cert", "and tls-key must be given together", "give both --tls-cert and --tls-key, or neither")
 	add(c.Node != "", "node", "must not be empty", "name the program, such as /usr/bin/node")
@@ -64,6 +65,7 @@ func (c *Config) check(already []Problem) []Problem {
 		v        int
 		min, max int
 	}{{"workers", c.Workers, 1, 1024}, {"max-in-flight", c.MaxInFlight, 1, 1 << 16}, {"queue", c.Queue, 1, 1 << 20},
+		{"audit-events", c.AuditEvents, 1000, 100_000_000},
 		{"basic-rate", c.BasicRate, 1, 1_000_000}, {"basic-burst", c.BasicBurst, 1, 1_000_000}} {
 		add(n.v >= n.min && n.v <= n.max, n.key, fmt.Sprintf("must be between %d and %d", n.min, n.max), "change {}")
 	}

@@ -65,6 +65,10 @@ type Config struct {
 	// BasicRate and BasicBurst bound how often one key may show its bare secret
 	// to the control plane: so many calls a second, so many at once.
 	BasicRate, BasicBurst int
+	// AuditRetention is how long audit events are kept, and AuditEvents how many
+	// are at most.
+	AuditRetention time.Duration
+	AuditEvents    int
 	// LogLevel is the least level that the server logs.
 	LogLevel slog.Level
 	// LogFormat is "text" or "json".

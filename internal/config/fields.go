@@ -77,6 +77,8 @@ var fields = [...]field{
 	{key: "drain-timeout", usage: "how long calls in flight may take once the server stops", preset: fixed("15s"), value: func(c *Config) value { return (*period)(&c.DrainTimeout) }},
 	{key: "basic-rate", usage: "most control-plane calls a second of one key that shows its secret instead of a token", preset: fixed("10"), value: func(c *Config) value { return (*number)(&c.BasicRate) }},
 	{key: "basic-burst", usage: "how many of them may come at once", preset: fixed("20"), value: func(c *Config) value { return (*number)(&c.BasicBurst) }},
+	{key: "audit-retention", usage: "how long audit events are kept", preset: fixed("2160h"), value: func(c *Config) value { return (*period)(&c.AuditRetention) }},
+	{key: "audit-events", usage: "most audit events that are kept; at most half of them refusals", preset: fixed("1000000"), value: func(c *Config) value { return (*number)(&c.AuditEvents) }},
 	{key: "log-level", usage: "debug, info, warn or error", preset: fixed("info"), value: func(c *Config) value { return (*level)(&c.LogLevel) }},
 	{key: "log-format", usage: "text or json", preset: fixed("text"), value: func(c *Config) value { return choice{&c.LogFormat, []string{"text", "json"}} }},
 	{key: "access-log", usage: "all, errors or off", preset: fixed("all"), value: func(c *Config) value { return choice{&c.AccessLog, []string{"all", "errors", "off"}} }},

@@ -90,6 +90,8 @@ type Metrics struct {
 	InFlight prometheus.Gauge
 	Keys     prometheus.Gauge
 	Stale    prometheus.Gauge
+	// AuditLost counts audit events that found no room.
+	AuditLost prometheus.Counter
 }
 
 // NewMetrics makes the metrics in a registry of their own.
@@ -99,13 +101,14 @@ func NewMetrics() *Metrics {
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postern_requests_total", Help: "Requests by function and class of status."}, []string{"function", "status"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "postern_request_seconds", Help: "Time from the request's header to the end of its answer.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}}, []string{"function"}),
-		refused:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postern_refused_total", Help: "Requests that ran nothing, by problem code."}, []string{"code"}),
-		starts:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postern_worker_starts_total", Help: "Starts of workers, by outcome."}, []string{"outcome"}),
-		InFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "postern_requests_in_flight", Help: "Requests that have not ended."}),
-		Keys:     prometheus.NewGauge(prometheus.GaugeOpts{Name: "postern_access_keys", Help: "Live access keys in the gateway's memory."}),
-		Stale:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "postern_snapshot_stale", Help: "1 while the database is away and the gateway serves from memory."}),
+		refused:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postern_refused_total", Help: "Requests that ran nothing, by problem code."}, []string{"code"}),
+		starts:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postern_worker_starts_total", Help: "Starts of workers, by outcome."}, []string{"outcome"}),
+		InFlight:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "postern_requests_in_flight", Help: "Requests that have not ended."}),
+		Keys:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "postern_access_keys", Help: "Live access keys in the gateway's memory."}),
+		Stale:     prometheus.NewGauge(prometheus.GaugeOpts{Name: "postern_snapshot_stale", Help: "1 while the database is away and the gateway serves from memory."}),
+		AuditLost: prometheus.NewCounter(prometheus.CounterOpts{Name: "postern_audit_lost_total", Help: "Decisions of which the audit log has only a count, because the database was away or slow."}),
 	}
-	m.Registry.MustRegister(m.requests, m.seconds, m.refused, m.starts, m.InFlight, m.Keys, m.Stale,
+	m.Registry.MustRegister(m.requests, m.seconds, m.refused, m.starts, m.InFlight, m.Keys, m.Stale, m.AuditLost,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
