@@ -12,6 +12,7 @@ import (
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/function"
+	"postern.dev/postern/internal/httpx"
 	"postern.dev/postern/internal/platform"
 )
 
@@ -52,7 +53,7 @@ func (p *passage) take(x *exchange) {
 		}
 	}
 	if x.why != nil {
-		p.why = publicText(x.why)
+		p.why = whyOf(x)
 	}
 }
 
@@ -84,11 +85,14 @@ func knownMethod(m string) string {
 	return "another method"
 }
 
-func publicText(err error) string {
-	if f, ok := errors.AsType[*fault.Error](asFault(err)); ok && f.Kind != fault.Internal {
+// whyOf says why a request was refused or failed. What a handler brought about
+// is told by its title alone: the text may quote from a body.
+func whyOf(x *exchange) string {
+	if f, ok := errors.AsType[*fault.Error](asFault(x.why)); ok && f.Kind != fault.Internal && !x.ran {
 		return f.Text
 	}
-	return ""
+	c, _ := httpx.Lookup(x.code)
+	return c.Title
 }
 
 // remembered is how many requests each of the two memories has room for.

@@ -263,7 +263,6 @@ func (x *exchange) json(body []byte) {
 // refuse answers with a problem, unless an answer has begun: then the
 // connection is cut, so that nobody takes half an answer for a whole one.
 func (g *Gateway) refuse(x *exchange, err error) {
-	x.why = err
 	if x.status != 0 {
 		x.code = "aborted"
 		panic(http.ErrAbortHandler)
@@ -274,6 +273,7 @@ func (g *Gateway) refuse(x *exchange, err error) {
 		err = errGone
 	}
 	err = asFault(err)
+	x.why = err
 	h := x.w.Header()
 	h["X-Request-Id"] = []string{x.id}
 	if fault.KindOf(err) == fault.Unauthenticated {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/oklog/ulid/v2"
 
+	"postern.dev/postern/internal/audit"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/store"
 )
@@ -162,5 +163,58 @@ func testAuditPruned(t *testing.T, db *store.DB) {
 		if len(done) != tc.done || len(refused) != tc.refused || refused[0].ID != all[39].ID || done[0].ID != all[9].ID {
 			t.Errorf("%s: %d and %d refusals stay, want %d and %d, the newest", tc.name, len(done), len(refused), tc.done, tc.refused)
 		}
+	}
+}
+
+// The recorder over a real database: a flood, changes that wait for it, an
+// ordinary end, and another start; every decision is accounted for.
+func testAuditRecorded(t *testing.T, db *store.DB) {
+	const each, writers, starts = 300, 4, 2
+	for range starts {
+		r := audit.New(audit.Options{}, db)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- r.Run(ctx) }()
+		var wg sync.WaitGroup
+		for w := range writers {
+			wg.Go(func() {
+				for i := range each {
+					s := audit.Series{Door: platform.DoorGateway, ProjectID: "prj_a", Action: "invoke", Outcome: platform.OutcomeRefused, Code: "unauthenticated"}
+					if r.Take(s) {
+						r.Offer(audit.Event{Door: s.Door, ProjectID: s.ProjectID, Action: s.Action, Outcome: s.Outcome, Code: s.Code, Target: "NUL \x00 and \xff", Detail: map[string]string{"a": "\x00"}})
+					}
+					record := r.Record
+					if i%30 == 0 {
+						record = r.Commit
+					}
+					if err := record(t.Context(), audit.Event{Door: platform.DoorControl, ProjectID: "prj_a", Action: fmt.Sprint("act", w), Outcome: platform.OutcomeAllowed}); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	sums, rows, last := map[string]int64{}, 0, ""
+	for {
+		page, err := db.AuditEvents(t.Context(), "prj_a", platform.AuditFilter{}, last, 500)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range page {
+			sums[string(e.Outcome)] += e.Count
+			rows++
+			last = e.ID
+		}
+		if len(page) < 500 {
+			break
+		}
+	}
+	if sums["allowed"] != each*writers*starts || sums["refused"] != each*writers*starts || rows > each*writers*starts+200 {
+		t.Errorf("%v in %d rows", sums, rows)
 	}
 }

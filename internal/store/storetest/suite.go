@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(*testing.T) *store.DB) {
 		"audit":                     testAudit,
 		"audit beside changes":      testAuditAtOnce,
 		"audit pruned":              testAuditPruned,
+		"audit recorded":            testAuditRecorded,
 		"deploy":                    testDeploy,
 		"deploy raced":              testDeployRaced,
 		"first deploys at once":     testFirstDeploys,
