@@ -61,24 +61,36 @@ func TestExplain_AgreesWithTheAnswer(t *testing.T) {
 	w.src.active[other] = platform.Deployment{ID: "dep_b", FunctionID: other, ProjectID: "prj_b", Number: 1, Handlers: handlers}
 	keys := map[string]func(*platform.AccessKey){
 		"good": nil, "control": func(k *platform.AccessKey) { k.Scopes = []platform.Scope{platform.ScopeControl} },
-		"expired": func(k *platform.AccessKey) { k.ExpiresAt = time.Now().Add(-time.Second) },
-		"revoked": func(k *platform.AccessKey) { k.RevokedAt = time.Now() },
-		"inside":  func(k *platform.AccessKey) { k.AllowedCIDRs = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} },
-		"here":    func(k *platform.AccessKey) { k.AllowedCIDRs = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} },
-		"limited": func(k *platform.AccessKey) { k.RatePerSecond = 1 },
+		"expired":       func(k *platform.AccessKey) { k.ExpiresAt = time.Now().Add(-time.Second) },
+		"revoked":       func(k *platform.AccessKey) { k.RevokedAt = time.Now() },
+		"inside":        func(k *platform.AccessKey) { k.AllowedCIDRs = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} },
+		"here":          func(k *platform.AccessKey) { k.AllowedCIDRs = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} },
+		"limited":       func(k *platform.AccessKey) { k.RatePerSecond = 1 },
+		"used up":       func(k *platform.AccessKey) { k.Quota = platform.Quota{Limit: 1, Per: platform.PerMonth} },
+		"grouped":       func(k *platform.AccessKey) { k.Groups = []string{"others"} },
+		"in its group":  func(k *platform.AccessKey) { k.Groups = []string{slug} },
+		"bound":         func(k *platform.AccessKey) { k.Binding = platform.BindingDPoP },
+		"plan":          func(k *platform.AccessKey) { k.ServicePlanID = "plan-1" },
+		"of the parent": func(k *platform.AccessKey) { k.ProjectID = "prj_p" },
 	}
+	sub := w.src.functions[fnID]
+	sub.ParentProjectID = "prj_p"
+	w.src.functions[fnID] = sub
 	credentials := map[string][2]string{"none": {}, "unknown": {accesskey.NewID(time.Now()), accesskey.NewSecret().Reveal()}}
 	for name, change := range keys {
 		id, secret := w.key(change)
 		credentials[name] = [2]string{id, secret}
 	}
 	w.load(t)
-	if res, _ := w.do("GET", "/fn/orders/webhook", http.Header{"X-Api-Key": {credentials["limited"][1]}}); res.StatusCode != 503 {
-		t.Fatal(res.Status)
+	for _, name := range []string{"limited", "used up"} {
+		if res, _ := w.do("GET", "/fn/orders/webhook", http.Header{"X-Api-Key": {credentials[name][1]}}); res.StatusCode != 503 {
+			t.Fatal(res.Status)
+		}
 	}
 	targets := []string{"/fn/orders/webhook", "/fn/orders/status", "/fn/orders/ice", "/fn/orders/odd", "/fn/orders/health", "/fn/orders/nope", "/fn/orders", "/fn/nobody/x", "/", "/fn/orders/../webhook",
 		"/fn/orders%2fwebhook", "/fn//orders//webhook/", "/fn/orders/webhook?a=/../", "/fn/" + fnID + "/webhook", "http://orders.localhost/webhook", "http://ORDERS.localhost:8080/status?x", "http://nobody.localhost/webhook",
-		"https://any/fn/orders/%zz", "http://orders.localhost", "http://orders.localhost?x=1"}
+		"https://any/fn/orders/%zz", "http://orders.localhost", "http://orders.localhost?x=1",
+		"/fn/orders/xms/v1/plan-1/webhook", "/fn/orders/xms/v1/plan-2/webhook", "/.well-known/oauth-protected-resource/fn/orders", "/.well-known/oauth-protected-resource"}
 	for name, c := range credentials {
 		for _, target := range targets {
 			for _, method := range []string{"GET", "POST", "TRACE", "get"} {
@@ -89,12 +101,12 @@ func TestExplain_AgreesWithTheAnswer(t *testing.T) {
 				if name == "limited" && method != "GET" {
 					continue // its rate allows one a second
 				}
-				told, err := w.g.Explain(audit.Question{ProjectID: project, CallerID: project, Method: method, URL: target, Remote: "192.0.2.1:1234", KeyID: c[0], Key: key})
+				told, err := w.g.Explain(audit.Question{ProjectID: project, CallerID: "prj_p", Method: method, URL: target, Remote: "192.0.2.1:1234", KeyID: c[0], Key: key})
 				if err != nil {
 					t.Fatalf("%s: %v", target, err)
 				}
 				before := w.invoker.acquired.Load()
-				res, p := ask(w.g, method, target, c)
+				res, p := askAs(w.g, method, target, c, name == "plan" && strings.Contains(target, "/plan-1/"))
 				allowed := res.StatusCode == 200 || p.Code == "queue_full"
 				if allowed != (told.Outcome == platform.OutcomeAllowed) || !allowed && (told.Status != res.StatusCode || told.Code != p.Code) {
 					t.Errorf("%s %s with %s: answered %d %s, explained %s %d %s", method, target, name, res.StatusCode, p.Code, told.Outcome, told.Status, told.Code)
@@ -109,6 +121,11 @@ func TestExplain_AgreesWithTheAnswer(t *testing.T) {
 }
 
 func ask(g *gateway.Gateway, method, target string, c [2]string) (*http.Response, httpx.Problem) {
+	return askAs(g, method, target, c, false)
+}
+
+// askAs makes a request with a key's secret as HTTP Basic, or as the bearer of a service plan.
+func askAs(g *gateway.Gateway, method, target string, c [2]string, plan bool) (*http.Response, httpx.Problem) {
 	host, path := "gateway", target
 	if _, rest, ok := strings.Cut(target, "://"); ok {
 		host, path = rest, "/"
@@ -119,7 +136,9 @@ func ask(g *gateway.Gateway, method, target string, c [2]string) (*http.Response
 	w := &world{g: g}
 	r := httptest.NewRequest(method, "http://x/", nil)
 	r.Host, r.RequestURI = host, path
-	if c[0] != "" {
+	if plan {
+		r.Header.Set("Authorization", "Bearer "+c[1])
+	} else if c[0] != "" {
 		r.SetBasicAuth(c[0], c[1])
 	}
 	return w.send(r)
