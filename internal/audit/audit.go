@@ -235,7 +235,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 		case it := <-r.must:
 			batch = append(batch, it)
 			if it.done != nil {
-				batch, due = drain(batch, r.must), true // whoever waits goes together
+				batch, due = drain(drain(batch, r.must), r.may), true // what is queued goes with who waits
 			}
 		case it := <-r.may:
 			batch = append(batch, it)
