@@ -35,7 +35,7 @@ func (s *service) registerAudit() {
 	register(s, huma.Operation{OperationID: "explainRequest", Method: http.MethodGet, Path: project + "/explain/{requestId}", Summary: "Which step allowed or refused a request",
 		Description: "Known are the last few thousand requests of the node that is asked, and every refusal that was recorded by itself.", Errors: []int{404}}, s.explainRequest)
 	register(s, huma.Operation{OperationID: "explain", Method: http.MethodPost, Path: project + "/explain", Summary: "Which step would allow or refuse a request",
-		Description: "The request is not made: no worker is called and no limit is used up. A function of another project is none.", Errors: []int{400}}, s.explain)
+		Description: "The request is not made: no worker is called and no limit is used up. A function of another project is none.", Errors: []int{400}, Metadata: map[string]any{readsOnly: true}}, s.explain)
 }
 
 func (s *service) listAuditEvents(ctx context.Context, in *struct {
@@ -68,6 +68,8 @@ func describeEvent(e platform.AuditEvent) api.AuditEvent {
 	return api.AuditEvent{ID: e.ID, Time: e.At.UTC(), ProjectID: e.ProjectID, Door: string(e.Door), Action: e.Action, Target: e.Target, Outcome: string(e.Outcome), Code: e.Code, Status: e.Status,
 		AccessKeyID: e.KeyID, Method: e.Method, RequestID: e.RequestID, Remote: e.Remote, Count: e.Count, Detail: e.Detail}
 }
+
+var errRequestUnknown = fault.New(fault.NotFound, "nothing is known of a request with this ID in this project").WithCode("request_unknown")
 
 func (s *service) explainRequest(ctx context.Context, in *struct {
 	ProjectPath

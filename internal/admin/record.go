@@ -13,7 +13,6 @@ import (
 	"postern.dev/postern/internal/accesskey"
 	"postern.dev/postern/internal/audit"
 	"postern.dev/postern/internal/auth"
-	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/httpx"
 	"postern.dev/postern/internal/platform"
 )
@@ -52,7 +51,9 @@ type action struct {
 }
 
 // act runs an operation that was allowed, and records it. What has changed
-// something is answered after its event is stored.
+// something is recorded each time, and answered after its event is stored;
+// what only looked, or failed, is sampled by key: whoever asks without end must
+// not push out of the log what was done.
 func (s *service) act(ctx huma.Context, p auth.Principal, next func(huma.Context)) {
 	a := &action{humaContext: ctx, s: s, event: s.eventOf(ctx, p)}
 	if a.event.ProjectID = ctx.Param("projectId"); a.event.ProjectID == "" {
@@ -79,13 +80,21 @@ func target(path string) string {
 	return rest
 }
 
+// readsOnly marks, in an operation's Metadata, one that changes nothing although
+// its method says otherwise.
+const readsOnly = "postern:readsOnly"
+
+func changes(op *huma.Operation) bool {
+	return op.Method != http.MethodGet && op.Method != http.MethodHead && op.Metadata[readsOnly] == nil
+}
+
 // Unwrap is for who looks for the request behind a huma.Context.
 func (a *action) Unwrap() huma.Context { return a.humaContext }
 
 // SetStatus begins the answer. That of a change waits until it is recorded; if
 // it cannot be, the caller is told so instead.
 func (a *action) SetStatus(status int) {
-	if method := a.Method(); status < 400 && method != http.MethodGet && method != http.MethodHead {
+	if status < 400 && changes(a.Operation()) {
 		if err := a.record(status, a.s.o.Audit.Commit); err != nil {
 			r, w := humago.Unwrap(a.humaContext)
 			a.spoiled = true
@@ -114,15 +123,28 @@ func (a *action) end() {
 	if status == 0 {
 		status, a.event.Code = http.StatusInternalServerError, "internal"
 	}
-	a.record(status, a.s.o.Audit.Record)
+	a.event.Status, a.event.Outcome = status, outcomeOf(status)
+	if e := a.event; a.s.o.Audit.Take(seriesOf(e)) {
+		a.record(status, a.s.o.Audit.Record)
+	}
+}
+
+func outcomeOf(status int) platform.Outcome {
+	if status >= 400 {
+		return platform.OutcomeFailed
+	}
+	return platform.OutcomeAllowed
+}
+
+// seriesOf is the series of an event of the control plane. It outlives the
+// request, whose path its project may be a piece of.
+func seriesOf(e audit.Event) audit.Series {
+	return audit.Series{Door: e.Door, ProjectID: strings.Clone(e.ProjectID), KeyID: e.KeyID, Action: e.Action, Outcome: e.Outcome, Code: e.Code, Status: e.Status}
 }
 
 func (a *action) record(status int, how func(context.Context, audit.Event) error) error {
 	a.recorded = true
-	a.event.Status, a.event.Outcome = status, platform.OutcomeAllowed
-	if status >= 400 {
-		a.event.Outcome = platform.OutcomeFailed
-	}
+	a.event.Status, a.event.Outcome = status, outcomeOf(status)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.humaContext.Context()), recordLimit)
 	defer cancel()
 	err := how(ctx, a.event)
@@ -144,9 +166,9 @@ func (s *service) refused(ctx huma.Context, p auth.Principal, problem httpx.Prob
 			e.Target = strings.TrimPrefix(ctx.URL().Path, "/v1/")
 		}
 	} else if id := ctx.Param("projectId"); isProjectID(id) {
-		e.ProjectID = strings.Clone(id) // a series outlives the request
+		e.ProjectID = id
 	}
-	if !s.o.Audit.Take(audit.Series{Door: e.Door, ProjectID: e.ProjectID, KeyID: e.KeyID, Action: e.Action, Outcome: e.Outcome, Code: e.Code, Status: e.Status}) {
+	if !s.o.Audit.Take(seriesOf(e)) {
 		return
 	}
 	if own == "" {
@@ -166,5 +188,3 @@ func isProjectID(s string) bool {
 	id, ok := strings.CutPrefix(s, "prj_")
 	return ok && accesskey.ValidID("pak_"+id)
 }
-
-var errRequestUnknown = fault.New(fault.NotFound, "nothing is known of a request with this ID in this project").WithCode("request_unknown")

@@ -4,17 +4,17 @@
 // [Recorder] is the type to know. It takes events from the doors, hands them to
 // a store in batches, and never makes a request of the gateway wait:
 //
-//   - What the control plane allows is recorded each time. [Recorder.Record]
-//     waits for room; [Recorder.Commit] waits until the event is stored, and is
-//     for changes: their answer goes out afterwards.
-//   - Refusals, which anybody can cause as often as they like, are sampled. Of a
+//   - What changes something is recorded each time. [Recorder.Commit] waits until
+//     the event is stored, and the answer goes out afterwards.
+//   - What a caller can cause without end, refusals above all, is sampled. Of a
 //     [Series] – one door, project, target, key, action and code – the first 20 in
 //     a minute are recorded one by one; after that one event a second, with a
-//     Count, stands for all others. At most 256 series are told apart at a time;
-//     what is beyond them shares one for each door. So nothing here grows with
-//     what callers send.
-//   - What finds no room, because the database is away or slow, is dropped and
-//     counted: an event "loseEvents" says how many.
+//     Count, stands for all others. Of each door at most 256 series of known
+//     callers and as many of strangers are told apart at a time; what is beyond
+//     them shares one. So nothing here grows with what callers send.
+//   - What concerns a recognised caller of the control plane waits for room
+//     ([Recorder.Record]). What else finds none, because the database is away or
+//     slow, is dropped and counted: an event "loseEvents" says how many.
 //
 // An event holds no secret. Texts are cleaned when they are taken: what looks
 // like one, as when somebody types a secret where an ID belongs, is left out.

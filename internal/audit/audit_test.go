@@ -332,7 +332,10 @@ func TestFlood(t *testing.T) {
 			}
 		})
 	}
+	known := refusal
+	known.KeyID = "pak_known"
 	for range 200 {
+		refuse(r, known)
 		if err := r.Commit(t.Context(), audit.Event{Action: "deploy", ProjectID: "prj_a"}); err != nil {
 			t.Fatal(err)
 		}
@@ -349,7 +352,12 @@ func TestFlood(t *testing.T) {
 	if n, _ := m.count(action("deploy")); n != 200 {
 		t.Errorf("%d of 200 changes", n)
 	}
-	rows, n := m.count(func(e audit.Event) bool { return e.Action != "deploy" })
+	if _, n := m.count(func(e audit.Event) bool {
+		return e.KeyID == known.KeyID || e.Action == "invoke" && e.ProjectID == known.ProjectID
+	}); n != 200 {
+		t.Errorf("%d of 200 refusals of a known caller are told apart", n)
+	}
+	rows, n := m.count(func(e audit.Event) bool { return e.Action != "deploy" && e.ProjectID != known.ProjectID })
 	if n != 100_000 || rows > 600 {
 		t.Errorf("%d refusals are accounted for, in %d events", n, rows)
 	}

@@ -28,8 +28,18 @@ const (
 // sampler decides which decisions are recorded by themselves.
 type sampler struct {
 	mu   sync.Mutex
-	runs map[Series]*run // guarded by mu; at most maxSeries and one a door
+	runs map[Series]*run // guarded by mu
+	size map[class]int   // how many runs of each class there are; guarded by mu
 }
+
+// class is what has a share of its own of the series: strangers, who can make
+// up projects, must not use up what is for the callers of a door who are known.
+type class struct {
+	door  platform.Door
+	known bool
+}
+
+func (s Series) class() class { return class{s.Door, s.KeyID != ""} }
 
 // run is one series in the minute that began with its first decision.
 type run struct {
@@ -38,7 +48,7 @@ type run struct {
 	pending int64 // decisions that no event stands for yet
 }
 
-func newSampler() sampler { return sampler{runs: map[Series]*run{}} }
+func newSampler() sampler { return sampler{runs: map[Series]*run{}, size: map[class]int{}} }
 
 func (p *sampler) take(s Series, now time.Time) bool {
 	p.mu.Lock()
@@ -68,14 +78,15 @@ func (p *sampler) find(s Series, now time.Time) *run {
 	if r := p.runs[s]; r != nil {
 		return r
 	}
-	if len(p.runs) >= maxSeries {
-		s = Series{Door: s.Door, Action: "various", Outcome: platform.OutcomeRefused}
+	if p.size[s.class()] >= maxSeries {
+		s = Series{Door: s.Door, Action: "various", Outcome: s.Outcome}
 		if r := p.runs[s]; r != nil {
 			return r
 		}
 	}
 	r := &run{began: now}
 	p.runs[s] = r
+	p.size[s.class()]++
 	return r
 }
 
@@ -90,6 +101,7 @@ func (p *sampler) due(now time.Time) (out []Event) {
 			r.pending = 0
 		} else if now.Sub(r.began) >= time.Minute {
 			delete(p.runs, s)
+			p.size[s.class()]--
 		}
 	}
 	return out
