@@ -29,13 +29,15 @@ const policy = `
 	httpx      < ground
 	telemetry  < ground
 	scaffold   < ground
-	config     < ground
-	base: httpx, telemetry, scaffold, config
+	userfile   < ground
+	config     < ground, userfile
+	base: httpx, telemetry, scaffold, userfile, config
 
 	blob       < ground
 	store      < ground
 	api        < ground
-	stores: blob, store, api
+	keychain   < ground, userfile
+	stores: blob, store, api, keychain
 
 	accesskey  < ground
 	secret     < ground
@@ -71,11 +73,16 @@ var only = map[string][]string{
 	"github.com/evanw/esbuild":            {"internal/bundle"},
 	"github.com/go-jose/go-jose/v4":       {"internal/token"},
 	"github.com/danielgtaylor":            {"internal/admin"},
+	"github.com/zalando/go-keyring":       {"internal/keychain"},
+	"github.com/godbus/dbus/v5":           {"internal/keychain"},
+	"filippo.io/age":                      {"internal/keychain"},
+	"golang.org/x/oauth2":                 {"internal/api"},
+	"golang.org/x/term":                   {"internal/cli"},
 	"postern.dev/postern/internal/config": {"internal/app", "internal/cli"},
 }
 
 // Packages that are made for tests.
-var testSupport = []string{"internal/store/storetest"}
+var testSupport = []string{"internal/store/storetest", "internal/keychain/keychaintest"}
 
 type file struct {
 	path    string // below the module's root

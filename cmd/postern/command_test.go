@@ -15,12 +15,15 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"postern.dev/postern/internal/keychain/keychaintest"
 )
 
 // world is what a story's commands share.
 type world struct {
-	server *server
-	client *http.Client
+	server  *server
+	client  *http.Client
+	keyring *keychaintest.Session
 }
 
 type worldKey struct{}

@@ -63,7 +63,10 @@ func TestStories(t *testing.T) {
 			"field":       fieldCmd,
 			"http":        httpCmd,
 			"keyfrom":     keyFromCmd,
+			"keyring":     keyringCmd,
 			"nothing":     nothingLeftCmd,
+			"nowhere":     nowhereCmd,
+			"pretend":     pretendCmd,
 			"schema":      schemaCmd,
 			"serve":       serveCmd,
 			"stop":        stopCmd,
@@ -73,8 +76,11 @@ func TestStories(t *testing.T) {
 			if err != nil {
 				return err
 			}
+			env.Setenv("BUILT", binary)
 			env.Setenv("EXAMPLES", filepath.Join(root, "examples"))
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
+			env.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus") // never that of whoever runs the tests
+			env.Setenv("GORACE", "atexit_sleep_ms=0")                            // a second for each command is a long story
 			env.Setenv("TMPDIR", filepath.Join(env.WorkDir, ".tmp"))
 			env.Values[worldKey{}] = &world{client: &http.Client{Timeout: 20 * time.Second}}
 			return nil

@@ -1,8 +1,9 @@
 // Package api is the control plane's API as Go types, and its client.
 //
 // The types are what the OpenAPI document is made from. Times are RFC 3339 in
-// UTC. [Client] is what the command line uses; failures come back as faults
-// with the code and hint that the server gave.
+// UTC. [Client] is what the command line uses: it gets itself an access token
+// and shows that; failures come back as faults with the code and hint that the
+// server gave.
 package api
 
 import "time"

@@ -13,7 +13,10 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/oauth2"
 
 	"postern.dev/postern/internal/fault"
 )
@@ -25,7 +28,8 @@ type Client struct {
 	Server    string
 	ProjectID string
 	KeyID     string
-	// Secret is sent as HTTP Basic with every request, to Server and nowhere else.
+	// Secret is sent to Server's token endpoint and nowhere else; what every
+	// other request shows is the token got with it.
 	Secret string
 	// HTTP is the client to use; nil means one with a limit of two minutes a
 	// call. Redirects are never followed, whichever it is.
@@ -33,6 +37,9 @@ type Client struct {
 	// Impatient tells of a call that came too soon at once, instead of waiting
 	// and making it again.
 	Impatient bool
+
+	mu    sync.Mutex
+	token *oauth2.Token // guarded by mu; the last one, kept in memory only
 }
 
 const maxAnswer = 64 << 20
@@ -95,50 +102,32 @@ func (c *Client) project(parts ...string) string {
 	return path
 }
 
-// call sends one request: in as JSON, or as it is when it is bytes.
+// call sends one request: in as JSON, or as it is when it is bytes. Where the
+// server says that the token has expired, it is sent once more with a new one.
 func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
-	var body io.Reader
-	contentType := "application/json"
-	switch in := in.(type) {
-	case nil:
-	case []byte:
-		body, contentType = bytes.NewReader(in), "application/octet-stream"
-	default:
-		data, err := json.Marshal(in)
-		if err != nil {
-			return fmt.Errorf("encode the request: %w", err)
-		}
-		body = bytes.NewReader(data)
+	body, contentType, err := encode(in)
+	if err != nil {
+		return err
 	}
 	base, err := c.base()
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, method, base+path, body)
+	token, err := c.bearer(ctx, base, nil)
 	if err != nil {
-		return fmt.Errorf("make the request: %w", err)
+		return err
 	}
-	if body != nil {
-		req.Header.Set("Content-Type", contentType)
-	}
-	req.SetBasicAuth(c.KeyID, c.Secret)
-	res, err := c.send(req)
-	if err != nil {
-		return c.unreachable(ctx, err)
-	}
-	defer res.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
-	if ctx.Err() != nil {
-		return ctx.Err()
+	res, data, err := c.send(ctx, method, base+path, contentType, body, token)
+	if err == nil && ranOut(res) {
+		if token, err = c.bearer(ctx, base, token); err == nil {
+			res, data, err = c.send(ctx, method, base+path, contentType, body, token)
+		}
 	}
 	if err != nil {
-		return fault.Wrap(err, fault.Unavailable, "the server's answer was cut off")
-	}
-	if len(data) > maxAnswer {
-		return fault.New(fault.Internal, "the server's answer is larger than any that Postern gives").WithHint(wrongServer)
+		return err
 	}
 	if res.StatusCode >= 300 {
-		return failure(res, data)
+		return c.failure(res, data)
 	}
 	if out != nil {
 		if err := json.Unmarshal(data, out); err != nil {
@@ -149,37 +138,50 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	return nil
 }
 
-// A call that was refused for coming too soon has done nothing, and is made
-// again when the server says that this makes sense soon.
-const (
-	mostWaits   = 3
-	longestWait = 5 // seconds
-)
-
-// send sends a request, and again after a 429 that says when.
-func (c *Client) send(req *http.Request) (*http.Response, error) {
-	h := c.client()
-	for waits := 0; ; waits++ {
-		res, err := h.Do(req)
-		if err != nil || res.StatusCode != http.StatusTooManyRequests || waits == mostWaits || c.Impatient {
-			return res, err
-		}
-		seconds, err := strconv.Atoi(res.Header.Get("Retry-After"))
-		if err != nil || seconds < 0 || seconds > longestWait {
-			return res, nil
-		}
-		res.Body.Close()
-		select {
-		case <-req.Context().Done():
-			return nil, req.Context().Err()
-		case <-time.After(time.Duration(seconds) * time.Second):
-		}
-		if req.GetBody != nil {
-			if req.Body, err = req.GetBody(); err != nil {
-				return nil, err
-			}
-		}
+// encode makes a body; nil is none.
+func encode(in any) (body []byte, contentType string, err error) {
+	switch in := in.(type) {
+	case nil:
+		return nil, "", nil
+	case []byte:
+		return in, "application/octet-stream", nil
 	}
+	body, err = json.Marshal(in)
+	if err != nil {
+		return nil, "", fmt.Errorf("encode the request: %w", err)
+	}
+	return body, "application/json", nil
+}
+
+// send sends one request and reads the whole answer.
+func (c *Client) send(ctx context.Context, method, url, contentType string, body []byte, token *oauth2.Token) (*http.Response, []byte, error) {
+	var reader io.Reader
+	if contentType != "" {
+		reader = bytes.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, url, reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make the request: %w", err)
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	token.SetAuthHeader(req)
+	res, err := c.client().Do(req)
+	if err != nil {
+		return nil, nil, c.unreachable(ctx, err)
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	switch {
+	case ctx.Err() != nil:
+		return nil, nil, ctx.Err()
+	case err != nil:
+		return nil, nil, fault.Wrap(err, fault.Unavailable, "the server's answer was cut off")
+	case len(data) > maxAnswer:
+		return nil, nil, fault.New(fault.Internal, "the server's answer is larger than any that Postern gives").WithHint(wrongServer)
+	}
+	return res, data, nil
 }
 
 // base is the checked server URL. One with a user or password in it is
@@ -199,6 +201,12 @@ func (c *Client) client() *http.Client {
 	}
 	// Credentials must not follow a redirect to somewhere else.
 	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if h.Transport == nil {
+		h.Transport = http.DefaultTransport
+	}
+	if !c.Impatient {
+		h.Transport = patient{h.Transport}
+	}
 	return &h
 }
 
@@ -227,72 +235,4 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 		return fault.Wrap(err, fault.Timeout, fmt.Sprintf("%s did not answer in time", c.Server))
 	}
 	return fault.Wrap(err, fault.Unavailable, fmt.Sprintf("cannot talk to %s", c.Server))
-}
-
-// problem is what a failed answer says.
-type problem struct{ Code, Title, Detail, Hint, RequestID string }
-
-// rpcProblem reads the other shape, which the paths of access keys and
-// subprojects have.
-func rpcProblem(data []byte) (p problem) {
-	var body struct {
-		Error struct {
-			Message string
-			Details []struct {
-				Reason, Domain string
-				Metadata       struct{ Hint, RequestID string }
-			}
-		}
-	}
-	if json.Unmarshal(data, &body) != nil {
-		return p
-	}
-	for _, d := range body.Error.Details {
-		if d.Domain == "postern" {
-			p = problem{Code: d.Reason, Detail: body.Error.Message, Hint: d.Metadata.Hint, RequestID: d.Metadata.RequestID}
-		}
-	}
-	return p
-}
-
-// failure is the fault that an answer tells of.
-func failure(res *http.Response, data []byte) error {
-	var p problem
-	if json.Unmarshal(data, &p) != nil || p.Code == "" {
-		p = rpcProblem(data)
-	}
-	if p.Code == "" {
-		p.Code, p.Detail, p.RequestID = "", "", ""
-		p.Title, p.Hint = fmt.Sprintf("the server answered %s", res.Status), wrongServer
-		if bytes.Contains(data, []byte("HTTP request to an HTTPS server")) { // as net/http says it
-			p.Hint = "write https:// instead of http:// in POSTERN_SERVER"
-		}
-	}
-	text := p.Title
-	if p.Detail != "" {
-		text = p.Detail
-	}
-	kind := fault.Internal
-	switch res.StatusCode {
-	case 400, 405, 413, 415, 422:
-		kind = fault.Invalid
-	case 401:
-		kind = fault.Unauthenticated
-	case 403:
-		kind = fault.Denied
-	case 404:
-		kind = fault.NotFound
-	case 409:
-		kind = fault.Conflict
-	case 429:
-		kind = fault.TooMany
-	case 503, 502:
-		kind = fault.Unavailable
-	case 408, 504:
-		kind = fault.Timeout
-	}
-	if kind == fault.Internal && p.RequestID != "" {
-		text += " (request ID " + p.RequestID + ")"
-	}
-	return fault.New(kind, text).WithCode(p.Code).WithHint(p.Hint)
 }

@@ -26,16 +26,31 @@ func clientOf(server string) *api.Client {
 }
 
 // call is one request as the server saw it.
-type call struct{ Line, Type, User, Secret, Body string }
+type call struct{ Line, Type, Authorization, Body string }
+
+// giving is a control plane that gives a token to the right key, and leaves
+// the rest to h.
+func giving(h http.HandlerFunc) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /oauth2/token", func(w http.ResponseWriter, r *http.Request) {
+		if id, secret, _ := r.BasicAuth(); id != "pak_1" || secret != testSecret {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"access_token":"token","expires_in":3600,"scope":"invoke control","token_type":"bearer"}`)
+	})
+	mux.HandleFunc("/", h)
+	return mux
+}
 
 // Each method is one request of the documented form.
 func TestClient_Requests(t *testing.T) {
 	t.Parallel()
 	var got call
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := httptest.NewServer(giving(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		user, secret, _ := r.BasicAuth()
-		got = call{r.Method + " " + r.URL.RequestURI(), r.Header.Get("Content-Type"), user, secret, string(body)}
+		got = call{r.Method + " " + r.URL.RequestURI(), r.Header.Get("Content-Type"), r.Header.Get("Authorization"), string(body)}
 		io.WriteString(w, "{}")
 	}))
 	defer s.Close()
@@ -84,7 +99,7 @@ func TestClient_Requests(t *testing.T) {
 		if err := tc.do(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		tc.want.User, tc.want.Secret = "pak_1", testSecret
+		tc.want.Authorization = "Bearer token" // and never the secret
 		if d := cmp.Diff(tc.want, got); d != "" {
 			t.Errorf("%s (-want +got):\n%s", name, d)
 		}
@@ -115,11 +130,12 @@ func TestClient_Problems(t *testing.T) {
 		{500, `{"error":{"code":500,"message":"Internal error","details":[{"reason":"internal","domain":"postern","metadata":{"requestId":"req_1"}}]}}`, fault.Internal, fault.Error{Text: "Internal error (request ID req_1)", Code: "internal"}},
 		{403, `{"error":{"code":403,"message":"of another server","details":[{"reason":"x","domain":"elsewhere"}]}}`, fault.Denied, fault.Error{Text: "the server answered 403 Forbidden", Hint: "POSTERN_SERVER must be the control listener, not the gateway"}},
 		{403, `{"error":"text"}`, fault.Denied, fault.Error{Text: "the server answered 403 Forbidden", Hint: "POSTERN_SERVER must be the control listener, not the gateway"}},
+		{403, `{"code":"not_allowed","detail":"you sent ` + testSecret + `","hint":"` + testSecret + `"}`, fault.Denied, fault.Error{Text: "you sent [redacted]", Code: "not_allowed", Hint: "[redacted]"}},
 		{404, `<html>`, fault.NotFound, fault.Error{Text: "the server answered 404 Not Found", Hint: "POSTERN_SERVER must be the control listener, not the gateway"}},
 		{400, `{"detail":"of something else"}`, fault.Invalid, fault.Error{Text: "the server answered 400 Bad Request", Hint: "POSTERN_SERVER must be the control listener, not the gateway"}},
 		{200, `<html>`, fault.Internal, fault.Error{Text: "SERVER does not answer like a control plane of Postern", Hint: "POSTERN_SERVER must be the control listener, not the gateway"}},
 	} {
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(tc.status); io.WriteString(w, tc.body) }))
+		s := httptest.NewServer(giving(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(tc.status); io.WriteString(w, tc.body) }))
 		_, err := clientOf(s.URL).WhoAmI(t.Context())
 		s.Close()
 		f, ok := errors.AsType[*fault.Error](err)
@@ -146,7 +162,7 @@ func TestClient_ComesBackAfter429(t *testing.T) {
 		"negative":      {"-1", 9, 1, true},
 	} {
 		calls := 0
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := httptest.NewServer(giving(func(w http.ResponseWriter, r *http.Request) {
 			calls++
 			if body, _ := io.ReadAll(r.Body); string(body) != `{"displayName":"x"}` {
 				t.Errorf("%s: call %d has the body %q", name, calls, body)
@@ -168,7 +184,7 @@ func TestClient_ComesBackAfter429(t *testing.T) {
 func TestClient_HasArtefact(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[int]struct{ has, fails bool }{204: {true, false}, 404: {false, false}, 401: {false, true}, 503: {false, true}} {
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		s := httptest.NewServer(giving(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
 		if has, err := clientOf(s.URL).HasArtefact(t.Context(), "ab"); has != want.has || (err != nil) != want.fails {
 			t.Errorf("%d: %v, %v", status, has, err)
 		}
@@ -182,8 +198,12 @@ func TestClient_NeverFollowsRedirects(t *testing.T) {
 	t.Parallel()
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("the redirect was followed: %v", r.Header) }))
 	defer elsewhere.Close()
-	for _, status := range []int{301, 302, 303, 307, 308} {
-		s := httptest.NewServer(http.RedirectHandler(elsewhere.URL, status))
+	for _, status := range []int{301, 302, 303, 307, 308, 1301, 1302, 1303, 1307, 1308} {
+		redirect := http.RedirectHandler(elsewhere.URL, status%1000)
+		if status < 1000 { // of the call and not of the token
+			redirect = giving(redirect.ServeHTTP)
+		}
+		s := httptest.NewServer(redirect)
 		for _, h := range []*http.Client{nil, {}} {
 			c := clientOf(s.URL)
 			c.HTTP = h

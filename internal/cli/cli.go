@@ -19,6 +19,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -80,6 +81,7 @@ func root(std Stdio) *cobra.Command {
 		newSubprojects(std),
 		newAudit(std),
 		newExplain(std),
+		newAuth(std),
 		newConfig(std),
 		newVersion(std),
 	)
@@ -104,18 +106,29 @@ func group(use, short string, children ...*cobra.Command) *cobra.Command {
 
 // settingFlags gives cmd a flag for each setting of these parts.
 func settingFlags(cmd *cobra.Command, parts ...config.Part) {
+	var keys []string
 	for _, f := range config.Fields() {
-		for _, part := range parts {
-			if f.Flag && f.Part == part {
-				cmd.Flags().String(f.Key, "", f.Usage)
-			}
+		if slices.Contains(parts, f.Part) {
+			keys = append(keys, f.Key)
 		}
 	}
+	settingFlagsOf(cmd, keys...)
 }
 
-// settings resolves the configuration with the flags that cmd was given.
+// settingFlagsOf gives cmd the flags of these settings only.
+func settingFlagsOf(cmd *cobra.Command, keys ...string) {
+	for _, f := range config.Fields() {
+		if f.Flag && slices.Contains(keys, f.Key) {
+			cmd.Flags().String(f.Key, "", f.Usage)
+		}
+	}
+	completeSettings(cmd)
+}
+
+// settings resolves the configuration with the flags that cmd was given. A
+// command that knows profiles sees what they remember.
 func settings(cmd *cobra.Command) (*config.Config, error) {
-	in := config.Input{Flags: map[string]string{}}
+	in := config.Input{Flags: map[string]string{}, Profiles: cmd.Flags().Lookup("profile") != nil}
 	in.File, _ = cmd.Flags().GetString("config")
 	for _, f := range config.Fields() {
 		if cmd.Flags().Lookup(f.Key) != nil && cmd.Flags().Changed(f.Key) {

@@ -5,7 +5,6 @@ import (
 
 	"postern.dev/postern/internal/api"
 	"postern.dev/postern/internal/config"
-	"postern.dev/postern/internal/fault"
 )
 
 // connect makes a client of a control plane.
@@ -20,17 +19,15 @@ func signedIn(cmd *cobra.Command) (*api.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, need := range []struct{ value, variable string }{
-		{cfg.ProjectID, "POSTERN_PROJECT_ID"},
-		{cfg.KeyID, "POSTERN_KEY_ID"},
-		{cfg.KeySecret.Reveal(), "POSTERN_KEY_SECRET"},
-	} {
-		if need.value == "" {
-			return nil, fault.New(fault.Unauthenticated, "not signed in: "+need.variable+" is not set").WithCode("not_signed_in").
-				WithHint("type the four export lines that the first start of `postern serve` printed")
-		}
+	std := Stdio{In: cmd.InOrStdin(), Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr()}
+	secret, _, err := credential(cmd.Context(), std, cfg)
+	if err != nil {
+		return nil, err
 	}
-	return connect(cfg.Server, cfg.ProjectID, cfg.KeyID, cfg.KeySecret.Reveal()), nil
+	if cfg.ProjectID == "" || cfg.KeyID == "" {
+		return nil, notSignedIn(cfg)
+	}
+	return connect(cfg.Server, cfg.ProjectID, cfg.KeyID, secret), nil
 }
 
 // remote gives cmd the flags of commands that talk to a server, and --json.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -168,6 +169,9 @@ func (f *fakePlanes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer f.mu.Unlock()
 	id, _, _ := r.BasicAuth()
 	switch {
+	case r.URL.Path == "/oauth2/token":
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"access_token":"token","token_type":"bearer"}`)
 	case !strings.HasPrefix(r.URL.Path, "/v1/"):
 		w.WriteHeader(f.url(f, id))
 	case r.Method == http.MethodPost:

@@ -62,6 +62,23 @@ func report(ctx context.Context, std Stdio, err error, asJSON bool) int {
 	return code
 }
 
+// warnings are what a command says beside its result: at once on standard
+// error, or, where the result is JSON, within it.
+type warnings struct {
+	std   Stdio
+	quiet bool
+	all   []string
+}
+
+func (w *warnings) add(format string, args ...any) {
+	text := clean(fmt.Sprintf(format, args...))
+	w.all = append(w.all, text)
+	if !w.quiet {
+		out := printer{w: w.std.Err, colour: isTerminal(w.std.Err)}
+		out.line("postern: %s %s", out.paint(yellow, "warning:"), indent(text))
+	}
+}
+
 func explain(ctx context.Context, err error) ([]complaint, int) {
 	if e, ok := errors.AsType[*config.Error](err); ok {
 		var all []complaint
@@ -99,12 +116,12 @@ func explain(ctx context.Context, err error) ([]complaint, int) {
 // somebody at a terminal has commands and variables instead.
 func hintOf(e *fault.Error) string {
 	switch {
-	case e.Code == "unauthenticated":
-		return "check POSTERN_KEY_ID and POSTERN_KEY_SECRET: the server does not know this pair"
+	case e.Code == "unauthenticated" || e.Code == "token_invalid" || e.Code == "token_expired":
+		return "check key ID and secret, and whether the key has ended; postern auth status shows which is used and where it is from"
+	case e.Code == "token_required" || e.Code == "invalid_dpop_proof":
+		return "the command line proves no possession: use a key that is not bound, made with: postern keys create NAME --scope control"
 	case e.Code == "not_allowed":
-		return "use a key with the scope control, of the project in POSTERN_PROJECT_ID"
-	case e.Code == "basic_limited":
-		return "wait a second and try again, or raise basic-rate of the server"
+		return "use a key with the scope control, of the project that is asked for: postern auth status shows both"
 	case e.Code == "not_found" && strings.Contains(e.Text, "access key"):
 		return "list the keys with: postern keys list"
 	case e.Code == "module_failed" || e.Code == "smoke_test_failed":

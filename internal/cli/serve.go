@@ -48,4 +48,5 @@ func printFirstKey(out printer, server string, key *app.Key) {
 	out.line("export POSTERN_PROJECT_ID=%s", key.ProjectID)
 	out.line("export POSTERN_KEY_ID=%s", key.ID)
 	out.line("export POSTERN_KEY_SECRET=%s", key.Secret.Reveal())
+	out.line("# To keep them in the keychain instead: postern auth login")
 }

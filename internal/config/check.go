@@ -77,6 +77,7 @@ func (c *Config) check(already []Problem) []Problem {
 		{"timeout", c.Timeout, time.Millisecond}, {"drain-timeout", c.DrainTimeout, 0}} {
 		add(d.v >= d.min && d.v <= 24*time.Hour, d.key, fmt.Sprintf("must be between %s and 24h", d.min), "change {}")
 	}
+	add(profilePattern.MatchString(c.Profile), "profile", "must be up to 64 lower-case letters, digits, dots, dashes and underscores", "write {} as staging")
 	add(validURL(c.Server), "server", "must begin with http:// or https:// and have no path, query or user", "write {} as http://127.0.0.1:8081")
 	return found
 }
@@ -121,6 +122,8 @@ func spelled(key string, o Origin) string {
 		return o.Name
 	case FromFile:
 		return key + " in " + o.Name
+	case FromProfile:
+		return key + " of the profile " + o.Name
 	default:
 		return key
 	}

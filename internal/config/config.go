@@ -1,6 +1,6 @@
 // Package config resolves the settings of the server and of the command line
 // into one [Config]: flags win over POSTERN_* variables, these over the file,
-// and the file over the defaults.
+// the file over the profile of `postern auth login`, and that over the defaults.
 //
 // Each setting has one name in three spellings: "drain-timeout" in the file,
 // --drain-timeout on the command line, POSTERN_DRAIN_TIMEOUT in the
@@ -78,13 +78,22 @@ type Config struct {
 	// Metrics says who may read /metrics: "loopback" or "any".
 	Metrics string
 
+	// Profile is the name under which `postern auth login` remembers a key.
+	Profile string
 	// Server is the URL of the control plane that the commands talk to.
 	Server string
-	// ProjectID, KeyID and KeySecret are the commands' credential.
+	// ProjectID, KeyID and KeySecret are the commands' credential. KeySecret is
+	// never taken from a profile; package cli asks the keychain.
 	ProjectID, KeyID string
 	KeySecret        Secret
+	// Keychain says where `postern auth login` puts secrets: "system" or "file".
+	Keychain string
+	// KeychainPassphrase opens the keychain where that is a file; empty: ask.
+	KeychainPassphrase Secret
 
 	origins map[string]Origin
+	userDir string // of the user's settings; empty where that is not known
+	stored  profiles
 }
 
 // Secret is a text that formats as [redacted] wherever it is printed.
@@ -116,7 +125,7 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // Origin says where a setting's value was taken from.
 type Origin struct {
 	Source Source
-	Name   string // the flag, variable or file; empty for a default
+	Name   string // the flag, variable, file or profile; empty for a default
 }
 
 // String is the origin as `postern config show` prints it.
@@ -133,6 +142,7 @@ type Source string
 // The sources, weakest first.
 const (
 	FromDefault     Source = "default"
+	FromProfile     Source = "profile"
 	FromFile        Source = "file"
 	FromEnvironment Source = "environment"
 	FromFlag        Source = "flag"

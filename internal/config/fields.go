@@ -42,6 +42,7 @@ type field struct {
 	secret bool
 	preset func(*Config) string // the default; sees the fields above it
 	value  func(*Config) value
+	stored func(Profile) string // what a profile remembers of it; nil: nothing
 }
 
 // value gives access to one field of a Config by text.
@@ -52,7 +53,8 @@ type value interface {
 
 func fixed(s string) func(*Config) string { return func(*Config) string { return s } }
 
-// fields is read only. "data" stands before "database", whose default needs it.
+// fields is read only. "data" stands before "database", whose default needs it,
+// and "profile" before what a profile remembers.
 var fields = [...]field{
 	{key: "data", usage: "directory that holds everything the server keeps", preset: fixed(""), value: func(c *Config) value { return (*text)(&c.Data) }},
 	{key: "listen", usage: "address of the gateway", preset: fixed("127.0.0.1:8080"), value: func(c *Config) value { return (*text)(&c.Listen) }},
@@ -83,10 +85,13 @@ var fields = [...]field{
 	{key: "log-format", usage: "text or json", preset: fixed("text"), value: func(c *Config) value { return choice{&c.LogFormat, []string{"text", "json"}} }},
 	{key: "access-log", usage: "all, errors or off", preset: fixed("all"), value: func(c *Config) value { return choice{&c.AccessLog, []string{"all", "errors", "off"}} }},
 	{key: "metrics", usage: "who may read /metrics: loopback or any", preset: fixed("loopback"), value: func(c *Config) value { return choice{&c.Metrics, []string{"loopback", "any"}} }},
-	{key: "server", usage: "URL of the control plane", part: Calling, preset: fixed("http://127.0.0.1:8081"), value: func(c *Config) value { return (*text)(&c.Server) }},
-	{key: "project-id", usage: "project to work on", part: Calling, preset: fixed(""), value: func(c *Config) value { return (*text)(&c.ProjectID) }},
-	{key: "key-id", usage: "ID of the access key to work with", part: Calling, preset: fixed(""), value: func(c *Config) value { return (*text)(&c.KeyID) }},
+	{key: "profile", usage: "name under which auth login remembers a key", part: Calling, preset: func(c *Config) string { return c.stored.Current }, value: func(c *Config) value { return (*text)(&c.Profile) }},
+	{key: "server", usage: "URL of the control plane", part: Calling, preset: fixed("http://127.0.0.1:8081"), value: func(c *Config) value { return (*text)(&c.Server) }, stored: func(p Profile) string { return p.Server }},
+	{key: "project-id", usage: "project to work on", part: Calling, preset: fixed(""), value: func(c *Config) value { return (*text)(&c.ProjectID) }, stored: func(p Profile) string { return p.ProjectID }},
+	{key: "key-id", usage: "ID of the access key to work with", part: Calling, preset: fixed(""), value: func(c *Config) value { return (*text)(&c.KeyID) }, stored: func(p Profile) string { return p.KeyID }},
 	{key: "key-secret", usage: "secret of that access key", part: Calling, secret: true, preset: fixed(""), value: func(c *Config) value { return &c.KeySecret }},
+	{key: "keychain", usage: "where auth login keeps the secret: system or file", part: Calling, preset: fixed("system"), value: func(c *Config) value { return choice{&c.Keychain, []string{"system", "file"}} }, stored: func(p Profile) string { return p.Keychain }},
+	{key: "keychain-passphrase", usage: "passphrase of the keychain where that is a file", part: Calling, secret: true, preset: fixed(""), value: func(c *Config) value { return &c.KeychainPassphrase }},
 }
 
 func cores(*Config) string { return strconv.Itoa(runtime.GOMAXPROCS(0)) }

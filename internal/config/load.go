@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,8 @@ import (
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/file"
 	"github.com/knadh/koanf/v2"
+
+	"postern.dev/postern/internal/fault"
 )
 
 // Input is what [Load] resolves from.
@@ -24,6 +27,12 @@ type Input struct {
 	// Apart takes nothing from file or environment but the path of Node: for
 	// a throw-away server that must not touch what a real one keeps.
 	Apart bool
+	// Profiles reads what `postern auth login` remembered, from UserDir: for
+	// commands that talk to a server. A server is not held up by it.
+	Profiles bool
+	// UserDir is the directory of the user's settings; empty takes
+	// os.UserConfigDir and "postern".
+	UserDir string
 }
 
 // Load resolves all settings and validates them. Its error is an [*Error] that
@@ -43,6 +52,10 @@ func Load(in Input) (*Config, error) {
 	}
 	fromFile, bad := readFile(in.File)
 	problems = append(problems, bad...)
+	c.stored.Current = defaultProfile
+	if in.Profiles {
+		problems = append(problems, c.readStored(in.UserDir)...)
+	}
 	for i := range fields {
 		f := &fields[i]
 		if p := resolve(c, f, in, fromFile, env); p != nil {
@@ -62,6 +75,11 @@ func resolve(c *Config, f *field, in Input, fromFile map[string]string, env func
 	if f.key == "data" {
 		raw = defaultData(env)
 	}
+	if p, ok := c.Stored(); ok && f.stored != nil {
+		if v := f.stored(p); v != "" {
+			raw, origin = v, Origin{FromProfile, c.Profile}
+		}
+	}
 	if v, ok := fromFile[f.key]; ok {
 		raw, origin = v, Origin{FromFile, in.File}
 	}
@@ -78,6 +96,23 @@ func resolve(c *Config, f *field, in Input, fromFile map[string]string, env func
 		return &Problem{Key: f.key, Text: fmt.Sprintf("%s %s", spelled(f.key, origin), err), Hint: "change " + place(f.key, origin)}
 	}
 	return nil
+}
+
+// readStored reads the profiles.
+func (c *Config) readStored(dir string) []Problem {
+	if c.userDir = dir; dir == "" {
+		c.userDir = userDir()
+	}
+	all, err := readProfiles(c.userDir)
+	c.stored = all
+	if err == nil {
+		return nil
+	}
+	p := Problem{Key: "profile", Text: "the profiles cannot be read: " + err.Error(), Hint: "correct " + filepath.Join(c.userDir, profilesFile) + ", or remove it and sign in again: postern auth login"}
+	if f, ok := errors.AsType[*fault.Error](err); ok && f.Hint != "" {
+		p.Hint = f.Hint
+	}
+	return []Problem{p}
 }
 
 // apart hides our variables but one from a throw-away server.
