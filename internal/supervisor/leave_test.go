@@ -117,7 +117,7 @@ func TestLeave_WaitersOutliveAWorker(t *testing.T) {
 	}
 	got := make(chan result, 5)
 	for range cap(got) {
-		go func() { pid, err := invoke(t, s, "good", "pid"); got <- result{pid, err} }()
+		go func() { pid, err := persist(t, s, "good", "pid"); got <- result{pid, err} }()
 	}
 	eventually(t, "they wait", func() bool { return s.Status("good").Waiting == cap(got) })
 	if _, err := lease.Do(t.Context(), &worker.Request{ID: "r", Handler: "die"}); !errors.Is(err, worker.ErrLost) {
