@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-var inBackticks = regexp.MustCompile("`((?:internal|runtime|cmd|docs|scripts|bench|examples)/[A-Za-z0-9_./-]+)`")
+var inBackticks = regexp.MustCompile("`((?:internal|runtime|cmd|docs|scripts|bench|examples|test)/[A-Za-z0-9_./-]+)`")
 
 // link is a link to a file of this repository.
 var link = regexp.MustCompile(`\]\(([A-Za-z0-9_./-]+)(?:#[a-z0-9-]*)?\)`)

@@ -138,17 +138,33 @@ func (s *Server) controlPlane() http.Handler {
 		Gateway:   s.GatewayURL(),
 		Function:  s.functionAt,
 		Ring:      s.ring,
+		Lifetime:  s.cfg.TokenLifetime,
 		Store:     s.db,
 		Auth:      s.auth,
 		Directory: s.gateway.Keys,
 		Applied:   s.gateway.WaitApplied,
 		Log:       s.log,
-		Record:    s.recordToken,
+		Record:    func(d oauth.Decision) { s.countToken(d); s.recordToken(d) },
 	})
 	for _, path := range oauth.Paths() {
 		mux.Handle(path, tokens)
 	}
 	return cleaned(mux)
+}
+
+// countToken counts what became of a call of the token endpoint.
+func (s *Server) countToken(d oauth.Decision) {
+	if d.Endpoint != oauth.TokenPath {
+		return
+	}
+	switch {
+	case d.Repeated:
+		s.metrics.TokenRequested("repeated")
+	case d.Code == "":
+		s.metrics.TokenRequested("granted")
+	default:
+		s.metrics.TokenRequested(d.Code)
+	}
 }
 
 // cleaned takes doubled and trailing slashes out of a path, inside: a client

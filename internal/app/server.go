@@ -171,7 +171,7 @@ func (s *Server) openFiles(context.Context) (err error) {
 }
 
 func (s *Server) openRing(ctx context.Context) (err error) {
-	s.ring, err = oauth.OpenRing(ctx, oauth.RingOptions{Store: s.db, Sealer: s.box, Algorithm: token.Algorithm(s.cfg.SigningAlgorithm), Every: s.cfg.SigningKeyLifetime, Log: s.log})
+	s.ring, err = oauth.OpenRing(ctx, oauth.RingOptions{Store: s.db, Sealer: s.box, Algorithm: token.Algorithm(s.cfg.SigningAlgorithm), Every: s.cfg.SigningKeyLifetime, Tokens: s.cfg.TokenLifetime, Log: s.log})
 	return err
 }
 

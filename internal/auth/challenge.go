@@ -3,6 +3,8 @@ package auth
 import (
 	"errors"
 	"strings"
+
+	"postern.dev/postern/internal/token"
 )
 
 // ChallengeHeader is the name under which a challenge is sent. It is in lower
@@ -25,7 +27,7 @@ func Challenge(err error, metadata string) string {
 	case errors.Is(err, ErrToken):
 		return `Bearer realm="postern", error="invalid_token", error_description="the access token is not valid here"`
 	case errors.Is(err, ErrProof):
-		return `DPoP realm="postern", error="invalid_dpop_proof", algs="EdDSA ES256"`
+		return `DPoP realm="postern", error="invalid_dpop_proof", algs="` + strings.Join(token.ProofAlgorithms(), " ") + `"`
 	}
 	offer := Offer
 	if metadata != "" && !strings.Contains(metadata, "expired") { // a function may have that name

@@ -57,6 +57,7 @@ func (c *Config) check(already []Problem) []Problem {
 	add(c.Issuer == "" || validURL(c.Issuer), "issuer", "must begin with http:// or https:// and have no path, query or user", "write {} as https://control.example.org")
 	add(c.SigningKeyLifetime >= time.Hour && c.SigningKeyLifetime <= 3660*24*time.Hour, "signing-key-lifetime", "must be between 1h and ten years", "change {}")
 	add(c.AuditRetention >= time.Hour && c.AuditRetention <= 3660*24*time.Hour, "audit-retention", "must be between 1h and ten years", "change {}")
+	add(c.TokenLifetime >= time.Minute && c.TokenLifetime <= 24*time.Hour, "token-lifetime", "must be between 1m and 24h", "change {}")
 	add(validDSN(c.Database) || c.Data == "", "database", "must begin with sqlite:/// or postgres://", "write {} as postgres://user@host/database")
 	add((c.TLSCert == "") == (c.TLSKey == ""), "tls-cert", "and tls-key must be given together", "give both --tls-cert and --tls-key, or neither")
 	add(c.Node != "", "node", "must not be empty", "name the program, such as /usr/bin/node")

@@ -40,6 +40,8 @@ type Config struct {
 	// TrustedIssuers names a JSON file that lists other issuers whose tokens
 	// open guarded handlers. Empty: none.
 	TrustedIssuers string
+	// TokenLifetime is how long an access token lives, unless its key ends before.
+	TokenLifetime time.Duration
 	// Database is the DSN of the store; it may hold a password.
 	Database string
 	// TLSCert and TLSKey name PEM files; both empty: plain HTTP.

@@ -101,6 +101,8 @@ func TestLoad_RefusesWithKeyAndHint(t *testing.T) {
 		{"number", "", nil, []string{"POSTERN_WORKERS", "many"}, []string{"workers: POSTERN_WORKERS must be a whole number | change POSTERN_WORKERS"}},
 		{"number out of range", "workers: 0\n", nil, nil, []string{"workers: workers in FILE must be between 1 and 1024 | change workers in FILE"}},
 		{"length of time", "", []string{"timeout", "30"}, nil, []string{`timeout: --timeout must be a length of time such as "500ms", "30s" or "15m" | change --timeout`}},
+		{"token that lives too short", "", []string{"token-lifetime", "59s"}, nil, []string{"token-lifetime: --token-lifetime must be between 1m and 24h | change --token-lifetime"}},
+		{"token that lives too long", "token-lifetime: 25h\n", nil, nil, []string{"token-lifetime: token-lifetime in FILE must be between 1m and 24h | change token-lifetime in FILE"}},
 		{"negative time", "", []string{"drain-timeout", "-1s"}, nil, []string{"drain-timeout: --drain-timeout must be between 0s and 24h | change --drain-timeout"}},
 		{"choice", "access-log: some\n", nil, nil, []string{"access-log: access-log in FILE must be one of all, errors, off | change access-log in FILE"}},
 		{"level", "", []string{"log-level", "loud"}, nil, []string{"log-level: --log-level must be one of debug, info, warn, error | change --log-level"}},

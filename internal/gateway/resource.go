@@ -9,6 +9,7 @@ import (
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/token"
 )
 
 // wellKnown is where a protected resource describes itself (RFC 9728 §3): the
@@ -50,7 +51,7 @@ func (t *target) describeAt(o Options, address string) described {
 		Name     string   `json:"resource_name"`
 		Proofs   []string `json:"dpop_signing_alg_values_supported"`
 		Bound    bool     `json:"tls_client_certificate_bound_access_tokens"`
-	}{address, []string{o.Issuer}, []string{string(platform.ScopeInvoke)}, []string{"header"}, t.function.Name, []string{"EdDSA", "ES256"}, u.Scheme == "https"})
+	}{address, []string{o.Issuer}, []string{string(platform.ScopeInvoke)}, []string{"header"}, t.function.Name, token.ProofAlgorithms(), u.Scheme == "https"})
 	if err != nil {
 		return described{challenge: []string{auth.Challenge(auth.ErrNone, "")}}
 	}

@@ -94,6 +94,9 @@ func (s *Server) authenticate(c *call) error {
 		rawSecret, secretErr := url.QueryUnescape(secret)
 		if idErr == nil && secretErr == nil {
 			c.client, c.secret = auth.Client(d, rawID, rawSecret, c.now)
+			if c.r.Header.Get("Authorization") != "" {
+				id, secret = rawID, rawSecret // as a second try by the form has them
+			}
 		}
 	}
 	if c.client != nil {
@@ -102,7 +105,7 @@ func (s *Server) authenticate(c *call) error {
 	}
 	// Some clients try a wrong secret twice, by Basic and then by the form:
 	// that is one mistake, and takes one from the limit.
-	if s.failures.again(id, secret, c.now) {
+	if c.Repeated = s.failures.again(id, secret, c.now); c.Repeated {
 		return errClient
 	}
 	if wait, ok := s.failed.Allow(host(c.Remote), c.now); !ok {

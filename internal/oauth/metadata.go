@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/token"
 )
 
 // metadata describes the token server (RFC 8414 §2).
@@ -26,7 +27,7 @@ func (s *Server) metadata() []byte {
 		ProtectedResources []string `json:"protected_resources,omitempty"`
 	}{
 		s.o.Issuer, s.o.Issuer + TokenPath, client, s.o.Issuer + IntrospectPath, client, s.o.Issuer + RevokePath, client, s.o.Issuer + JWKSPath,
-		[]string{string(platform.ScopeInvoke), string(platform.ScopeControl)}, []string{}, []string{"client_credentials"}, []string{"EdDSA", "ES256"}, true, nil,
+		[]string{string(platform.ScopeInvoke), string(platform.ScopeControl)}, []string{}, []string{"client_credentials"}, token.ProofAlgorithms(), true, nil,
 	})
 	if err != nil {
 		panic(err) // our own type, which always encodes

@@ -38,7 +38,8 @@ type Store interface {
 	RevokeToken(ctx context.Context, r platform.RevokedToken, at time.Time) (seq int64, err error)
 }
 
-// Options are what a Server works with. All fields but Record are needed.
+// Options are what a Server works with. Lifetime and Record may be
+// left out.
 type Options struct {
 	Issuer string // the URL that this server is reached at, without a path
 	// Gateway is the gateway's URL, and Function the URL of the function that an
@@ -46,6 +47,7 @@ type Options struct {
 	Gateway  string
 	Function func(address string) string
 	Ring     *Ring
+	Lifetime time.Duration // of an access token, unless its key ends before; 0: one hour
 	Store    Store
 	Auth     *auth.Authenticator
 	// Directory returns the live keys, as the gateway knows them.
@@ -67,6 +69,7 @@ type Decision struct {
 	Status    int
 	Code      string // the OAuth error; empty: none
 	Scope     string // of the token that was given
+	Repeated  bool   // the same mistake a moment later, which counts as one
 }
 
 // Server answers the token server's paths. It is safe for concurrent use.
@@ -89,6 +92,9 @@ const (
 func New(o Options) *Server {
 	if o.Record == nil {
 		o.Record = func(Decision) {}
+	}
+	if o.Lifetime == 0 {
+		o.Lifetime = usualLifetime
 	}
 	return &Server{o: o, grants: map[string]grant{"client_credentials": clientCredentials},
 		granted: limit.NewBook(tokensPerSecond, tokensAtOnce, limitedNames), failed: limit.NewBook(tokensPerSecond, tokensAtOnce, limitedNames), failures: newFailures()}

@@ -88,7 +88,7 @@ func (w *world) directory() *auth.Directory {
 
 const issuer, gatewayURL = "http://control", "http://gateway"
 
-func newWorld(t testing.TB, alg token.Algorithm) *world {
+func newWorld(t testing.TB, alg token.Algorithm, change ...func(*oauth.Options)) *world {
 	t.Helper()
 	w := &world{dir: auth.NewDirectory(), auth: auth.NewAuthenticator(issuer)}
 	log := slog.New(slog.NewTextHandler(&w.log, nil))
@@ -99,7 +99,7 @@ func newWorld(t testing.TB, alg token.Algorithm) *world {
 	if w.dir, err = w.dir.WithSigning(w.keys); err != nil {
 		t.Fatal(err)
 	}
-	w.Server = oauth.New(oauth.Options{Issuer: issuer, Gateway: gatewayURL, Ring: ring, Store: w, Auth: w.auth, Directory: w.directory, Log: log,
+	o := oauth.Options{Issuer: issuer, Gateway: gatewayURL, Ring: ring, Store: w, Auth: w.auth, Directory: w.directory, Log: log,
 		Function: func(a string) string {
 			if strings.HasPrefix(a, gatewayURL+"/fn/") {
 				return a
@@ -107,7 +107,11 @@ func newWorld(t testing.TB, alg token.Algorithm) *world {
 			return ""
 		},
 		Applied: func(context.Context, int64) error { return nil },
-		Record:  func(d oauth.Decision) { w.mu.Lock(); defer w.mu.Unlock(); w.records = append(w.records, d) }})
+		Record:  func(d oauth.Decision) { w.mu.Lock(); defer w.mu.Unlock(); w.records = append(w.records, d) }}
+	for _, c := range change {
+		c(&o)
+	}
+	w.Server = oauth.New(o)
 	return w
 }
 
@@ -357,13 +361,31 @@ func TestToken_OneMistakeCountsOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, token.EdDSA)
 	k, _ := w.mint(nil)
-	for range 25 { // fifty calls
+	for i := range 25 { // fifty calls
 		wrong := accesskey.NewSecret().Reveal()
-		for _, a := range []answer{w.post(oauth.TokenPath, grantForm, as(k.ID, wrong)), w.post(oauth.TokenPath, grantForm+"&"+url.Values{"client_id": {k.ID}, "client_secret": {wrong}}.Encode(), nil)} {
+		if i%2 == 1 {
+			wrong += "+/=" // which RFC 6749 §2.3.1 has encoded before Basic
+		}
+		for _, a := range []answer{w.post(oauth.TokenPath, grantForm, as(k.ID, url.QueryEscape(wrong))), w.post(oauth.TokenPath, grantForm+"&"+url.Values{"client_id": {k.ID}, "client_secret": {wrong}}.Encode(), nil)} {
 			if a.status != 401 {
 				t.Fatalf("%d %s", a.status, a.raw)
 			}
 		}
+	}
+	for i, d := range w.records {
+		if d.Repeated != (i%2 == 1) {
+			t.Fatalf("call %d: %+v", i, d)
+		}
+	}
+}
+
+func TestToken_LivesAsLongAsIsSet(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, token.EdDSA, func(o *oauth.Options) { o.Lifetime = 2 * time.Minute })
+	k, secret := w.mint(nil)
+	a := w.post(oauth.TokenPath, grantForm, as(k.ID, secret))
+	if s, _ := a.body["expires_in"].(float64); s < 118 || s > 120 {
+		t.Errorf("%d %s", a.status, a.raw)
 	}
 }
 

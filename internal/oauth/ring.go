@@ -31,6 +31,7 @@ type RingOptions struct {
 	Sealer    Sealer
 	Algorithm token.Algorithm // of the keys that are made; others stay until they expire
 	Every     time.Duration   // after how long a key is replaced; 0: 30 days
+	Tokens    time.Duration   // how long what they sign lives; 0: one hour
 	Log       *slog.Logger
 }
 
@@ -56,6 +57,9 @@ type member struct {
 func OpenRing(ctx context.Context, o RingOptions) (*Ring, error) {
 	if o.Every == 0 {
 		o.Every = 30 * 24 * time.Hour
+	}
+	if o.Tokens == 0 {
+		o.Tokens = usualLifetime
 	}
 	r := &Ring{o: o}
 	return r, r.turn(ctx, time.Now(), false)
@@ -130,7 +134,7 @@ func (r *Ring) add(ctx context.Context, now, active time.Time, newest string) er
 		return fmt.Errorf("seal a signing key: %w", err)
 	}
 	_, err = r.o.Store.AddSigningKey(ctx, platform.SigningKey{KID: k.KID(), Algorithm: string(k.Algorithm()), Public: public, Sealed: sealed, CreatedAt: now, ActiveAt: active},
-		newest, active.Add(Lifetime+overlap))
+		newest, active.Add(r.o.Tokens+overlap))
 	return err
 }
 

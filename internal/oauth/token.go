@@ -11,8 +11,8 @@ import (
 	"postern.dev/postern/internal/token"
 )
 
-// Lifetime is how long an access token lives.
-const Lifetime = time.Hour
+// usualLifetime is how long an access token lives where nothing else is set.
+const usualLifetime = time.Hour
 
 // grant decides what a client, recognised and within its limit, may have.
 type grant func(s *Server, c *call) (granted, error)
@@ -49,7 +49,7 @@ func (s *Server) token(c *call) (any, error) {
 		return nil, err
 	}
 	claims := token.Claims{Issuer: s.o.Issuer, Subject: c.client.ID, ClientID: c.client.ID, ProjectID: c.client.ProjectID, Generation: c.secret, ID: rand.Text(),
-		Audience: give.audience, Scope: give.scope, IssuedAt: c.now, ExpiresAt: c.now.Add(Lifetime)}
+		Audience: give.audience, Scope: give.scope, IssuedAt: c.now, ExpiresAt: c.now.Add(s.o.Lifetime)}
 	if end := c.client.ExpiresAt(); !end.IsZero() && end.Before(claims.ExpiresAt) {
 		claims.ExpiresAt = end
 	}

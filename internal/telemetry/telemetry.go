@@ -87,6 +87,7 @@ type Metrics struct {
 	seconds  *prometheus.HistogramVec
 	refused  *prometheus.CounterVec
 	starts   *prometheus.CounterVec
+	tokens   *prometheus.CounterVec
 	InFlight prometheus.Gauge
 	Keys     prometheus.Gauge
 	Stale    prometheus.Gauge
@@ -103,12 +104,13 @@ func NewMetrics() *Metrics {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}}, []string{"function"}),
 		refused:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postern_refused_total", Help: "Requests that ran nothing, by problem code."}, []string{"code"}),
 		starts:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postern_worker_starts_total", Help: "Starts of workers, by outcome."}, []string{"outcome"}),
+		tokens:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postern_token_requests_total", Help: "Requests to the token endpoint: granted, the OAuth error, or repeated for the same mistake a moment later."}, []string{"result"}),
 		InFlight:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "postern_requests_in_flight", Help: "Requests that have not ended."}),
 		Keys:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "postern_access_keys", Help: "Live access keys in the gateway's memory."}),
 		Stale:     prometheus.NewGauge(prometheus.GaugeOpts{Name: "postern_snapshot_stale", Help: "1 while the database is away and the gateway serves from memory."}),
 		AuditLost: prometheus.NewCounter(prometheus.CounterOpts{Name: "postern_audit_lost_total", Help: "Decisions of which the audit log has only a count, because the database was away or slow."}),
 	}
-	m.Registry.MustRegister(m.requests, m.seconds, m.refused, m.starts, m.InFlight, m.Keys, m.Stale, m.AuditLost,
+	m.Registry.MustRegister(m.requests, m.seconds, m.refused, m.starts, m.tokens, m.InFlight, m.Keys, m.Stale, m.AuditLost,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -124,6 +126,10 @@ func (m *Metrics) Started(err error) {
 	}
 	m.starts.WithLabelValues(outcome).Inc()
 }
+
+// TokenRequested counts a request to the token endpoint. The result is one of
+// a few words of ours.
+func (m *Metrics) TokenRequested(result string) { m.tokens.WithLabelValues(result).Inc() }
 
 // Function is the counters of one function, resolved once.
 type Function struct {

@@ -49,6 +49,7 @@ func TestMetrics(t *testing.T) {
 	f.Observe(200, time.Millisecond)
 	f.Observe(9999, time.Millisecond) // of no class
 	m.Refused("unauthenticated")
+	m.TokenRequested("granted")
 	want := "# HELP postern_refused_total Requests that ran nothing, by problem code.\n# TYPE postern_refused_total counter\npostern_refused_total{code=\"unauthenticated\"} 1\n"
 	if err := testutil.GatherAndCompare(m.Registry, strings.NewReader(want), "postern_refused_total"); err != nil {
 		t.Error(err)

@@ -46,7 +46,7 @@ func VerifyProof(raw string, e ProofExpect) (Proof, error) {
 	if t.jwk == nil {
 		return Proof{}, badProof("it has no jwk")
 	}
-	key, err := parseJWK(t.jwk, Algorithm(t.alg))
+	key, err := parseJWK(t.jwk, t.alg)
 	if err != nil {
 		return Proof{}, badProof("its jwk is no public key for its alg")
 	}

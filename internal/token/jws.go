@@ -22,8 +22,9 @@ type jws struct {
 
 // header is what of a JOSE header is looked at.
 type header struct {
-	alg, typ, kid string
-	jwk           []byte // only a proof may have it
+	alg      Algorithm
+	typ, kid string
+	jwk      []byte // only a proof may have it
 }
 
 // parse takes a text apart: three parts in base64url of which there is one
@@ -61,7 +62,7 @@ func parse(raw string) (jws, error) {
 func (h *header) set(name, value []byte) error {
 	switch string(name) {
 	case "alg":
-		return text(value, &h.alg)
+		return algorithm(value, &h.alg)
 	case "typ":
 		return text(value, &h.typ)
 	case "kid":
@@ -99,7 +100,7 @@ func (ks *KeySet) open(raw string) (jws, error) {
 
 // signed reports whether the key signed t with its own algorithm.
 func (k PublicKey) signed(t jws) bool {
-	if t.alg == "" || t.alg != string(k.Algorithm) {
+	if t.alg == "" || t.alg != k.Algorithm {
 		return false
 	}
 	message := []byte(t.signed)

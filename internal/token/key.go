@@ -21,13 +21,32 @@ import (
 type Algorithm string
 
 // EdDSA is Ed25519 (RFC 8037) and ES256 is ECDSA over P-256 (RFC 7518): those
-// that Postern signs with. From others it takes RS256 and PS256 as well.
+// that Postern signs with. From others it takes RS256 and PS256 as well, and
+// Ed25519 under its newer name (RFC 9864).
 const (
 	EdDSA Algorithm = "EdDSA"
 	ES256 Algorithm = "ES256"
 	rs256 Algorithm = "RS256"
 	ps256 Algorithm = "PS256"
+
+	ed25519Name Algorithm = "Ed25519" // RFC 9864's name of EdDSA
 )
+
+// ProofAlgorithms are the names of those that a DPoP proof may be signed with.
+func ProofAlgorithms() []string {
+	return []string{string(EdDSA), string(ed25519Name), string(ES256)}
+}
+
+// algorithm reads a name. The two of Ed25519 are one: a key is for it under
+// either, and for nothing else.
+func algorithm(value []byte, into *Algorithm) error {
+	var name string
+	err := text(value, &name)
+	if *into = Algorithm(name); *into == ed25519Name {
+		*into = EdDSA
+	}
+	return err
+}
 
 // SigningKey signs access tokens. It never prints its private part; PKCS8 is
 // the one way out. The zero value signs nothing. It is safe for concurrent use.

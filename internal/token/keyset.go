@@ -121,7 +121,7 @@ func parseJWK(data []byte, alg Algorithm) (PublicKey, error) {
 		case "use":
 			return text(value, &use)
 		case "alg":
-			return text(value, (*string)(&alg))
+			return algorithm(value, &alg)
 		case "key_ops":
 			return texts(value, &ops)
 		case "d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv":
