@@ -122,7 +122,7 @@ func TestDemo_CurlLines(t *testing.T) {
 				t.Errorf("%s\ngives %q, %v, want %s", line, out, err, status)
 			}
 		}
-		if tried < 6 {
+		if tried < 7 {
 			t.Errorf("only %d lines to try", tried)
 		}
 		d.interrupt()

@@ -132,7 +132,7 @@ func present(ctx context.Context, std Stdio, server *app.Server, scratch string,
 	out.line("key secret  %s\n", key.Secret.Reveal())
 	printRoutes(out, done.Routes)
 	out.line("\nTry these lines:")
-	for _, try := range demoTries(url, key) {
+	for _, try := range demoTries(url, server.ControlURL(), key) {
 		out.line("\n# %s\n%s", try.says, try.line)
 	}
 	out.line("\nCtrl-C ends it%s.", map[bool]string{true: " and leaves nothing behind"}[filepath.Dir(o.data) == scratch])
@@ -141,12 +141,14 @@ func present(ctx context.Context, std Stdio, server *app.Server, scratch string,
 
 type demoTry struct{ says, line string }
 
-func demoTries(url string, key *app.Key) []demoTry {
+func demoTries(url, control string, key *app.Key) []demoTry {
 	const post = ` -H 'content-type: application/json' -d '{"hello":"world"}'`
 	return []demoTry{
 		{"no key: 401, and the handler does not run", "curl -i " + url + "/webhook" + post},
 		{"with the key: 200, and the body comes back", "curl -i -u " + key.ID + ":" + key.Secret.Reveal() + " " + url + "/webhook" + post},
 		{"the same key as a header", "curl -i -H 'X-API-Key: " + key.Secret.Reveal() + "' " + url + "/webhook" + post},
+		{"with an access token, got with the key and good for an hour: 200", `curl -i -H "Authorization: Bearer $(curl -s -u ` + key.ID + ":" + key.Secret.Reveal() + " " + control +
+			`/oauth2/token -d grant_type=client_credentials | sed 's/.*"access_token":"\([^"]*\).*/\1/')" ` + url + "/webhook" + post},
 		{"an open handler: 200", "curl -i " + url + "/status"},
 		{"the health check: 200", "curl -i " + url + "/health"},
 		{"no such handler: 404", "curl -i " + url + "/nope"},
