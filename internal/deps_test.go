@@ -54,7 +54,7 @@ const policy = `
 	deploy     < ground, accesskey, bundle, function, supervisor, worker
 
 	gateway    < ground, httpx, telemetry, audit, auth, function, limit, supervisor, token, worker
-	oauth      < ground, httpx, auth, limit, token
+	oauth      < ground, httpx, accesskey, auth, limit, token
 	admin      < ground, httpx, api, blob, accesskey, audit, auth, bundle, deploy, funclog, function, limit, supervisor
 
 	examples   <
@@ -82,7 +82,7 @@ var only = map[string][]string{
 }
 
 // Packages that are made for tests.
-var testSupport = []string{"internal/store/storetest", "internal/keychain/keychaintest"}
+var testSupport = []string{"internal/store/storetest", "internal/keychain/keychaintest", "internal/token/tokentest"}
 
 type file struct {
 	path    string // below the module's root

@@ -27,6 +27,10 @@ type Request struct {
 	// Cert is the client's certificate; nil: none was shown.
 	Cert *x509.Certificate
 	Now  time.Time
+
+	// Proven is set by Authenticate when it has taken the request's proof. The
+	// same request may then be checked again, and no other.
+	Proven bool
 }
 
 // Foreign is another issuer, whose tokens open handlers of one project. Its
@@ -142,9 +146,10 @@ func (a *Authenticator) proof(raw, jkt string, r *Request) error {
 		return ErrProof
 	}
 	proof, err := token.VerifyProof(shown[0], token.ProofExpect{Method: r.Method, URL: r.Origin + r.Path, AccessToken: raw, Now: r.Now, Window: proofWindow, JKT: jkt})
-	if err != nil || a.proofs.Seen(proof.JKT, proof.ID, r.Now) {
+	if err != nil || !r.Proven && a.proofs.Seen(proof.JKT, proof.ID, r.Now) {
 		return ErrProof
 	}
+	r.Proven = true
 	return nil
 }
 
@@ -181,14 +186,14 @@ func (a *Authenticator) verified(d *Directory, raw string, now time.Time) (*Toke
 
 // verify checks a token that is not in memory.
 func (a *Authenticator) verify(d *Directory, raw string, now time.Time) (*Token, error) {
-	_, issuer, ok := token.Peek(raw)
+	kid, issuer, ok := token.Peek(raw)
 	if !ok {
 		return nil, ErrToken
 	}
 	if issuer != a.issuer {
 		return a.verifyForeign(d, issuer, raw, now)
 	}
-	c, err := token.Verify(d.signing, raw, token.Expect{Issuer: a.issuer, Now: now, Leeway: leeway})
+	c, err := token.Verify(d.signing.set, raw, token.Expect{Issuer: a.issuer, Now: now, Leeway: leeway})
 	expired := errors.Is(err, token.ErrExpired)
 	if err != nil && !expired {
 		return nil, ErrToken
@@ -201,7 +206,7 @@ func (a *Authenticator) verify(d *Directory, raw string, now time.Time) (*Token,
 		return nil, ErrExpired
 	}
 	t := newToken(d, c)
-	t.key, t.generation, t.projectID, t.subject = k, c.Generation, c.ProjectID, c.Subject
+	t.key, t.kid, t.generation, t.projectID, t.subject = k, kid, c.Generation, c.ProjectID, c.Subject
 	t.invoke, t.control = parseScopes(c.Scope)
 	return t, nil
 }

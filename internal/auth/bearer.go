@@ -3,7 +3,6 @@ package auth
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -28,7 +27,8 @@ type Token struct {
 
 	key     *Key      // nil: of another issuer
 	again   time.Time // of another issuer: when to verify it again
-	signing *token.KeySet
+	kid     string    // what signed it, where that is a key of ours
+	signing *signing
 	sum     [sha256.Size]byte
 }
 
@@ -65,7 +65,7 @@ func (t *Token) meant(audiences []string) bool {
 // good checks what may change while a token is in memory.
 func (t *Token) good(d *Directory, now time.Time) error {
 	switch {
-	case t.key != nil && (!t.key.live(now) || !t.key.honours(t.generation, now)), d.revoked.has(t.id):
+	case t.key != nil && (!t.key.live(now) || !t.key.honours(t.generation, now) || t.signing.ended(t.kid, now)), d.revoked.has(t.id):
 		return ErrToken
 	case !now.Before(t.expires):
 		return ErrExpired
@@ -110,32 +110,37 @@ func (c *cache) put(sum [sha256.Size]byte, t *Token) {
 	c.slot(sum).Store(t)
 }
 
-// revoked are the tokens that were ended one by one.
+// revoked are the tokens that were ended one by one. A tenant may end a great
+// many: ending one more costs the same, or all changes would wait for it.
 type revoked struct {
-	mu  sync.Mutex // of writers
-	ids atomic.Pointer[map[string]time.Time]
+	ids   sync.Map // of jti to when the token expires, a time.Time
+	mu    sync.Mutex
+	swept time.Time // guarded by mu
 }
 
 func (r *revoked) has(id string) bool {
-	ids := r.ids.Load()
-	if ids == nil {
-		return false
-	}
-	_, ok := (*ids)[id]
+	_, ok := r.ids.Load(id)
 	return ok
 }
 
-// add adds tokens, and forgets those that have expired meanwhile.
+// sweepEvery is how often tokens that have expired are forgotten.
+const sweepEvery = time.Minute
+
+// add adds tokens, and now and then forgets those that have expired.
 func (r *revoked) add(now time.Time, tokens []platform.RevokedToken) {
+	for _, t := range tokens {
+		r.ids.Store(t.ID, t.ExpiresAt)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	next := map[string]time.Time{}
-	if old := r.ids.Load(); old != nil {
-		next = maps.Clone(*old)
-		maps.DeleteFunc(next, func(_ string, expires time.Time) bool { return expires.Add(leeway).Before(now) })
+	if now.Sub(r.swept) < sweepEvery {
+		return
 	}
-	for _, t := range tokens {
-		next[t.ID] = t.ExpiresAt
-	}
-	r.ids.Store(&next)
+	r.swept = now
+	r.ids.Range(func(id, expires any) bool {
+		if expires.(time.Time).Add(leeway).Before(now) {
+			r.ids.Delete(id)
+		}
+		return true
+	})
 }

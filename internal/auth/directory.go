@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"time"
 
 	"postern.dev/postern/internal/platform"
@@ -20,8 +21,23 @@ type Directory struct {
 	ids     index // by hash of the ID
 	seed    maphash.Seed
 	size    int
-	signing *token.KeySet // what verifies our own tokens
-	revoked *revoked      // shared by all that came from one another
+	signing *signing // what verifies our own tokens
+	revoked *revoked // shared by all that came from one another
+}
+
+// signing is the keys that our own tokens are verified with. When each ends is
+// kept with them: between two changes a directory may live for weeks, also
+// with the database away, and a key that was stolen must not live as long.
+type signing struct {
+	set  *token.KeySet
+	keys []token.PublicKey
+	ends map[string]time.Time // by KID; not there: it has not been replaced yet
+}
+
+// ended reports whether a key verifies nothing any more.
+func (s *signing) ended(kid string, now time.Time) bool {
+	end := s.ends[kid]
+	return !end.IsZero() && !now.Before(end)
 }
 
 // index is a two-level table of small buckets. A bucket is found by 16 bits
@@ -35,7 +51,7 @@ type place struct {
 
 // NewDirectory returns an empty directory.
 func NewDirectory() *Directory {
-	return &Directory{seed: maphash.MakeSeed(), signing: token.NewKeySet(), revoked: &revoked{}}
+	return &Directory{seed: maphash.MakeSeed(), signing: &signing{set: token.NewKeySet()}, revoked: &revoked{}}
 }
 
 // Len is the number of keys.
@@ -138,23 +154,35 @@ func (d *Directory) Without(id string) *Directory {
 	return &next
 }
 
-// WithSigning returns a directory in which tokens are verified with these keys.
+// WithSigning returns a directory in which tokens are verified with these
+// keys, each until it ends.
 func (d *Directory) WithSigning(keys []platform.SigningKey) (*Directory, error) {
-	var public []token.PublicKey
+	s := &signing{ends: map[string]time.Time{}}
 	for _, k := range keys {
 		p, err := x509.ParsePKIXPublicKey(k.Public)
 		if err != nil {
 			return nil, fmt.Errorf("signing key %s: %w", k.KID, err)
 		}
-		public = append(public, token.PublicKey{KID: k.KID, Algorithm: token.Algorithm(k.Algorithm), Key: p})
+		s.keys = append(s.keys, token.PublicKey{KID: k.KID, Algorithm: token.Algorithm(k.Algorithm), Key: p})
+		if !k.ExpiresAt.IsZero() {
+			s.ends[k.KID] = k.ExpiresAt
+		}
 	}
+	s.set = token.NewKeySet(s.keys...)
 	next := *d
-	next.signing = token.NewKeySet(public...)
+	next.signing = s
 	return &next, nil
 }
 
-// Signing is the keys that tokens are verified with.
-func (d *Directory) Signing() *token.KeySet { return d.signing }
+// Signing is the keys that tokens are verified with, ended ones included.
+func (d *Directory) Signing() *token.KeySet { return d.signing.set }
+
+// JWKS is the keys that verify tokens now, as a JSON document (RFC 7517).
+func (d *Directory) JWKS(now time.Time) []byte {
+	live := slices.Clone(d.signing.keys)
+	live = slices.DeleteFunc(live, func(k token.PublicKey) bool { return d.signing.ended(k.KID, now) })
+	return token.NewKeySet(live...).JWKS()
+}
 
 // Revoke ends tokens. It works at once in every directory that came from the
 // same one.

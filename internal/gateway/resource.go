@@ -98,12 +98,14 @@ func (x *exchange) challenge(err error) []string {
 
 // credentials is what the caller's credentials are checked against.
 func (x *exchange) credentials(g *Gateway) *auth.Request {
-	x.shown = auth.Request{Header: x.r.Header, Method: x.r.Method, Path: x.path, Audiences: x.target.audiences, PlanID: planOf(x.own), Now: x.began}
+	x.shown = auth.Request{Header: x.r.Header, Method: x.r.Method, Audiences: x.target.audiences, PlanID: planOf(x.own), Now: x.began, Proven: x.shown.Proven}
 	if x.r.TLS != nil && len(x.r.TLS.PeerCertificates) > 0 {
 		x.shown.Cert = x.r.TLS.PeerCertificates[0]
 	}
 	if len(x.r.Header["Dpop"]) > 0 {
-		x.shown.Origin = g.origin(x.r.Host)
+		// As it was sent: what x.path has decoded, "?" for one, would mean
+		// something else in an address.
+		x.shown.Origin, x.shown.Path = g.origin(x.r.Host), x.r.URL.EscapedPath()
 	}
 	return &x.shown
 }

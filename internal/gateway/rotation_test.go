@@ -1,0 +1,300 @@
+package gateway_test
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"postern.dev/postern/internal/accesskey"
+	"postern.dev/postern/internal/auth"
+	"postern.dev/postern/internal/gateway"
+	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/token"
+)
+
+const (
+	issuer = "http://control"
+	door   = "http://gateway"
+)
+
+// signedSource is a source with a signing key.
+type signedSource struct {
+	*source
+	key  token.SigningKey
+	rows []platform.SigningKey
+}
+
+func (s *signedSource) SigningKeys(context.Context, time.Time) ([]platform.SigningKey, error) {
+	return s.rows, nil
+}
+
+// newTokenWorld is a world whose gateway takes tokens, loaded and following.
+func newTokenWorld(t testing.TB) (*world, *signedSource) {
+	return newTokenWorldWith(t, func(i *invoker) gateway.Invoker { return i })
+}
+
+func newTokenWorldWith(t testing.TB, wrap func(*invoker) gateway.Invoker) (*world, *signedSource) {
+	t.Helper()
+	w := newWorld(t)
+	k, err := token.NewSigningKey(token.EdDSA, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := x509.MarshalPKIXPublicKey(k.Public().Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := &signedSource{w.src, k, []platform.SigningKey{{KID: k.KID(), Algorithm: "EdDSA", Public: public}}}
+	w.g = gateway.New(gateway.Options{Auth: auth.NewAuthenticator(issuer), URL: door, Issuer: issuer}, wrap(w.invoker))
+	if err := w.g.Load(t.Context(), src); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); w.g.Follow(ctx, src, w.src.bell) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return w, src
+}
+
+func (s *signedSource) token(t testing.TB, keyID string, generation int, jkt string) string {
+	t.Helper()
+	at := time.Now()
+	raw, err := token.Sign(s.key, token.Claims{Issuer: issuer, Subject: keyID, ClientID: keyID, ProjectID: project, Generation: generation, ID: fmt.Sprint(keyID, generation),
+		Audience: []string{door}, Scope: "invoke", IssuedAt: at, ExpiresAt: at.Add(time.Hour), JKT: jkt})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// secretLife is one secret of a key, how it is shown, and when it is good.
+type secretLife struct {
+	shown []http.Header // Basic, X-API-Key, bearer
+	// Good for certain from since until ends; dead for certain after dead. In
+	// between a change is on its way, and either is right.
+	since, ends, dead time.Time
+}
+
+// rotation rotates one key, and knows what must follow from that.
+type rotation struct {
+	t     testing.TB
+	w     *world
+	src   *signedSource
+	id    string
+	grace time.Duration
+
+	mu    sync.Mutex
+	lives []secretLife // guarded by mu
+}
+
+func newRotation(t testing.TB, grace time.Duration) *rotation {
+	w, src := newTokenWorld(t)
+	r := &rotation{t: t, w: w, src: src, grace: grace, id: accesskey.NewID(time.Now())}
+	r.rotate()
+	return r
+}
+
+// rotate gives the key another secret; the first time it makes the key. It
+// returns when that is acknowledged.
+func (r *rotation) rotate() {
+	r.t.Helper()
+	s := accesskey.NewSecret()
+	begun := time.Now()
+	until := time.Time{}
+	n := 0
+	seq := r.w.src.change(platform.ChangeKey, r.id, func() {
+		k, there := r.w.src.keys[r.id]
+		if !there {
+			k = platform.AccessKey{ID: r.id, ProjectID: project, Scopes: []platform.Scope{platform.ScopeInvoke}}
+		} else if r.grace > 0 {
+			until = begun.Add(r.grace)
+			k.PreviousHash, k.PreviousUntil = k.SecretHash, until
+		}
+		k.SecretHash, k.Generation = s.Hash(), k.Generation+1
+		n = k.Generation
+		r.w.src.keys[r.id] = k
+	})
+	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
+	defer cancel()
+	if err := r.w.g.WaitApplied(ctx, seq); err != nil {
+		r.t.Fatal(err)
+	}
+	acknowledged := time.Now()
+	life := secretLife{since: acknowledged, shown: []http.Header{{"Authorization": {basic(r.id, s.Reveal())}}, {"X-Api-Key": {s.Reveal()}}, {"Authorization": {"Bearer " + r.src.token(r.t, r.id, n, "")}}}}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if last := len(r.lives) - 1; last >= 0 {
+		old := &r.lives[last]
+		old.ends, old.dead = begun, acknowledged
+		if r.grace > 0 {
+			old.ends = until
+			if until.After(acknowledged) {
+				old.dead = until
+			}
+		}
+	}
+	if last := len(r.lives) - 2; last >= 0 && r.lives[last].ends.After(begun) { // two rotations in one grace
+		r.lives[last].ends, r.lives[last].dead = begun, acknowledged
+	}
+	r.lives = append(r.lives, life)
+}
+
+// shot is one request and what became of it.
+type shot struct {
+	life, way    int
+	before, then time.Time
+	admitted     bool
+}
+
+// shoot makes one request with some secret: the newest most often, but also
+// those before it, long dead ones too.
+func (r *rotation) shoot() shot {
+	r.mu.Lock()
+	n := len(r.lives)
+	s := shot{life: n - 1, way: rand.IntN(3)}
+	switch rand.IntN(10) {
+	case 0, 1, 2:
+		s.life = max(n-2, 0)
+	case 3, 4:
+		s.life = rand.IntN(n)
+	}
+	header := r.lives[s.life].shown[s.way].Clone()
+	r.mu.Unlock()
+	s.before = time.Now()
+	res, p := r.w.do("GET", "/fn/orders/webhook", header)
+	s.then = time.Now()
+	s.admitted = p.Code == "queue_full"
+	if !s.admitted && res.StatusCode != 401 {
+		r.t.Errorf("%d %s", res.StatusCode, p.Code)
+	}
+	return s
+}
+
+// judge compares what happened with what was promised.
+func (r *rotation) judge(shots []shot) (good, dead int) {
+	r.t.Helper()
+	refused, accepted := 0, 0
+	for _, s := range shots {
+		l := r.lives[s.life]
+		switch {
+		case !s.before.Before(l.since) && (l.ends.IsZero() || s.then.Before(l.ends)):
+			if good++; !s.admitted {
+				refused++
+			}
+		case !l.dead.IsZero() && s.before.After(l.dead):
+			if dead++; s.admitted {
+				accepted++
+			}
+		}
+	}
+	if refused > 0 || accepted > 0 {
+		r.t.Errorf("of %d calls with a secret that is good %d were refused; of %d with a dead one %d were accepted", good, refused, dead, accepted)
+	}
+	return good, dead
+}
+
+// A key is rotated 100 times while 10,000 calls show all that it ever had, by
+// Basic, by X-API-Key and by token: no good one is refused, and no dead one
+// accepted, from the moment at which the change was acknowledged.
+func TestRotation_UnderLoad(t *testing.T) {
+	t.Parallel()
+	const rotations, calls, callers = 100, 10_000, 4
+	for name, grace := range map[string]time.Duration{"with grace": 8 * time.Millisecond, "without": 0, "with a grace of two rotations": 40 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRotation(t, grace)
+			var made atomic.Int64
+			var rotated atomic.Bool
+			defer rotated.Store(true)
+			shots := make([][]shot, callers)
+			var load sync.WaitGroup
+			for i := range shots {
+				load.Go(func() {
+					for made.Add(1) <= calls || !rotated.Load() {
+						shots[i] = append(shots[i], r.shoot())
+					}
+				})
+			}
+			tick := time.NewTicker(time.Millisecond)
+			defer tick.Stop()
+			for done := 0; done < rotations; {
+				<-tick.C // as the calls go on, so do the rotations
+				if made.Load() >= int64((done+1)*calls/(rotations+5)) {
+					r.rotate()
+					done++
+				}
+			}
+			rotated.Store(true)
+			load.Wait()
+			var all []shot
+			for _, s := range shots {
+				all = append(all, s...)
+			}
+			good, dead := r.judge(all)
+			t.Logf("%d rotations, %d calls: %d certainly good, %d certainly dead", len(r.lives)-1, len(all), good, dead)
+			if len(all) < calls || good < calls/10 || dead < calls/20 {
+				t.Error("that proves too little")
+			}
+		})
+	}
+}
+
+// A judge that finds nothing proves nothing: a gateway that is late, or whose
+// deadline is, must be found guilty.
+func TestRotation_JudgeFindsFaults(t *testing.T) {
+	t.Parallel()
+	at := time.Now()
+	for name, tc := range map[string]struct {
+		s    shot
+		want bool
+	}{
+		"dead, accepted": {shot{before: at.Add(time.Second), then: at.Add(2 * time.Second), admitted: true}, true}, "dead, refused": {shot{before: at.Add(time.Second), then: at.Add(2 * time.Second)}, false},
+		"good, refused": {shot{before: at.Add(-2 * time.Second), then: at.Add(-time.Second)}, true}, "good, accepted": {shot{before: at.Add(-2 * time.Second), then: at.Add(-time.Second), admitted: true}, false},
+		"on the way": {shot{before: at.Add(-time.Second), then: at.Add(time.Second)}, false},
+	} {
+		found := &faults{TB: t}
+		(&rotation{t: found, lives: []secretLife{{since: at.Add(-time.Hour), ends: at, dead: at}}}).judge([]shot{tc.s})
+		if found.n > 0 != tc.want {
+			t.Errorf("%s: %d faults", name, found.n)
+		}
+	}
+}
+
+// faults counts the errors that a test would report.
+type faults struct {
+	testing.TB
+	n int
+}
+
+func (f *faults) Errorf(string, ...any) { f.n++ }
+
+// With the database away the deadline of a grace still comes: it is in memory.
+func TestRotation_DatabaseAway(t *testing.T) {
+	t.Parallel()
+	r := newRotation(t, 300*time.Millisecond)
+	r.rotate()
+	r.w.src.mu.Lock()
+	r.w.src.away = errors.New("database away")
+	r.w.src.mu.Unlock()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(15 * time.Second); r.w.g.State().StaleSince.IsZero(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatal("State does not tell that the source is away")
+		}
+	}
+	var shots []shot
+	for over := r.lives[0].dead.Add(100 * time.Millisecond); time.Now().Before(over) || len(shots) < 200; {
+		shots = append(shots, r.shoot())
+	}
+	if good, dead := r.judge(shots); good < 20 || dead < 20 {
+		t.Errorf("%d good and %d dead prove too little", good, dead)
+	}
+}
