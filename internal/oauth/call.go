@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"postern.dev/postern/internal/accesskey"
 	"postern.dev/postern/internal/auth"
 )
 
@@ -84,7 +85,9 @@ func (s *Server) authenticate(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.KeyID = printable(id)
+	if accesskey.ValidID(id) { // what is no ID may be a secret in its place
+		c.KeyID = id
+	}
 	d := s.o.Directory()
 	c.client, c.secret = auth.Client(d, id, secret, c.now)
 	if c.client == nil && strings.ContainsAny(id+secret, "%+") {
@@ -174,17 +177,4 @@ func host(remote string) string {
 		return remote[:i]
 	}
 	return remote
-}
-
-// printable is a claimed ID as it may stand in a log.
-func printable(id string) string {
-	if len(id) > 64 {
-		id = id[:64]
-	}
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, id)
 }

@@ -7,18 +7,21 @@ import (
 )
 
 // failures remembers for a moment which wrong credentials were tried, by hash.
+// It keeps them in two lots, and drops the older one as a whole: looking for
+// what may go, one by one, would let whoever sends wrong secrets choose how
+// long all others wait.
 type failures struct {
-	mu     sync.Mutex
-	tried  map[[sha256.Size]byte]time.Time // guarded by mu
-	cutOff time.Time                       // guarded by mu
+	mu         sync.Mutex
+	now, older map[[sha256.Size]byte]time.Time // guarded by mu
+	began      time.Time                       // of the newer lot; guarded by mu
 }
 
 const (
 	sameTry     = 5 * time.Second // within which the same mistake is the same one
-	rememberMax = 10_000
+	rememberMax = 5000            // in one lot
 )
 
-func newFailures() *failures { return &failures{tried: map[[sha256.Size]byte]time.Time{}} }
+func newFailures() *failures { return &failures{now: map[[sha256.Size]byte]time.Time{}} }
 
 // again reports whether the same credentials failed a moment ago. The second
 // try forgets the first, so that it can be had once.
@@ -26,19 +29,15 @@ func (f *failures) again(id, secret string, now time.Time) bool {
 	sum := sha256.Sum256([]byte(id + "\x00" + secret))
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	at, ok := f.tried[sum]
-	if ok && now.Sub(at) < sameTry {
-		delete(f.tried, sum)
-		return true
-	}
-	if len(f.tried) >= rememberMax || now.Sub(f.cutOff) > sameTry {
-		for k, at := range f.tried {
-			if now.Sub(at) >= sameTry || len(f.tried) >= rememberMax {
-				delete(f.tried, k)
-			}
+	for _, lot := range []map[[sha256.Size]byte]time.Time{f.now, f.older} {
+		if at, ok := lot[sum]; ok && now.Sub(at) < sameTry {
+			delete(lot, sum)
+			return true
 		}
-		f.cutOff = now
 	}
-	f.tried[sum] = now
+	if len(f.now) >= rememberMax || now.Sub(f.began) >= sameTry {
+		f.now, f.older, f.began = map[[sha256.Size]byte]time.Time{}, f.now, now
+	}
+	f.now[sum] = now
 	return false
 }

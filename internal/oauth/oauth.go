@@ -119,7 +119,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case MetadataPath:
 		s.document(w, r, s.metadata())
 	case JWKSPath:
-		s.document(w, r, s.o.Directory().Signing().JWKS())
+		s.document(w, r, s.o.Directory().JWKS(c.now))
 	default:
 		http.NotFound(w, r)
 	}

@@ -536,3 +536,23 @@ func BenchmarkToken(b *testing.B) {
 func basic(id, secret string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))
 }
+
+// A caller that takes the secret for the ID is told nothing by what is
+// recorded, and nobody who reads that learns the secret.
+func TestRecord_HoldsNoSecret(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, token.EdDSA)
+	k, secret := w.mint(nil)
+	for _, as := range []func(*http.Request){as(secret, k.ID), as(secret, secret), as("Basic "+secret, "x"), as(secret, "")} {
+		if a := w.post(oauth.TokenPath, grantForm, as); a.status != 401 {
+			t.Errorf("%d %s", a.status, a.raw)
+		}
+	}
+	w.post(oauth.TokenPath, grantForm+"&client_id="+secret+"&client_secret="+k.ID, nil)
+	if text := fmt.Sprintf("%+v", w.records) + w.log.String(); len(w.records) != 5 || strings.Contains(text, secret) {
+		t.Error(text)
+	}
+	if w.post(oauth.TokenPath, grantForm, as(k.ID, "x")); w.records[5].KeyID != k.ID {
+		t.Errorf("who was tried is not recorded: %+v", w.records[5])
+	}
+}
