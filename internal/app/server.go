@@ -21,6 +21,7 @@ import (
 	"sync"
 	"time"
 
+	"postern.dev/postern/internal/accesskey"
 	"postern.dev/postern/internal/audit"
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/blob"
@@ -260,7 +261,8 @@ func closeListener(ln net.Listener) func() error {
 }
 
 // lineWriter lets the log and the access log share a writer: each writes whole
-// lines, and one waits for the other.
+// lines, and one waits for the other. No secret passes it: callers put them
+// into paths and names, which the log has to tell.
 type lineWriter struct {
 	mu sync.Mutex
 	w  io.Writer // guarded by mu
@@ -269,5 +271,8 @@ type lineWriter struct {
 func (l *lineWriter) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.w.Write(p)
+	if _, err := l.w.Write(accesskey.Redact(p)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
