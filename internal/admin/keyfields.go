@@ -18,12 +18,22 @@ import (
 )
 
 // invalid is the refusal of one field: its name, what is wrong, what to write.
+// What it quotes may be a secret in the wrong place.
 func invalid(field, wrong, write string) *fault.Error {
-	return fault.New(fault.Invalid, field+" "+wrong).WithHint(write)
+	return fault.New(fault.Invalid, field+" "+string(accesskey.Redact([]byte(wrong)))).WithHint(write)
+}
+
+// holdsSecret is the refusal of a text that holds a secret and that whoever may
+// list can read.
+func holdsSecret(field string) *fault.Error {
+	return invalid(field, "has the secret of an access key in it, and is shown in every list", "leave it out, and rotate that key")
 }
 
 // fill makes a new key of what was asked for.
 func fill(k *platform.AccessKey, in api.CreateKeyRequest, now time.Time) error {
+	if accesskey.Within(k.ServicePlanID) {
+		return holdsSecret("servicePlanId")
+	}
 	if k.ServicePlanID != "" && !planPattern.MatchString(k.ServicePlanID) {
 		return invalid("servicePlanId", "is no ID of a service plan", "write 1 to 64 letters, digits, hyphens or underscores")
 	}
@@ -118,6 +128,9 @@ func displayName(s string, most int) (string, error) {
 	if n := utf8.RuneCountInString(s); n == 0 || n > most || !printable(s) {
 		return "", invalid("displayName", "must have visible characters, no control characters, and not be too long", fmt.Sprintf("write 1 to %d characters on one line", most))
 	}
+	if accesskey.Within(s) {
+		return "", holdsSecret("displayName")
+	}
 	return s, nil
 }
 
@@ -144,6 +157,9 @@ func groups(in []string) ([]string, error) {
 		if !groupPattern.MatchString(g) || slices.Contains(in[:i], g) {
 			return nil, invalid("groups", fmt.Sprintf("has %.80q, which is no name of a group or stands twice", g), "write letters, digits, dots, hyphens and underscores, 1 to 64 of them, each name once")
 		}
+	}
+	if slices.ContainsFunc(in, accesskey.Within) {
+		return nil, holdsSecret("groups")
 	}
 	if len(in) > maxGroups {
 		return nil, invalid("groups", fmt.Sprintf("has %d names", len(in)), fmt.Sprintf("write at most %d", maxGroups))
@@ -188,8 +204,8 @@ func pairs(field string, in map[string]string, most int) (map[string]string, err
 		if utf8.RuneCountInString(value) > 256 || !printable(value) {
 			return nil, invalid(field, fmt.Sprintf("has a value of %.80q that is too long or has control characters", name), "write values of at most 256 characters on one line")
 		}
-		if accesskey.WellFormed(value) || accesskey.WellFormed(name) {
-			return nil, invalid(field, "has the secret of an access key in it, and is shown in every list", "leave it out, and rotate that key")
+		if accesskey.Within(value) || accesskey.Within(name) {
+			return nil, holdsSecret(field)
 		}
 	}
 	if len(in) == 0 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"postern.dev/postern/internal/accesskey"
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/httpx"
 )
@@ -57,6 +58,7 @@ func problemOf(ctx huma.Context, status string, v any) (any, error) {
 			f.Text += " (" + d.Location + ")"
 		}
 	}
+	f.Text = string(accesskey.Redact([]byte(f.Text))) // it names what was sent
 	p := httpx.ProblemOf(f, requestID(ctx.Context()))
 	noteCode(ctx.Context(), p.Code)
 	p.Status, _ = strconv.Atoi(status)
