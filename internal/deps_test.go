@@ -82,7 +82,7 @@ var only = map[string][]string{
 }
 
 // Packages that are made for tests.
-var testSupport = []string{"internal/store/storetest", "internal/keychain/keychaintest", "internal/token/tokentest"}
+var testSupport = []string{"internal/auth/authtest", "internal/store/storetest", "internal/keychain/keychaintest", "internal/token/tokentest"}
 
 type file struct {
 	path    string // below the module's root
