@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"postern.dev/postern/internal/accesskey"
 	"postern.dev/postern/internal/auth"
+	"postern.dev/postern/internal/auth/authtest"
 	"postern.dev/postern/internal/gateway"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/token"
@@ -74,14 +76,6 @@ func (s *signedSource) token(t testing.TB, keyID string, generation int, jkt str
 	return raw
 }
 
-// secretLife is one secret of a key, how it is shown, and when it is good.
-type secretLife struct {
-	shown []http.Header // Basic, X-API-Key, bearer
-	// Good for certain from since until ends; dead for certain after dead. In
-	// between a change is on its way, and either is right.
-	since, ends, dead time.Time
-}
-
 // rotation rotates one key, and knows what must follow from that.
 type rotation struct {
 	t     testing.TB
@@ -91,7 +85,8 @@ type rotation struct {
 	grace time.Duration
 
 	mu    sync.Mutex
-	lives []secretLife // guarded by mu
+	lives []authtest.Life // guarded by mu
+	shown [][]http.Header // guarded by mu; of each secret, by Basic, X-API-Key and bearer
 }
 
 func newRotation(t testing.TB, grace time.Duration) *rotation {
@@ -127,77 +122,34 @@ func (r *rotation) rotate() {
 		r.t.Fatal(err)
 	}
 	acknowledged := time.Now()
-	life := secretLife{since: acknowledged, shown: []http.Header{{"Authorization": {basic(r.id, s.Reveal())}}, {"X-Api-Key": {s.Reveal()}}, {"Authorization": {"Bearer " + r.src.token(r.t, r.id, n, "")}}}}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if last := len(r.lives) - 1; last >= 0 {
-		old := &r.lives[last]
-		old.ends, old.dead = begun, acknowledged
-		if r.grace > 0 {
-			old.ends = until
-			if until.After(acknowledged) {
-				old.dead = until
-			}
-		}
-	}
-	if last := len(r.lives) - 2; last >= 0 && r.lives[last].ends.After(begun) { // two rotations in one grace
-		r.lives[last].ends, r.lives[last].dead = begun, acknowledged
-	}
-	r.lives = append(r.lives, life)
-}
-
-// shot is one request and what became of it.
-type shot struct {
-	life, way    int
-	before, then time.Time
-	admitted     bool
+	r.lives = authtest.Rotated(r.lives, begun, acknowledged, until)
+	r.shown = append(r.shown, []http.Header{{"Authorization": {basic(r.id, s.Reveal())}}, {"X-Api-Key": {s.Reveal()}}, {"Authorization": {"Bearer " + r.src.token(r.t, r.id, n, "")}}})
 }
 
 // shoot makes one request with some secret: the newest most often, but also
 // those before it, long dead ones too.
-func (r *rotation) shoot() shot {
+func (r *rotation) shoot() authtest.Shot {
 	r.mu.Lock()
 	n := len(r.lives)
-	s := shot{life: n - 1, way: rand.IntN(3)}
+	s := authtest.Shot{Life: n - 1}
 	switch rand.IntN(10) {
 	case 0, 1, 2:
-		s.life = max(n-2, 0)
+		s.Life = max(n-2, 0)
 	case 3, 4:
-		s.life = rand.IntN(n)
+		s.Life = rand.IntN(n)
 	}
-	header := r.lives[s.life].shown[s.way].Clone()
+	header := r.shown[s.Life][rand.IntN(3)].Clone()
 	r.mu.Unlock()
-	s.before = time.Now()
+	s.Before = time.Now()
 	res, p := r.w.do("GET", "/fn/orders/webhook", header)
-	s.then = time.Now()
-	s.admitted = p.Code == "queue_full"
-	if !s.admitted && res.StatusCode != 401 {
+	s.Then = time.Now()
+	s.Admitted = p.Code == "queue_full"
+	if !s.Admitted && res.StatusCode != 401 {
 		r.t.Errorf("%d %s", res.StatusCode, p.Code)
 	}
 	return s
-}
-
-// judge compares what happened with what was promised.
-func (r *rotation) judge(shots []shot) (good, dead int) {
-	r.t.Helper()
-	refused, accepted := 0, 0
-	for _, s := range shots {
-		l := r.lives[s.life]
-		switch {
-		case !s.before.Before(l.since) && (l.ends.IsZero() || s.then.Before(l.ends)):
-			if good++; !s.admitted {
-				refused++
-			}
-		case !l.dead.IsZero() && s.before.After(l.dead):
-			if dead++; s.admitted {
-				accepted++
-			}
-		}
-	}
-	if refused > 0 || accepted > 0 {
-		r.t.Errorf("of %d calls with a secret that is good %d were refused; of %d with a dead one %d were accepted", good, refused, dead, accepted)
-	}
-	return good, dead
 }
 
 // A key is rotated 100 times while 10,000 calls show all that it ever had, by
@@ -213,7 +165,7 @@ func TestRotation_UnderLoad(t *testing.T) {
 			var made atomic.Int64
 			var rotated atomic.Bool
 			defer rotated.Store(true)
-			shots := make([][]shot, callers)
+			shots := make([][]authtest.Shot, callers)
 			var load sync.WaitGroup
 			for i := range shots {
 				load.Go(func() {
@@ -233,47 +185,15 @@ func TestRotation_UnderLoad(t *testing.T) {
 			}
 			rotated.Store(true)
 			load.Wait()
-			var all []shot
-			for _, s := range shots {
-				all = append(all, s...)
-			}
-			good, dead := r.judge(all)
-			t.Logf("%d rotations, %d calls: %d certainly good, %d certainly dead", len(r.lives)-1, len(all), good, dead)
-			if len(all) < calls || good < calls/10 || dead < calls/20 {
-				t.Error("that proves too little")
+			all := slices.Concat(shots...)
+			got := authtest.Judge(r.lives, all)
+			t.Logf("%d rotations, %d calls: %s", len(r.lives)-1, len(all), got)
+			if got.Faulty() || len(all) < calls || got.Good < calls/10 || got.Dead < calls/20 {
+				t.Error("a promise was broken, or that proves too little:", got)
 			}
 		})
 	}
 }
-
-// A judge that finds nothing proves nothing: a gateway that is late, or whose
-// deadline is, must be found guilty.
-func TestRotation_JudgeFindsFaults(t *testing.T) {
-	t.Parallel()
-	at := time.Now()
-	for name, tc := range map[string]struct {
-		s    shot
-		want bool
-	}{
-		"dead, accepted": {shot{before: at.Add(time.Second), then: at.Add(2 * time.Second), admitted: true}, true}, "dead, refused": {shot{before: at.Add(time.Second), then: at.Add(2 * time.Second)}, false},
-		"good, refused": {shot{before: at.Add(-2 * time.Second), then: at.Add(-time.Second)}, true}, "good, accepted": {shot{before: at.Add(-2 * time.Second), then: at.Add(-time.Second), admitted: true}, false},
-		"on the way": {shot{before: at.Add(-time.Second), then: at.Add(time.Second)}, false},
-	} {
-		found := &faults{TB: t}
-		(&rotation{t: found, lives: []secretLife{{since: at.Add(-time.Hour), ends: at, dead: at}}}).judge([]shot{tc.s})
-		if found.n > 0 != tc.want {
-			t.Errorf("%s: %d faults", name, found.n)
-		}
-	}
-}
-
-// faults counts the errors that a test would report.
-type faults struct {
-	testing.TB
-	n int
-}
-
-func (f *faults) Errorf(string, ...any) { f.n++ }
 
 // With the database away the deadline of a grace still comes: it is in memory.
 func TestRotation_DatabaseAway(t *testing.T) {
@@ -290,11 +210,11 @@ func TestRotation_DatabaseAway(t *testing.T) {
 			t.Fatal("State does not tell that the source is away")
 		}
 	}
-	var shots []shot
-	for over := r.lives[0].dead.Add(100 * time.Millisecond); time.Now().Before(over) || len(shots) < 200; {
+	var shots []authtest.Shot
+	for over := r.lives[0].Dead.Add(100 * time.Millisecond); time.Now().Before(over) || len(shots) < 200; {
 		shots = append(shots, r.shoot())
 	}
-	if good, dead := r.judge(shots); good < 20 || dead < 20 {
-		t.Errorf("%d good and %d dead prove too little", good, dead)
+	if got := authtest.Judge(r.lives, shots); got.Faulty() || got.Good < 20 || got.Dead < 20 {
+		t.Error("a promise was broken, or that proves too little:", got)
 	}
 }
