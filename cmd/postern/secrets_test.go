@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -183,8 +184,31 @@ func TestSecrets_StayOut(t *testing.T) {
 	shoot(v.control, get(keys+"?access_token="+raw, "Authorization: Bearer "+raw+"\r\n"))
 	shoot(v.control, form("/oauth2/introspect", "Authorization: "+v.basic+"\r\n", "token="+raw))
 	shoot(v.control, form("/oauth2/revoke", "Authorization: "+v.basic+"\r\n", "token="+raw))
-	// A key that is made and one that is rotated show a secret this once; it is
-	// nowhere else.
+	// What is remembered of all that, and what would be.
+	project := "/v1/projects/" + k.ProjectID
+	explained := 0
+	for i, id := range regexp.MustCompile("req_[0-9a-z]{20}").FindAllString(answers.String(), -1) {
+		if i%8 == 0 {
+			if explained++; v.status(v.control, get(project+"/explain/"+id, admin)) == 200 {
+				shoot(v.control, get(project+"/explain/"+id, admin))
+			}
+		}
+	}
+	for _, s := range []string{secret, wrong} {
+		for _, in := range []map[string]string{{"url": "/fn/loud/" + s}, {"url": "/fn/" + s + "/webhook"}, {"url": "http://u:" + s + "@h/fn/loud/webhook?x=" + s}, {"url": "/fn/loud/webhook", "method": s}, {"url": "/fn/loud/webhook", "accessKeyId": s}, {"url": "/fn/loud/webhook", "from": s}, {"url": s}, {s: s}} {
+			body, _ := json.Marshal(in)
+			shoot(v.control, post(project+"/explain", string(body)))
+		}
+		for _, query := range []string{"accessKeyId", "action", "outcome", "requestId", "pageToken", "since", "pageSize"} {
+			shoot(v.control, get(project+"/audit?"+query+"="+s, admin))
+		}
+		shoot(v.control, get(project+"/explain/"+s, admin))
+	}
+	shoot(v.control, get(project+"/audit?pageSize=1000", admin))
+	if !strings.Contains(answers.String(), `"events":[{`) || explained < 20 {
+		t.Errorf("no audit events, or only %d requests to explain", explained)
+	}
+	// A key that is made shows its secret this once; it is nowhere else.
 	madeID, made := v.createKey("Made through the API")
 	secrets["one made through the API"] = []byte(made)
 	shoot(v.gateway, get("/fn/loud/webhook", basicLine(madeID, made)))

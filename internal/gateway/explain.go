@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"postern.dev/postern/internal/accesskey"
 	"postern.dev/postern/internal/audit"
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/fault"
@@ -107,6 +108,9 @@ func (g *Gateway) Explain(q audit.Question) (audit.Explanation, error) {
 	}
 	if x.step > stepIdentify {
 		out.Steps[0].Why = r.Method + " " + x.path
+	}
+	for i, s := range out.Steps { // who asks may have taken a secret for an ID
+		out.Steps[i].Why = string(accesskey.Redact([]byte(s.Why)))
 	}
 	return out, nil
 }
