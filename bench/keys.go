@@ -19,6 +19,7 @@ type manyKeys struct {
 	ready time.Duration // from the start of the process to the first answer
 	rss   int           // KiB
 	rates []float64
+	p99s
 }
 
 // measureKeys measures the same handler behind one key and behind a million,
@@ -63,6 +64,11 @@ func measureKeys(ctx context.Context, rounds, connections int, d time.Duration) 
 		}
 	}
 	for i, p := range servers {
+		if list[i].keys > 0 {
+			if list[i].p99s, err = p.measureChanges(ctx, rounds, d); err != nil {
+				return nil, err
+			}
+		}
 		if list[i].rss, err = residentKiB(p.pid()); err != nil {
 			return nil, err
 		}
@@ -78,7 +84,7 @@ func fill(file, projectID string, n int) error {
 	}
 	defer db.Close()
 	_, err = db.Exec(`INSERT INTO access_keys (id, project_id, display_name, secret_hash, scopes, function_id, allowed_cidrs, rate_per_second, created_at, expires_at, revoked_at)
-		SELECT printf('pak_%026d', i), $1, printf('key %d', i), lower(hex(randomblob(32))), 'invoke', '', '[]', 0, 1, 0, 0
+		SELECT printf('`+keyFormat+`', i), $1, printf('key %d', i), lower(hex(randomblob(32))), 'invoke', '', '[]', 0, 1, 0, 0
 		FROM (WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $2) SELECT i FROM n WHERE $2 > 0)`, projectID, n)
 	if err != nil {
 		return fmt.Errorf("write %d keys: %w", n, err)

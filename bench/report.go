@@ -36,6 +36,9 @@ func report(ctx context.Context, results []result, tokens []issuing, keys []many
 	for _, k := range keys {
 		p("| %d | %.0f | %.2f | %v | %d MiB |\n", k.keys+2, median(k.rates), median(k.rates)/median(keys[0].rates), k.ready.Round(10*time.Millisecond), k.rss>>10)
 	}
+	most := keys[len(keys)-1]
+	p("\nThe 99th hundredth of the latency of %d requests a second, each due at its time, with the most keys: %v while nothing else is done, %v while %d keys a second are read through the API, %v while they are changed (%d a second were): a change costs %.2f of a read.\n",
+		pace, most.median(0).Round(10*time.Microsecond), most.median(1).Round(10*time.Microsecond), changing, most.median(2).Round(10*time.Microsecond), int(float64(most.changed)/(float64(rounds)*d.Seconds())), float64(most.median(2))/float64(most.median(1)))
 	p("\n## The hot path by itself\n\n`go test -bench` of the packages on it. `Admit` is steps 1 to 5 of a request with 100,000 keys loaded; `Do_Node` is a call to a real Node worker and back with 64 in flight.\n\n")
 	p("| benchmark | time | allocations |\n|---|---|---|\n%s\n", micro)
 	p("\n## Bounds that are tests\n\nThese are checked by `make test`, not measured here: at most 2 allocations in steps 1–5 with 100,000 keys (`internal/gateway`); none to encode a request (`internal/worker`); at most 300 bytes a key (`internal/auth`);\n64 MiB through a streaming handler grows gateway and worker by at most 16 MiB each (`cmd/postern`).\n")

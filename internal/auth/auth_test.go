@@ -285,8 +285,12 @@ func BenchmarkAuthenticate_100kKeys(b *testing.B) {
 	}
 }
 
-func BenchmarkWith_100kKeys(b *testing.B) {
-	d, k, _ := build(100_000)
+func BenchmarkWith_1kKeys(b *testing.B)   { benchmarkWith(b, 1000) }
+func BenchmarkWith_100kKeys(b *testing.B) { benchmarkWith(b, 100_000) }
+func BenchmarkWith_1MKeys(b *testing.B)   { benchmarkWith(b, 1_000_000) }
+
+func benchmarkWith(b *testing.B, keys int) {
+	d, k, _ := build(keys)
 	b.ReportAllocs()
 	for b.Loop() {
 		d.With(k)

@@ -119,7 +119,9 @@ type Usage struct {
 }
 
 // Binding says what a key's tokens are bound to. A bound key opens nothing by
-// its bare secret: who took it from a log or a wire has nothing.
+// its bare secret, and who takes one of its tokens from a log or a wire has
+// nothing. With the secret itself a thief gets tokens bound to a key of his
+// own, unless CertThumbprint names the one certificate.
 type Binding string
 
 const (
