@@ -13,7 +13,7 @@ import (
 	"postern.dev/postern/internal/token"
 )
 
-// 200,000 strangers, each from another address with another ID and another
+// 120,000 strangers, each from another address with another ID and another
 // secret, leave no more behind than there is room for, and keep nobody out.
 func TestMemory_Bounded(t *testing.T) {
 	w := newWorld(t, token.EdDSA)
@@ -27,7 +27,7 @@ func TestMemory_Bounded(t *testing.T) {
 	}
 	template := httptest.NewRequest("POST", oauth.TokenPath, nil)
 	before := heap()
-	for i := range 200_000 {
+	for i := range 120_000 {
 		r := *template
 		r.RemoteAddr = fmt.Sprintf("10.%d.%d.%d:1", i>>16, i>>8&0xff, i&0xff)
 		r.Header = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Authorization": {basic(fmt.Sprint("pak_", i), fmt.Sprint("wrong", i))}}
