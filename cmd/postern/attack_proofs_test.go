@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"math/big"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -94,6 +95,7 @@ func TestAttack_DPoP(t *testing.T) {
 	}
 	proof := func(change map[string]any) string { return with("DPoP", raw, p.Proof(raw, "GET", url, change)) }
 	now := time.Now().Unix()
+	_, port, _ := net.SplitHostPort(hostOf(v.gateway))
 	used := proof(nil)
 	for _, c := range []struct {
 		name, request string
@@ -151,6 +153,10 @@ func TestAttack_DPoP(t *testing.T) {
 		{"a token in a cookie", v.guarded("webhook", "Cookie: access_token="+unbound+"\r\n"), 401},
 		{"right, named as hop-by-hop", strings.Replace(proof(nil), "Connection: close", "Connection: close, authorization, dpop", 1), 200},
 		{"replayed, named as hop-by-hop", strings.Replace(used, "Connection: close", "Connection: close, dpop", 1), 401},
+		{"a proof that another server was shown", strings.Replace(proof(map[string]any{"htu": "http://evil.example/fn/f/webhook"}), "Host: "+hostOf(v.gateway), "Host: evil.example", 1), 401},
+		{"the same, at another port", strings.Replace(proof(map[string]any{"htu": "http://127.0.0.1:1/fn/f/webhook"}), "Host: "+hostOf(v.gateway), "Host: 127.0.0.1:1", 1), 401},
+		{"by its name on this machine", strings.Replace(proof(map[string]any{"htu": "http://localhost:" + port + "/fn/f/webhook"}), "Host: "+hostOf(v.gateway), "Host: localhost:"+port, 1), 200},
+		{"by the function's own host", strings.Replace(strings.Replace(proof(map[string]any{"htu": "http://f.localhost:" + port + "/webhook"}), "Host: "+hostOf(v.gateway), "Host: f.localhost:"+port, 1), "/fn/f/", "/", 1), 200},
 		{"another host named by the request", strings.Replace(proof(map[string]any{"htu": "http://f.localhost/webhook"}), "Host: "+hostOf(v.gateway), "Host: f.localhost", 1), 401},
 	} {
 		v.expect(c.name, c.request, nil, c.want)

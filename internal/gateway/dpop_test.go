@@ -79,7 +79,7 @@ func TestDPoP_DuringDeploy(t *testing.T) {
 		t.Fatal(err)
 	}
 	raw := src.token(t, id, 1, p.JKT())
-	header := http.Header{"Authorization": {"DPoP " + raw}, "Dpop": {p.Proof(raw, "GET", "http://127.0.0.1/fn/orders/webhook", nil)}}
+	header := http.Header{"Authorization": {"DPoP " + raw}, "Dpop": {p.Proof(raw, "GET", door+"/fn/orders/webhook", nil)}}
 	if res, got := w.do("GET", "/fn/orders/webhook", header); got.Code != "queue_full" {
 		t.Errorf("%d %s", res.StatusCode, got.Code)
 	}

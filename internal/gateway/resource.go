@@ -2,8 +2,11 @@ package gateway
 
 import (
 	"encoding/json"
+	"net"
+	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"postern.dev/postern/internal/auth"
@@ -105,22 +108,44 @@ func (x *exchange) credentials(g *Gateway) *auth.Request {
 	if len(x.r.Header["Dpop"]) > 0 {
 		// As it was sent: what x.path has decoded, "?" for one, would mean
 		// something else in an address.
-		x.shown.Origin, x.shown.Path = g.origin(x.r.Host), x.r.URL.EscapedPath()
+		x.shown.Origin, x.shown.Path = g.origin(x.r), x.r.URL.EscapedPath()
 	}
 	return &x.shown
 }
 
-// origin is the scheme and host as the caller used them. Where a proxy may
-// have changed the host, it is that of the public URL.
-func (g *Gateway) origin(host string) string {
+// origin is the scheme and host for which a proof has to be made: those that
+// the caller used, if the host is ours for certain, else those of the public
+// URL. A host is not ours because the caller names it: another server, to which
+// somebody showed token and proof, would name itself and be let in.
+func (g *Gateway) origin(r *http.Request) string {
 	u, err := url.Parse(g.options.URL)
 	if err != nil {
 		return ""
 	}
-	if _, own := below(host, g.options.BaseDomain); !own && g.options.Public {
+	host := r.Host
+	if _, own := below(host, g.options.BaseDomain); !own && (g.options.Public || !arrivedAt(r, host)) {
 		host = u.Host
 	}
 	return u.Scheme + "://" + host
+}
+
+// arrivedAt reports whether a host is the very address at which the request's
+// connection came in.
+func arrivedAt(r *http.Request, host string) bool {
+	at, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if !ok {
+		return false
+	}
+	if name, port, err := net.SplitHostPort(host); err == nil {
+		if port != strconv.Itoa(at.Port) {
+			return false
+		}
+		host = name
+	}
+	if strings.EqualFold(host, "localhost") {
+		return at.IP.IsLoopback()
+	}
+	return at.IP.Equal(net.ParseIP(strings.Trim(host, "[]")))
 }
 
 // planOf is the SMS service plan that a function's own path names: the
