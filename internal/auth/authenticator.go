@@ -55,13 +55,13 @@ type Authenticator struct {
 	issuer string
 	trust  map[string]Trust
 	cache  cache
-	proofs *token.Replays
+	proofs proofs
 }
 
 // NewAuthenticator makes an authenticator that takes the tokens of its own
 // issuer, and of others.
 func NewAuthenticator(issuer string, trust ...Trust) *Authenticator {
-	a := &Authenticator{issuer: issuer, trust: map[string]Trust{}, proofs: token.NewReplays(proofWindow, proofsKept)}
+	a := &Authenticator{issuer: issuer, trust: map[string]Trust{}}
 	for _, t := range trust {
 		a.trust[t.Issuer] = t
 	}
@@ -125,39 +125,32 @@ func (a *Authenticator) bearer(d *Directory, raw string, proven bool, r *Request
 	if !proven {
 		return Principal{Key: k, Method: MethodBearer, Token: t}, nil
 	}
-	if err := a.proof(raw, t.jkt, r); err != nil {
+	if err := a.proof(raw, t, r); err != nil {
 		return Principal{}, err
 	}
 	return Principal{Key: k, Method: MethodDPoP, Token: t}, nil
 }
 
-// proofWindow is how far a proof's clock may be from ours.
-const proofWindow = time.Minute
-
-// proofsKept is how many proofs are remembered; when there are more within the
-// window, callers with proofs are refused.
-const proofsKept = 1 << 17
-
 // proof checks that the request proves possession of the key to which its
 // token is bound, and that the proof was not shown before.
-func (a *Authenticator) proof(raw, jkt string, r *Request) error {
+func (a *Authenticator) proof(raw string, t *Token, r *Request) error {
 	shown := r.Header["Dpop"]
 	if len(shown) != 1 {
 		return ErrProof
 	}
-	proof, err := token.VerifyProof(shown[0], token.ProofExpect{Method: r.Method, URL: r.Origin + r.Path, AccessToken: raw, Now: r.Now, Window: proofWindow, JKT: jkt})
-	if err != nil || !r.Proven && a.proofs.Seen(proof.JKT, proof.ID, r.Now) {
+	proof, err := token.VerifyProof(shown[0], token.ProofExpect{Method: r.Method, URL: r.Origin + r.Path, AccessToken: raw, Now: r.Now, Window: proofWindow, JKT: t.jkt})
+	if err != nil || !r.Proven && a.proofs.seen(t.projectID, proof, r.Now) {
 		return ErrProof
 	}
 	r.Proven = true
 	return nil
 }
 
-// Proof checks a proof at the token endpoint, which has no token yet, and
-// returns the thumbprint of its key.
-func (a *Authenticator) Proof(shown, method, url string, now time.Time) (jkt string, err error) {
+// Proof checks a proof of a client of a project at the token endpoint, which
+// has no token yet, and returns the thumbprint of its key.
+func (a *Authenticator) Proof(projectID, shown, method, url string, now time.Time) (jkt string, err error) {
 	proof, err := token.VerifyProof(shown, token.ProofExpect{Method: method, URL: url, Now: now, Window: proofWindow})
-	if err != nil || a.proofs.Seen(proof.JKT, proof.ID, now) {
+	if err != nil || a.proofs.seen(projectID, proof, now) {
 		return "", ErrProof
 	}
 	return proof.JKT, nil

@@ -79,7 +79,7 @@ func (s *Server) token(c *call) (any, error) {
 // 8705 §3), where the client asks for it or its access key demands it.
 func (s *Server) bind(c *call, claims *token.Claims) (err error) {
 	if shown := c.r.Header["Dpop"]; len(shown) == 1 {
-		if claims.JKT, err = s.o.Auth.Proof(shown[0], c.r.Method, s.origin(c)+c.r.URL.EscapedPath(), c.now); err != nil {
+		if claims.JKT, err = s.o.Auth.Proof(c.client.ProjectID, shown[0], c.r.Method, s.origin(c)+c.r.URL.EscapedPath(), c.now); err != nil {
 			return badRequest("invalid_dpop_proof", "the DPoP proof is not valid for this request")
 		}
 	}
