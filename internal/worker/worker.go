@@ -159,8 +159,12 @@ func (w *Worker) watch(spec Spec) {
 	go w.beat(spec, stop)
 	state := w.proc.wait()
 	close(exited)
-	w.conn.close(errors.New("its process ended"))
+	// What it said last may still lie in the socket: the answers of a worker
+	// that drained and ended. A child that kept its end open must not keep us.
+	unread := time.AfterFunc(closing, func() { w.conn.close(errors.New("its process ended")) })
 	err := <-connected
+	unread.Stop()
+	w.conn.close(errors.New("its process ended"))
 	close(stop)
 	w.mu.Lock()
 	w.exit = &ExitError{Code: state.code, Signal: state.signal, Reason: w.reason, LastLines: w.proc.last.lines()}
