@@ -50,6 +50,7 @@ type world struct {
 	mu        sync.Mutex
 	acts      []string
 	dir       *auth.Directory
+	late      error // why the gateway does not apply changes
 }
 
 type lockedBuffer struct {
@@ -137,7 +138,13 @@ func newWorld(t *testing.T, change ...func(*admin.Options)) *world {
 	w.load(t)
 	o := admin.Options{Version: "test", Auth: auth.NewAuthenticator("http://control"), Issuer: "http://control", Store: db, Deployer: w, Artefacts: blobs, Logs: logs,
 		Directory: func() *auth.Directory { w.mu.Lock(); defer w.mu.Unlock(); return w.dir },
-		Applied:   func(context.Context, int64) error { w.load(t); return nil },
+		Applied: func(context.Context, int64) error {
+			if w.late != nil {
+				return w.late
+			}
+			w.load(t)
+			return nil
+		},
 		Status:    func(string) supervisor.Status { return supervisor.Status{State: "idle"} },
 		URLs:      func(slug string) []string { return []string{"http://gw/fn/" + slug} },
 		BasicRate: 1_000_000, BasicBurst: 1_000_000,

@@ -137,8 +137,7 @@ func (s *service) updateKey(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	s.applied(ctx, seq)
-	return &body[api.AccessKey]{describeKey(k, now)}, nil
+	return &body[api.AccessKey]{describeKey(k, now)}, s.enforced(ctx, seq)
 }
 
 var errKeyOfFunction = fault.New(fault.Invalid, "this key was given to a function by its deploy, and only a deploy changes it").WithCode("key_of_function")
@@ -195,19 +194,36 @@ func (s *service) revokeKey(ctx context.Context, in *KeyPath) (*struct{}, error)
 	if err != nil {
 		return nil, err
 	}
-	s.applied(ctx, seq)
-	return nil, nil
+	// Asked directly: a second revocation of the key changes nothing to wait for.
+	if err := s.enforced(ctx, seq); err != nil || s.o.Directory().ByID(in.ID) == nil {
+		return nil, err
+	}
+	return nil, errNotEnforced
 }
 
 // applied waits, for a while, until the gateway here knows of a change: what
 // was made can then be used, and what was ended not.
-func (s *service) applied(ctx context.Context, seq int64) {
+func (s *service) applied(ctx context.Context, seq int64) error {
 	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	if err := s.o.Applied(wait, seq); err != nil {
+	err := s.o.Applied(wait, seq)
+	if err != nil {
 		s.o.Log.Warn("the gateway is late to apply a change", "seq", seq, "error", err)
 	}
+	return err
 }
+
+// enforced waits like applied, for a change that takes something away: who
+// asked for that must not be told that it is done while it is not.
+func (s *service) enforced(ctx context.Context, seq int64) error {
+	if s.applied(ctx, seq) != nil {
+		return errNotEnforced
+	}
+	return nil
+}
+
+var errNotEnforced = fault.New(fault.Unavailable, "the change is stored, but the gateway has not applied it yet").
+	WithHint("ask again until it answers without this error; what was there before may still be let in")
 
 // caller is the key that asks, as it is now, with the scopes of the credential
 // that was shown: what it may give on is bounded by both.

@@ -113,8 +113,7 @@ func (s *service) deleteSubproject(ctx context.Context, in *SubprojectPath) (*st
 	if err != nil {
 		return nil, err
 	}
-	s.applied(ctx, seq)
-	return nil, nil
+	return nil, s.enforced(ctx, seq)
 }
 
 // byParent refuses what a project's own keys may not do to it. The guard has

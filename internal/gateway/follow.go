@@ -48,7 +48,9 @@ func (g *Gateway) Load(ctx context.Context, src Source) error {
 			next.bySlug[f.Slug], next.byID[f.ID] = t, t
 			return nil
 		})
-	if err != nil {
+	if unreadable(err) {
+		g.log.Error("some keys or functions cannot be read, and are left out", "error", err)
+	} else if err != nil {
 		return fmt.Errorf("load keys and functions: %w", err)
 	}
 	next.seq = seq
@@ -89,6 +91,12 @@ func (g *Gateway) revoke(ctx context.Context, src Source, keys *auth.Directory, 
 	}
 	keys.Revoke(now, tokens...)
 	return nil
+}
+
+// unreadable reports whether something is stored that cannot be read.
+func unreadable(err error) bool {
+	_, ok := errors.AsType[*platform.UnreadableError](err)
+	return ok
 }
 
 // Follow applies changes in order until ctx ends. While the source is away the
@@ -150,6 +158,10 @@ func (g *Gateway) apply(ctx context.Context, src Source, c platform.Change) erro
 		copied := *s
 		next = &copied
 		switch {
+		case unreadable(err):
+			// Waiting for it would keep all later changes waiting, revocations too.
+			g.log.Error("a key cannot be read, and opens nothing any more", "keyId", c.ID, "error", err)
+			next.keys = s.keys.Without(c.ID)
 		case fault.KindOf(err) == fault.NotFound, err == nil && !k.RevokedAt.IsZero():
 			next.keys = s.keys.Without(c.ID)
 		case err != nil:
@@ -160,8 +172,11 @@ func (g *Gateway) apply(ctx context.Context, src Source, c platform.Change) erro
 	case platform.ChangeFunction:
 		f, d, err := src.ActiveFunction(ctx, c.ID)
 		old := s.byID[c.ID]
+		if unreadable(err) {
+			g.log.Error("a function cannot be read, and is not served any more", "functionId", c.ID, "error", err)
+		}
 		switch {
-		case fault.KindOf(err) == fault.NotFound:
+		case fault.KindOf(err) == fault.NotFound, unreadable(err):
 			next = s.without(c.ID)
 			if old != nil {
 				retired = old.deployment.ID

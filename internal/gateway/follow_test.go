@@ -25,6 +25,7 @@ type source struct {
 	functions map[string]platform.Function
 	active    map[string]platform.Deployment
 	changes   []platform.Change
+	damaged   string // the ID of a key that cannot be read
 	bell      chan struct{}
 }
 
@@ -71,6 +72,9 @@ func (s *source) Changes(_ context.Context, after int64, limit int) ([]platform.
 func (s *source) KeyByID(_ context.Context, id string) (platform.AccessKey, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if id == s.damaged {
+		return platform.AccessKey{}, &platform.UnreadableError{ID: id, Err: errors.New("damaged")}
+	}
 	if k, ok := s.keys[id]; ok {
 		return k, nil
 	}
@@ -104,6 +108,35 @@ func (s *source) change(kind platform.ChangeKind, id string, f func()) int64 {
 	default:
 	}
 	return s.seq()
+}
+
+// A row that cannot be read opens nothing, and holds up no later change.
+func TestFollow_PastWhatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.load(t)
+	damaged, damagedSecret := w.key(nil)
+	revoked, revokedSecret := w.key(nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { w.g.Follow(ctx, w.src, w.src.bell); close(done) }()
+	defer func() { cancel(); <-done }()
+	w.src.change(platform.ChangeKey, damaged, func() { w.src.damaged = damaged })
+	seq := w.src.change(platform.ChangeKey, revoked, func() {
+		k := w.src.keys[revoked]
+		k.RevokedAt = time.Now()
+		w.src.keys[revoked] = k
+	})
+	late, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	defer stop()
+	if err := w.g.WaitApplied(late, seq); err != nil {
+		t.Fatal(err)
+	}
+	for name, secret := range map[string]string{"the damaged key": damagedSecret, "the revoked key": revokedSecret} {
+		if res, _ := w.do("GET", "/fn/orders/webhook", http.Header{"X-Api-Key": {secret}}); res.StatusCode != 401 {
+			t.Errorf("%s: %d", name, res.StatusCode)
+		}
+	}
 }
 
 func TestFollow(t *testing.T) {

@@ -290,6 +290,18 @@ type SigningKey struct {
 	ExpiresAt time.Time // zero: it has not been replaced yet
 }
 
+// UnreadableError says that something is stored and cannot be read: its row was
+// damaged, or written by hand. It must be taken as gone, never as what it was.
+type UnreadableError struct {
+	ID  string
+	Err error
+}
+
+func (e *UnreadableError) Error() string { return e.ID + " cannot be read: " + e.Err.Error() }
+
+// Unwrap gives the reason.
+func (e *UnreadableError) Unwrap() error { return e.Err }
+
 // RevokedToken is an access token that was ended before its time.
 type RevokedToken struct {
 	ID        string // its jti

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,16 +18,20 @@ const keepChanges = 100_000
 // the sequence from which to follow the change log. Of a key it reads what lets
 // it in, not its name, its dates or its metadata. The sequence is read first, so
 // a change made meanwhile is seen twice rather than never; a key may then come
-// twice, the later one last.
+// twice, the later one last. What cannot be read is left out, and told of by a
+// platform.UnreadableError beside a sequence that is good.
 func (db *DB) Load(ctx context.Context, onKey func(platform.AccessKey) error, onFunction func(platform.Function, platform.Deployment) error) (seq int64, err error) {
 	if seq, err = db.lastChange(ctx); err != nil {
 		return 0, err
 	}
 	now := micros(time.Now())
-	if err := db.eachPlainKey(ctx, onKey, now); err != nil {
-		return 0, err
+	bad := db.eachPlainKey(ctx, onKey, now)
+	if bad != nil && !isUnreadable(bad) {
+		return 0, bad
 	}
-	if err := db.eachKey(ctx, onKey, `SELECT `+keyColumns+keyTables+`WHERE NOT (`+plainKey+`) AND k.revoked_at = 0 AND (k.expires_at = 0 OR k.expires_at > $1)`, now); err != nil {
+	if err := db.eachKey(ctx, onKey, `SELECT `+keyColumns+keyTables+`WHERE NOT (`+plainKey+`) AND k.revoked_at = 0 AND (k.expires_at = 0 OR k.expires_at > $1)`, now); isUnreadable(err) {
+		bad = errors.Join(bad, err)
+	} else if err != nil {
 		return 0, err
 	}
 	rows, err := db.read.QueryContext(ctx, activeQuery)
@@ -36,6 +41,10 @@ func (db *DB) Load(ctx context.Context, onKey func(platform.AccessKey) error, on
 	defer rows.Close()
 	for rows.Next() {
 		f, d, err := scanActive(rows)
+		if isUnreadable(err) {
+			bad = errors.Join(bad, err)
+			continue
+		}
 		if err == nil {
 			err = onFunction(f, d)
 		}
@@ -43,7 +52,10 @@ func (db *DB) Load(ctx context.Context, onKey func(platform.AccessKey) error, on
 			return 0, err
 		}
 	}
-	return seq, failed("list active functions", rows.Err())
+	if err := rows.Err(); err != nil {
+		return 0, failed("list active functions", err)
+	}
+	return seq, bad
 }
 
 const activeQuery = `SELECT ` + functionColumns + `, p.parent_id, ` + deploymentColumns + ` FROM functions f JOIN deployments d ON d.id = f.active_deployment_id JOIN projects p ON p.id = f.project_id`

@@ -118,11 +118,11 @@ func scanDeployment(row scanner, before ...any) (platform.Deployment, error) {
 		into any
 	}{{declaration, &d.Declaration}, {handlers, &d.Handlers}, {variables, &d.Variables}} {
 		if err := json.Unmarshal([]byte(column.text), column.into); err != nil {
-			return platform.Deployment{}, fmt.Errorf("deployment %s: a column does not parse: %w", d.ID, err)
+			return platform.Deployment{}, unreadable(d.ID, err)
 		}
 	}
 	if d.SealedKeySecret, err = base64.StdEncoding.DecodeString(sealed); err != nil {
-		return platform.Deployment{}, fmt.Errorf("deployment %s: its sealed key does not parse: %w", d.ID, err)
+		return platform.Deployment{}, unreadable(d.ID, err)
 	}
 	d.CreatedAt = fromMicros(created)
 	return d, nil

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -164,14 +165,21 @@ func (db *DB) RevokeKey(ctx context.Context, projectID, id string, at time.Time)
 	})
 }
 
+// eachKey calls f with every key that can be read, and tells in its error of
+// those that cannot, when all others have been seen.
 func (db *DB) eachKey(ctx context.Context, f func(platform.AccessKey) error, query string, args ...any) error {
 	rows, err := db.read.QueryContext(ctx, query, args...)
 	if err != nil {
 		return failed("list keys", err)
 	}
 	defer rows.Close()
+	var bad error
 	for rows.Next() {
 		k, err := scanKey(rows)
+		if isUnreadable(err) {
+			bad = errors.Join(bad, err)
+			continue
+		}
 		if err == nil {
 			err = f(k)
 		}
@@ -179,7 +187,7 @@ func (db *DB) eachKey(ctx context.Context, f func(platform.AccessKey) error, que
 			return err
 		}
 	}
-	return failed("list keys", rows.Err())
+	return errors.Join(failed("list keys", rows.Err()), bad)
 }
 
 // plainKey says that a key has nothing but a secret and scopes, as nearly all
@@ -195,6 +203,7 @@ func (db *DB) eachPlainKey(ctx context.Context, f func(platform.AccessKey) error
 		return failed("list keys", err)
 	}
 	defer rows.Close()
+	var bad error
 	for rows.Next() {
 		var k platform.AccessKey
 		var hash, scopes sql.RawBytes
@@ -203,14 +212,24 @@ func (db *DB) eachPlainKey(ctx context.Context, f func(platform.AccessKey) error
 			return failed("list keys", err)
 		}
 		if n, err := hex.Decode(k.SecretHash[:], hash); err != nil || n != len(k.SecretHash) {
-			return fmt.Errorf("key %s: its hash does not parse", k.ID)
+			bad = errors.Join(bad, unreadable(k.ID, errHash))
+			continue
 		}
 		k.Scopes, k.ExpiresAt = parseScopes(string(scopes)), fromMicros(expires)
 		if err := f(k); err != nil {
 			return err
 		}
 	}
-	return failed("list keys", rows.Err())
+	return errors.Join(failed("list keys", rows.Err()), bad)
+}
+
+var errHash = errors.New("a hash does not parse")
+
+func unreadable(id string, err error) error { return &platform.UnreadableError{ID: id, Err: err} }
+
+func isUnreadable(err error) bool {
+	_, ok := errors.AsType[*platform.UnreadableError](err)
+	return ok
 }
 
 func parseScopes(text string) (out []platform.Scope) {
@@ -233,11 +252,11 @@ func scanKey(row scanner) (platform.AccessKey, error) {
 		return platform.AccessKey{}, notFound(err, "access key")
 	}
 	if n, err := hex.Decode(k.SecretHash[:], []byte(hash)); err != nil || n != len(k.SecretHash) {
-		return platform.AccessKey{}, fmt.Errorf("key %s: its hash does not parse", k.ID)
+		return platform.AccessKey{}, unreadable(k.ID, errHash)
 	}
 	if previous != "" {
 		if n, err := hex.Decode(k.PreviousHash[:], []byte(previous)); err != nil || n != len(k.PreviousHash) {
-			return platform.AccessKey{}, fmt.Errorf("key %s: its previous hash does not parse", k.ID)
+			return platform.AccessKey{}, unreadable(k.ID, errHash)
 		}
 	}
 	for _, column := range []struct {
@@ -249,7 +268,7 @@ func scanKey(row scanner) (platform.AccessKey, error) {
 		}
 		if err := json.Unmarshal([]byte(column.text), column.into); err != nil {
 			// A list that cannot be read must not become "any".
-			return platform.AccessKey{}, fmt.Errorf("key %s: a column does not parse: %w", k.ID, err)
+			return platform.AccessKey{}, unreadable(k.ID, err)
 		}
 	}
 	k.Scopes = parseScopes(scopes)

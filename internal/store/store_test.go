@@ -316,3 +316,40 @@ func TestSQLite_FilesAreTheOwnersAndHoldNoSecret(t *testing.T) {
 		}
 	}
 }
+
+// A row that cannot be read is left out, and takes no other with it.
+func TestLoad_LeavesOutWhatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, dsn string) {
+		db := open(t, dsn)
+		p := bootstrap(t, db)
+		bad := []platform.AccessKey{newKey(p.ID, "hash"), newKey(p.ID, "addresses"), newKey(p.ID, "previous")}
+		bad[1].RatePerSecond = 1
+		bad[2].PreviousUntil = time.Now().Add(time.Hour)
+		good := newKey(p.ID, "good")
+		good.RatePerSecond = 1
+		for _, k := range append(bad, good) {
+			if _, err := db.CreateKey(t.Context(), k); err != nil {
+				t.Fatal(err)
+			}
+		}
+		other := raw(t, dsn)
+		exec(t, other, `UPDATE access_keys SET secret_hash = 'zz' WHERE id = $1`, bad[0].ID)
+		exec(t, other, `UPDATE access_keys SET allowed_cidrs = '["10.0.0.0/x"]' WHERE id = $1`, bad[1].ID)
+		exec(t, other, `UPDATE access_keys SET previous_hash = 'zz' WHERE id = $1`, bad[2].ID)
+		got := map[string]bool{}
+		seq, err := db.Load(t.Context(), func(k platform.AccessKey) error { got[k.ID] = true; return nil }, nil)
+		if _, ok := errors.AsType[*platform.UnreadableError](err); !ok || seq != 5 || len(got) != 2 || !got[good.ID] {
+			t.Errorf("change %d, %d keys, %v", seq, len(got), err)
+		}
+		for _, k := range bad {
+			if got[k.ID] || !strings.Contains(fmt.Sprint(err), k.ID) {
+				t.Errorf("%s: loaded %v, told of in %v", k.DisplayName, got[k.ID], err)
+			}
+			_, err := db.KeyByID(t.Context(), k.ID)
+			if e, ok := errors.AsType[*platform.UnreadableError](err); !ok || e.ID != k.ID {
+				t.Errorf("%s by its ID: %v", k.DisplayName, err)
+			}
+		}
+	})
+}
