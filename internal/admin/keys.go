@@ -45,7 +45,7 @@ func (s *service) registerKeys() {
 	register(s, huma.Operation{OperationID: "rotateAccessKey", Method: http.MethodPost, Path: one + "/rotate", Summary: "Give an access key a new secret",
 		Description: "The answer has the new secret; it is shown this once. The secret of now ends after the grace period, one from before it at once.", Errors: []int{400, 404}}, s.rotateKey)
 	register(s, huma.Operation{OperationID: "revokeAccessKey", Method: http.MethodDelete, Path: one, Summary: "End an access key",
-		Description: "When this answers the key opens nothing any more on this machine, and neither do its tokens.", DefaultStatus: 200, Errors: []int{404}}, s.revokeKey)
+		Description: "When this succeeds the key opens nothing any more on this machine, and neither do its tokens.", DefaultStatus: 200, Errors: []int{404, 503}}, s.revokeKey)
 }
 
 func (s *service) listKeys(ctx context.Context, in *struct {
@@ -196,8 +196,16 @@ func (s *service) revokeKey(ctx context.Context, in *KeyPath) (*struct{}, error)
 		return nil, err
 	}
 	s.applied(ctx, seq)
+	// Not by the change alone: it may have been made by a call before this one.
+	if s.o.Directory().ByID(in.ID) != nil {
+		return nil, errLate
+	}
 	return nil, nil
 }
+
+// errLate answers for a key that is ended and still let in: nobody may take
+// that for done.
+var errLate = fault.New(fault.Unavailable, "the key is ended in the database, and the gateway here has not learned of it: it may still be let in").WithCode("change_late")
 
 // applied waits, for a while, until the gateway here knows of a change: what
 // was made can then be used, and what was ended not.

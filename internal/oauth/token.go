@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"context"
 	"crypto/rand"
 	"strings"
 	"time"
@@ -149,11 +150,16 @@ func (s *Server) revoke(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.o.Applied(c.r.Context(), seq); err != nil {
+	wait, cancel := context.WithTimeout(c.r.Context(), appliedWithin)
+	defer cancel()
+	if err := s.o.Applied(wait, seq); err != nil {
 		return nil, fault.Wrap(err, fault.Unavailable, "the gateway is late to apply a change")
 	}
 	return nil, nil
 }
+
+// appliedWithin is how long the end of a token may take to be in force here.
+const appliedWithin = 5 * time.Second
 
 // scopesOf narrows a key's scopes to those asked for, and never widens them
 // (RFC 6749 §3.3).
