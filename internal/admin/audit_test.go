@@ -156,6 +156,7 @@ func TestAudit_CallerGone(t *testing.T) {
 func TestAudit_FloodOfReads(t *testing.T) {
 	t.Parallel()
 	w, _, _, end := newAudited(t, nil)
+	began := time.Now()
 	for i := range 300 {
 		w.do("GET", "/v1/whoami", w.key["control"], "")
 		if i%10 == 0 {
@@ -163,7 +164,9 @@ func TestAudit_FloodOfReads(t *testing.T) {
 		}
 	}
 	end()
-	for action, want := range map[string]struct{ decisions, rows int }{"whoAmI": {300, 40}, "createAccessKey": {30, 30}} {
+	took := time.Since(began)
+	atMost := 20*(1+int(took.Minutes())) + int(took.Seconds()) + 2 // singles, and a sum for each second
+	for action, want := range map[string]struct{ decisions, rows int }{"whoAmI": {300, atMost}, "createAccessKey": {30, 30}} {
 		events, err := w.db.AuditEvents(t.Context(), w.project, platform.AuditFilter{Action: action}, "", 1000)
 		sum := 0
 		for _, e := range events {

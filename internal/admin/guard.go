@@ -88,7 +88,7 @@ func (s *service) decide(r *http.Request, projectID, subprojectID string) (auth.
 
 // shown is what the caller's credentials are checked against.
 func (s *service) shown(r *http.Request) *auth.Request {
-	in := &auth.Request{Header: r.Header, Method: r.Method, Origin: s.o.Issuer, Path: r.URL.EscapedPath(), Audiences: []string{s.o.Issuer}, Now: time.Now()}
+	in := &auth.Request{Header: r.Header, Method: r.Method, Origin: httpx.Origin(r, s.o.Issuer), Path: r.URL.EscapedPath(), Audiences: []string{s.o.Issuer}, Now: time.Now()}
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
 		in.Cert = r.TLS.PeerCertificates[0]
 	}

@@ -45,7 +45,7 @@ func (s *service) registerKeys() {
 	register(s, huma.Operation{OperationID: "rotateAccessKey", Method: http.MethodPost, Path: one + "/rotate", Summary: "Give an access key a new secret",
 		Description: "The answer has the new secret; it is shown this once. The secret of now ends after the grace period, one from before it at once.", Errors: []int{400, 404}}, s.rotateKey)
 	register(s, huma.Operation{OperationID: "revokeAccessKey", Method: http.MethodDelete, Path: one, Summary: "End an access key",
-		Description: "When this answers the key opens nothing any more on this machine, and neither do its tokens.", DefaultStatus: 200, Errors: []int{404}}, s.revokeKey)
+		Description: "When this succeeds the key opens nothing any more on this machine, and neither do its tokens.", DefaultStatus: 200, Errors: []int{404, 503}}, s.revokeKey)
 }
 
 func (s *service) listKeys(ctx context.Context, in *struct {
@@ -222,7 +222,7 @@ func (s *service) enforced(ctx context.Context, seq int64) error {
 	return nil
 }
 
-var errNotEnforced = fault.New(fault.Unavailable, "the change is stored, but the gateway has not applied it yet").
+var errNotEnforced = fault.New(fault.Unavailable, "the change is stored, but the gateway has not applied it yet").WithCode("change_late").
 	WithHint("ask again until it answers without this error; what was there before may still be let in")
 
 // caller is the key that asks, as it is now, with the scopes of the credential

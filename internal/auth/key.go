@@ -58,7 +58,7 @@ func newKey(k *platform.AccessKey) *Key {
 	m := more{functionID: k.FunctionID, planID: k.ServicePlanID, groups: k.Groups, cidrs: k.AllowedCIDRs, perSecond: k.RatePerSecond,
 		previous: k.PreviousHash, previousUntil: micros(k.PreviousUntil), binding: k.Binding, thumbprint: k.CertThumbprint}
 	if k.Quota.Limit > 0 {
-		m.quota = limit.NewQuota(k.Quota.Limit, string(k.Quota.Per), k.Used.Since, k.Used.Count)
+		m.quota = limit.NewQuota(k.Quota.Limit, k.Quota.Per, k.Used.Since, k.Used.Count)
 	}
 	if m.functionID != "" || m.planID != "" || len(m.groups) > 0 || len(m.cidrs) > 0 || m.perSecond > 0 || m.quota != nil || m.previousUntil != 0 || m.binding != "" || m.thumbprint != "" {
 		out.more = &m

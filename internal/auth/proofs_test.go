@@ -42,3 +42,26 @@ func TestProofs_OneProjectsFloodIsItsOwn(t *testing.T) {
 		t.Errorf("%d memories after all were stale", len(p.own))
 	}
 }
+
+// A project that moves from the shared memory to one of its own takes along
+// what it showed.
+func TestProofs_NothingIsForgottenOnTheWay(t *testing.T) {
+	t.Parallel()
+	var p proofs
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	for i := range proofProjects {
+		p.seen(fmt.Sprint("prj_", i), token.Proof{JKT: "k", ID: "0"}, now)
+	}
+	now = now.Add(2 * proofWindow)
+	shown := token.Proof{JKT: "k", ID: "1"}
+	if p.seen("prj_late", shown, now) {
+		t.Error("the shared memory refuses a new proof")
+	}
+	now = now.Add(time.Second) // the others are stale, and there is room
+	if !p.seen("prj_late", shown, now) {
+		t.Error("a proof is good twice")
+	}
+	if now = now.Add(2*proofWindow + time.Second); p.seen("prj_late", token.Proof{JKT: "k", ID: "2"}, now) || p.own["prj_late"] == nil {
+		t.Error("a project never gets a memory of its own")
+	}
+}

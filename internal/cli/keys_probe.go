@@ -63,10 +63,6 @@ func newKeysProbe(std Stdio) *cobra.Command {
 	return cmd
 }
 
-// probePace is the least time from one key to the next: two calls of the
-// control plane each, below the rate of a key that shows its bare secret.
-const probePace = 250 * time.Millisecond
-
 func probe(ctx context.Context, client *api.Client, out printer, o probeOptions) error {
 	client.Impatient = true // waiting inside of a call would be measured
 	// A transport of its own: the connections that it closes at the end are its own.
@@ -78,16 +74,10 @@ func probe(ctx context.Context, client *api.Client, out printer, o probeOptions)
 	} else if status != http.StatusUnauthorized {
 		return fault.New(fault.Invalid, fmt.Sprintf("%s answers %d to a call without a key, so it cannot tell whether a key is let in", o.url, status)).WithHint("name a handler that is guarded by an access key: postern functions status NAME")
 	}
-	pace := time.NewTicker(probePace)
-	defer pace.Stop()
 	var took []time.Duration
-	for i := range o.count {
-		if i > 0 {
-			select {
-			case <-pace.C:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+	for range o.count {
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		d, err := p.round(ctx, client, o.timeout)
 		if err != nil {

@@ -220,9 +220,9 @@ func TestProbe(t *testing.T) {
 			s := httptest.NewServer(f)
 			defer s.Close()
 			var out bytes.Buffer
-			timeout := 300 * time.Millisecond
-			if tc.kind == 0 {
-				timeout = 20 * time.Second
+			timeout := 20 * time.Second
+			if tc.kind == fault.Timeout {
+				timeout = time.Second // in which the key has to be made all the same
 			}
 			client := connect(s.URL, "prj_1", "pak_0", "psk_0")
 			client.HTTP = s.Client()

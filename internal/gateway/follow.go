@@ -204,7 +204,11 @@ func (g *Gateway) apply(ctx context.Context, src Source, c platform.Change) erro
 			return err
 		}
 	default:
-		return fmt.Errorf("change %d is of an unknown kind %q", c.Seq, c.Kind)
+		// A newer node wrote it. To stop here would be to miss the revocations
+		// behind it, until somebody brings this node up to date.
+		copied := *s
+		next = &copied
+		g.log.Warn("a change is of a kind that this version does not know; passing over it", "change", c.Seq, "kind", string(c.Kind))
 	}
 	next.seq = c.Seq
 	g.publish(next)

@@ -226,6 +226,28 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// A log that a newer node writes too must not end the news of revocations.
+func TestFollow_PassesOverKindsOfNewerNodes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id, secret := w.key(nil)
+	w.load(t)
+	w.src.change("of-a-newer-version", "x", func() {})
+	seq := w.src.change(platform.ChangeKey, id, func() { delete(w.src.keys, id) })
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { w.g.Follow(ctx, w.src, w.src.bell); close(done) }()
+	defer func() { cancel(); <-done }()
+	wait, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	defer stop()
+	if err := w.g.WaitApplied(wait, seq); err != nil {
+		t.Fatal(err)
+	}
+	if res, _ := w.do("GET", "/fn/orders/webhook", http.Header{"X-Api-Key": {secret}}); res.StatusCode != 401 {
+		t.Errorf("a key that ended after the change: %d", res.StatusCode)
+	}
+}
+
 // A function that was lost from sight and is gone after a reload leaves no
 // counters behind.
 func TestReload_ForgetsCounters(t *testing.T) {

@@ -2,15 +2,14 @@ package gateway
 
 import (
 	"encoding/json"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/httpx"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/token"
 )
@@ -123,29 +122,10 @@ func (g *Gateway) origin(r *http.Request) string {
 		return ""
 	}
 	host := r.Host
-	if _, own := below(host, g.options.BaseDomain); !own && (g.options.Public || !arrivedAt(r, host)) {
+	if _, own := below(host, g.options.BaseDomain); !own && (g.options.Public || !httpx.ArrivedAt(r, host)) {
 		host = u.Host
 	}
 	return u.Scheme + "://" + host
-}
-
-// arrivedAt reports whether a host is the very address at which the request's
-// connection came in.
-func arrivedAt(r *http.Request, host string) bool {
-	at, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
-	if !ok {
-		return false
-	}
-	if name, port, err := net.SplitHostPort(host); err == nil {
-		if port != strconv.Itoa(at.Port) {
-			return false
-		}
-		host = name
-	}
-	if strings.EqualFold(host, "localhost") {
-		return at.IP.IsLoopback()
-	}
-	return at.IP.Equal(net.ParseIP(strings.Trim(host, "[]")))
 }
 
 // planOf is the SMS service plan that a function's own path names: the

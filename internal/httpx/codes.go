@@ -66,6 +66,7 @@ var codes = []Code{
 	{"start_failed", 503, "The function does not start", "the function's log has the reason"},
 	{"circuit_open", 503, "The function keeps failing to start", "deploy a version that starts; the function's log has the reason"},
 	{"shutting_down", 503, "The server is stopping", "try again; another server or a restarted one will answer"},
+	{"change_late", 503, "The change is made and not yet in force", "ask again until it succeeds; /readyz of this node says whether it hears of changes"},
 	{"audit_unavailable", 503, "The audit log cannot be written", "a change may have been made: look, then decide"},
 	{"node_missing", 503, "Node is missing or too old on the server", "install Node 20 or newer, or name it with --node"},
 	{"port_in_use", 503, "The port is in use", "stop the other program, or choose another address"},

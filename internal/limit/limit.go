@@ -33,7 +33,7 @@ func (r *Rate) Allow(now time.Time) (wait time.Duration, ok bool) {
 	t := now.UnixNano()
 	for {
 		arrival := r.arrival.Load()
-		next := max(arrival, t)
+		next := r.next(arrival, t)
 		if ahead := next - t - r.burst; ahead > 0 || r.interval == 0 {
 			return time.Duration(max(ahead, 1)), false
 		}
@@ -42,6 +42,19 @@ func (r *Rate) Allow(now time.Time) (wait time.Duration, ok bool) {
 		}
 	}
 }
+
+// next is when an event at the time t is due. No event borrows more than the
+// burst, so an arrival that is further ahead is of a clock that was set back:
+// waiting for it could take years. The burst is then taken for spent.
+func (r *Rate) next(arrival, t int64) int64 {
+	if arrival-t > r.burst+r.interval+clockSlack {
+		arrival = t + r.burst
+	}
+	return max(arrival, t)
+}
+
+// clockSlack is by how much events at the same time may disagree about it.
+const clockSlack = int64(time.Second)
 
 // idle reports whether all of the burst is there again: forgetting such a rate
 // and making a new one is the same.

@@ -21,8 +21,8 @@ type Quota struct {
 
 // NewQuota returns a quota of which so many have been used since a period
 // began. Of a period that is over nothing counts.
-func NewQuota(limit int64, per string, since time.Time, used int64) *Quota {
-	q := &Quota{limit: limit, per: platform.Period(per), since: since, used: used}
+func NewQuota(limit int64, per platform.Period, since time.Time, used int64) *Quota {
+	q := &Quota{limit: limit, per: per, since: since, used: used}
 	if !since.IsZero() {
 		q.since, q.end = q.per.Begin(since), q.per.End(since)
 	}
@@ -36,7 +36,7 @@ func (q *Quota) Same(o *Quota) bool { return q.limit == o.limit && q.per == o.pe
 func (q *Quota) Take(now time.Time) (wait time.Duration, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !now.Before(q.end) {
+	if !q.runs(now) {
 		q.since, q.end, q.used = q.per.Begin(now), q.per.End(now), 0
 	}
 	if q.used >= q.limit {
@@ -45,6 +45,11 @@ func (q *Quota) Take(now time.Time) (wait time.Duration, ok bool) {
 	q.used++
 	return 0, true
 }
+
+// runs reports whether now is in the period that was counted last; q.mu is
+// held. One that is to come is of a clock that was set back: its end may be
+// years away.
+func (q *Quota) runs(now time.Time) bool { return !now.Before(q.since) && now.Before(q.end) }
 
 // Used is how many events were taken since the period began.
 func (q *Quota) Used() platform.Usage {

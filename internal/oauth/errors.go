@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"postern.dev/postern/internal/auth"
+	"postern.dev/postern/internal/fault"
 )
 
 // oauthError is an error as RFC 6749 §5.2 writes it. For what that section has
@@ -45,6 +46,9 @@ func (s *Server) refuse(w http.ResponseWriter, c *call, err error) {
 	if !ok {
 		s.o.Log.Error("the token server failed", "requestId", c.RequestID, "endpoint", c.Endpoint, "error", err)
 		e = &oauthError{status: http.StatusInternalServerError, code: "server_error", text: "internal error; the request ID is " + c.RequestID}
+		if fault.KindOf(err) == fault.Unavailable { // as when the database is away, which passes
+			e = &oauthError{status: http.StatusServiceUnavailable, code: "temporarily_unavailable", text: "this cannot be done now; the request ID is " + c.RequestID, hint: "try again soon"}
+		}
 	}
 	h := w.Header()
 	switch {

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -65,15 +66,24 @@ func OpenRing(ctx context.Context, o RingOptions) (*Ring, error) {
 	return r, r.turn(ctx, time.Now(), false)
 }
 
-// Current is the key to sign with: the newest that is active.
+// Current is the key to sign with: the newest that is active, and the oldest
+// where none is yet, as when another node made the first with a clock that is
+// ahead of ours.
 func (r *Ring) Current(now time.Time) (token.SigningKey, error) {
-	keys := *r.keys.Load()
-	for i := len(keys) - 1; i >= 0; i-- {
-		if k := keys[i]; !now.Before(k.ActiveAt) && (k.ExpiresAt.IsZero() || now.Before(k.ExpiresAt)) {
+	var oldest *member
+	for _, k := range slices.Backward(*r.keys.Load()) {
+		if !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt) {
+			continue
+		}
+		if !now.Before(k.ActiveAt) {
 			return k.signing, nil
 		}
+		oldest = &k
 	}
-	return token.SigningKey{}, fault.New(fault.Unavailable, "there is no signing key")
+	if oldest == nil {
+		return token.SigningKey{}, fault.New(fault.Unavailable, "there is no signing key")
+	}
+	return oldest.signing, nil
 }
 
 // Run reads what other nodes did and replaces keys when it is time, until ctx
@@ -158,7 +168,10 @@ next:
 		}
 		private, err := r.o.Sealer.Open(ctx, sealedAs(k.KID), k.Sealed)
 		if err != nil {
-			return fault.Wrap(err, fault.Internal, "a signing key does not open").WithHint("it was sealed with another sealing.key; nodes that share a database share that file")
+			// To make another one instead would be to take the keys away from the
+			// nodes that have the right file.
+			return fault.Wrap(err, fault.Internal, "a signing key does not open").
+				WithHint("it was sealed with another sealing.key: nodes that share a database share that file. If it is lost for good, DELETE FROM signing_keys in the database, start, and deploy every function again; all tokens end")
 		}
 		signing, err := token.ParseSigningKey(k.KID, token.Algorithm(k.Algorithm), private)
 		if err != nil {

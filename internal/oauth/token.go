@@ -1,12 +1,14 @@
 package oauth
 
 import (
+	"context"
 	"crypto/rand"
 	"strings"
 	"time"
 
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/httpx"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/token"
 )
@@ -79,7 +81,7 @@ func (s *Server) token(c *call) (any, error) {
 // 8705 §3), where the client asks for it or its access key demands it.
 func (s *Server) bind(c *call, claims *token.Claims) (err error) {
 	if shown := c.r.Header["Dpop"]; len(shown) == 1 {
-		if claims.JKT, err = s.o.Auth.Proof(c.client.ProjectID, shown[0], c.r.Method, s.origin(c)+c.r.URL.EscapedPath(), c.now); err != nil {
+		if claims.JKT, err = s.o.Auth.Proof(c.client.ProjectID, shown[0], c.r.Method, httpx.Origin(c.r, s.o.Issuer)+c.r.URL.EscapedPath(), c.now); err != nil {
 			return badRequest("invalid_dpop_proof", "the DPoP proof is not valid for this request")
 		}
 	}
@@ -94,12 +96,6 @@ func (s *Server) bind(c *call, claims *token.Claims) (err error) {
 		return &oauthError{status: 401, code: "invalid_client", text: "this key's tokens are bound to the client's certificate: send it over TLS"}
 	}
 	return nil
-}
-
-// origin is the scheme of this server and the host that the caller used.
-func (s *Server) origin(c *call) string {
-	scheme, _, _ := strings.Cut(s.o.Issuer, "://")
-	return scheme + "://" + c.r.Host
 }
 
 // introspection is RFC 7662 §2.2. Of a token that is not good it says no more.
@@ -154,11 +150,16 @@ func (s *Server) revoke(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.o.Applied(c.r.Context(), seq); err != nil {
+	wait, cancel := context.WithTimeout(c.r.Context(), appliedWithin)
+	defer cancel()
+	if err := s.o.Applied(wait, seq); err != nil {
 		return nil, fault.Wrap(err, fault.Unavailable, "the gateway is late to apply a change")
 	}
 	return nil, nil
 }
+
+// appliedWithin is how long the end of a token may take to be in force here.
+const appliedWithin = 5 * time.Second
 
 // scopesOf narrows a key's scopes to those asked for, and never widens them
 // (RFC 6749 §3.3).

@@ -70,7 +70,7 @@ func readKey(path string) (key [keySize]byte, err error) {
 	}
 	if _, err := io.ReadFull(f, key[:]); err != nil || info.Size() != keySize {
 		return key, fault.New(fault.Invalid, fmt.Sprintf("the sealing key %s is damaged: it has %d bytes, not %d", path, info.Size(), keySize)).
-			WithHint("restore it from a backup; without it, deploy every function again after removing it")
+			WithHint("restore it from a backup; if there is none, remove it: the next start says what is lost with it")
 	}
 	return key, nil
 }

@@ -1,9 +1,15 @@
 package store
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Prune is what Run does every hour, with a number of rows that a test can make.
 func (db *DB) Prune(ctx context.Context, keep int) error { return db.prune(ctx, keep) }
+
+// PruneTokens is the other thing that Run does every hour.
+func (db *DB) PruneTokens(ctx context.Context, now time.Time) error { return db.pruneTokens(ctx, now) }
 
 // Exec runs a statement that no method of the store runs.
 func Exec(ctx context.Context, db *DB, statement string, args ...any) error {

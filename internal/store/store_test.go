@@ -247,6 +247,30 @@ func TestPrune(t *testing.T) {
 	})
 }
 
+// A node whose clock is hours ahead prunes for all. What it takes for ended
+// must still be there for the others.
+func TestPruneTokens_ClockAhead(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, dsn string) {
+		db := open(t, dsn)
+		end := time.Now()
+		if _, err := db.RevokeToken(t.Context(), platform.RevokedToken{ID: "jti", ExpiresAt: end}, end); err != nil {
+			t.Fatal(err)
+		}
+		for _, tc := range []struct {
+			at   time.Duration
+			want int
+		}{{12 * time.Hour, 1}, {25 * time.Hour, 0}} {
+			if err := db.PruneTokens(t.Context(), end.Add(tc.at)); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := db.RevokedTokens(t.Context(), "", end.Add(-time.Minute)); err != nil || len(got) != tc.want {
+				t.Errorf("pruned %v after its end: %v, %v", tc.at, got, err)
+			}
+		}
+	})
+}
+
 func TestOpen_Refuses(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

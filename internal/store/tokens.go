@@ -104,11 +104,16 @@ func (db *DB) RevokedTokens(ctx context.Context, id string, now time.Time) ([]pl
 	return out, failed("list revoked tokens", rows.Err())
 }
 
-// pruneTokens removes what has expired.
+// keepEnded is how long the rows of tokens and signing keys stay after their
+// end. Any node prunes for all, and its clock may be ahead of the others': to
+// them a token that it forgets would not have been revoked.
+const keepEnded = 24 * time.Hour
+
+// pruneTokens removes what expired some time ago.
 func (db *DB) pruneTokens(ctx context.Context, now time.Time) error {
 	_, err := db.update(ctx, func(t *tx) error {
 		for _, table := range []string{"revoked_tokens", "signing_keys"} {
-			if _, err := t.ExecContext(ctx, `DELETE FROM `+table+` WHERE expires_at <> 0 AND expires_at <= $1`, micros(now)); err != nil {
+			if _, err := t.ExecContext(ctx, `DELETE FROM `+table+` WHERE expires_at <> 0 AND expires_at <= $1`, micros(now.Add(-keepEnded))); err != nil {
 				return fmt.Errorf("prune %s: %w", table, err)
 			}
 		}

@@ -22,7 +22,7 @@ type Request struct {
 	Query      string // raw
 	Host       string
 	ClientIP   string
-	KeyID      string // empty when the handler is open
+	KeyID      string // who calls: a key's ID, or issuer#subject; empty when the handler is open
 	ProjectID  string
 	AuthMethod string
 	Scopes     string

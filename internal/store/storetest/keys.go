@@ -318,15 +318,24 @@ func testUse(t *testing.T, db *store.DB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n := range int64(2) {
-		k.LastUsedAt, k.Used = at.Add(time.Duration(n)*time.Second), platform.Usage{Since: at, Count: 5 + n}
+	next := at.AddDate(0, 0, 1)
+	for i, use := range []struct {
+		since       time.Time
+		count, want int64
+	}{
+		{at, 5, 5}, {at, 6, 6},
+		{at, 2, 6}, // of another node, which gives nothing back
+		{next, 1, 1},
+		{at, 3, 3}, // the period of a quota that was changed may have begun before
+	} {
+		k.LastUsedAt, k.Used = at.Add(time.Duration(i)*time.Second), platform.Usage{Since: use.since, Count: use.count}
 		if err := db.RecordUse(t.Context(), map[string]platform.AccessKey{k.ID: k, "pak_gone": k}); err != nil {
 			t.Fatal(err)
 		}
-	}
-	got, err := db.KeyByID(t.Context(), k.ID)
-	if err != nil || !got.LastUsedAt.Equal(k.LastUsedAt) || got.Used.Count != 6 || !got.Used.Since.Equal(at) {
-		t.Errorf("%+v, %v", got, err)
+		got, err := db.KeyByID(t.Context(), k.ID)
+		if err != nil || !got.LastUsedAt.Equal(k.LastUsedAt) || got.Used.Count != use.want || !got.Used.Since.Equal(use.since) {
+			t.Errorf("after write %d: %+v, %v", i+1, got, err)
+		}
 	}
 	if changes, _ := db.Changes(t.Context(), seq, 10); len(changes) != 0 {
 		t.Errorf("use is in the change log: %v", changes)

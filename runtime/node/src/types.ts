@@ -27,6 +27,7 @@ export interface FunctionRequest<Body = any> {
 }
 
 export interface FunctionIdentity {
+  /** The access key's ID; of a trusted issuer's token that issuer, "#" and the subject. */
   readonly keyId: string;
   readonly projectId: string;
   /** How the caller was recognised: "basic" or "apikey" by the bare secret, "bearer" or "dpop" by a token, "serviceplan" by a plan's token. */
