@@ -35,7 +35,7 @@ type described struct {
 // describe makes what is said of a function.
 func (t *target) describe(o Options) {
 	urls := o.URLs(t.function.Slug)
-	t.audiences = append([]string{o.URL}, urls...)
+	t.audiences = append(append([]string{o.URL}, urls...), o.URLs(t.function.ID)...) // it answers by its ID as well
 	t.byPath, t.byHost = t.describeAt(o, urls[0]), t.describeAt(o, urls[len(urls)-1])
 }
 
