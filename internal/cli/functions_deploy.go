@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +19,8 @@ func newFunctionsDeploy(std Stdio) *cobra.Command {
 		Short: "Bundle a function, try it on a new worker, and move traffic to it",
 		Long: "Bundle the function in DIR (default: here), upload it, start a new worker of it, and\n" +
 			"move traffic when that worker is ready. Whatever fails before changes nothing.\n\n" +
-			"Prints every route with how it is guarded. Progress goes to standard error.",
+			"Prints every route with how it is guarded. Progress goes to standard error,\n" +
+			"and with --json nowhere.",
 		Args: optional("directory"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := "."
@@ -42,6 +44,9 @@ func newFunctionsDeploy(std Stdio) *cobra.Command {
 
 func deployCommand(ctx context.Context, std Stdio, client *api.Client, dir, as string, o deployOptions) error {
 	progress := newPrinter(std.Err)
+	if o.asJSON {
+		progress.w = io.Discard // programs read an error there, and nothing else
+	}
 	done, err := deployDir(ctx, client, dir, o.force, progress)
 	if err != nil {
 		return err
