@@ -1,7 +1,5 @@
 # The commands of this project. `make help` lists them.
 SHELL := /bin/bash
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS := -s -w -X postern.dev/postern/internal/cli.version=$(VERSION)
 
 .PHONY: help build demo test check bench clean
 
@@ -9,7 +7,7 @@ help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 build: ## bin/postern, static, without cgo
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/postern ./cmd/postern
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/postern ./cmd/postern
 
 demo: build ## builds, starts everything on a throw-away data directory, and prints what to try
 	@exec bin/postern demo

@@ -84,6 +84,8 @@ type Options struct {
 	// tokens must be for.
 	Auth   *auth.Authenticator
 	Issuer string
+	// Uses is told which keys were let in; nil tells nobody.
+	Uses *auth.Uses
 	// Directory returns the live keys, as the gateway knows them.
 	Directory func() *auth.Directory
 	// Applied waits until the gateway of this process knows of a change.
@@ -121,9 +123,13 @@ func New(o Options) (http.Handler, *huma.OpenAPI) {
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"basic":  {Type: "http", Scheme: "basic", Description: "Key ID and key secret of an access key with the scope control."},
 		"apiKey": {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "The key secret."},
+		"bearer": {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "An access token of such a key, from /oauth2/token."},
 	}
-	config.Security = []map[string][]string{{"basic": {}}, {"apiKey": {}}}
+	config.Security = []map[string][]string{{"basic": {}}, {"apiKey": {}}, {"bearer": {}}}
 	config.Transformers = append(config.Transformers, problemOf)
+	if o.Uses == nil {
+		o.Uses = new(auth.Uses)
+	}
 	s := &service{o: o, api: humago.New(mux, config), bare: limit.NewBook(o.BasicRate, o.BasicBurst, bareKeys)}
 	s.api.UseMiddleware(s.guard)
 	s.registerFunctions()

@@ -83,6 +83,9 @@ func (s *service) decide(r *http.Request, projectID, subprojectID string) (auth.
 	if subprojectID != "" && errors.Is(err, auth.ErrProject) {
 		err = errNoSubproject
 	}
+	if err == nil && p.Key != nil {
+		s.o.Uses.Mark(p.Key, time.Now())
+	}
 	return p, err
 }
 

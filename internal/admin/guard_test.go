@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"postern.dev/postern/internal/accesskey"
+	"postern.dev/postern/internal/admin"
+	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/bundle"
 	"postern.dev/postern/internal/platform"
 )
@@ -116,6 +118,19 @@ func TestRefusalsDoNotTellKeysApart(t *testing.T) {
 	rec := httptest.NewRecorder()
 	if w.handler.ServeHTTP(rec, r); rec.Code != 400 || !strings.Contains(rec.Body.String(), "duplicate_credentials") {
 		t.Errorf("two credentials: %d %s", rec.Code, rec.Body)
+	}
+}
+
+// A key that only deploys was used as well: nobody should end it as idle.
+func TestKeyIsUsed(t *testing.T) {
+	t.Parallel()
+	var uses auth.Uses
+	w := newWorld(t, func(o *admin.Options) { o.Uses = &uses })
+	for _, name := range []string{"invoke", "expired", "elsewhere", "control"} {
+		w.do("GET", "/v1/projects/"+w.project+"/functions", w.key[name], "")
+	}
+	if used := uses.Take(); len(used) != 1 || used[w.id["control"]].LastUsedAt.IsZero() {
+		t.Errorf("used: %v", used)
 	}
 }
 

@@ -134,8 +134,13 @@ func displayName(s string, most int) (string, error) {
 	return s, nil
 }
 
+// printable reports whether s can be shown, and typed as it is shown: it has no
+// control characters, and no marks that reverse the direction of text, which
+// the command line leaves out (CVE-2021-42574).
 func printable(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return unicode.IsControl(r) || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
+	})
 }
 
 func scopes(in []string) (out []platform.Scope, err error) {

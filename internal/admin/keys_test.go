@@ -133,6 +133,7 @@ func TestCreateKey_Refusals(t *testing.T) {
 		`{"displayName":null}`:                                 bad("displayName"),
 		`{"displayName":"a\u0007b"}`:                           bad("displayName"),
 		`{"displayName":"a\nb"}`:                               bad("displayName"),
+		`{"displayName":"a\u202eb"}`:                           bad("displayName"),
 		`{"displayName":"function:x"}`:                         bad("displayName"),
 		`{"displayName":"` + accesskey.NewID(time.Now()) + `"}`: bad("displayName"),
 		`{"displayName":"` + strings.Repeat("é", 101) + `"}`:    bad("displayName"),

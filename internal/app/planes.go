@@ -123,6 +123,7 @@ func (s *Server) controlPlane() http.Handler {
 		Logs:      s.book,
 		Auth:      s.auth,
 		Issuer:    s.Issuer(),
+		Uses:      &s.uses,
 		Directory: s.gateway.Keys,
 		Applied:   s.gateway.WaitApplied,
 		Status:    s.supervisor.Status,

@@ -60,6 +60,10 @@ func Build(ctx context.Context, dir string) (*Artefact, error) {
 		return nil, fault.Wrap(err, fault.Invalid, fmt.Sprintf("cannot find the directory %s", dir)).WithCode("manifest_missing").
 			WithHint("name the function's directory, or make one: postern functions init")
 	}
+	if info, err := os.Stat(root); err == nil && !info.IsDir() {
+		return nil, fault.New(fault.Invalid, dir+" is no directory").WithCode("manifest_missing").
+			WithHint("name the directory that it is in: postern functions deploy " + filepath.Dir(dir))
+	}
 	dir = root
 	m, warnings, err := function.LoadManifest(dir)
 	if err != nil {

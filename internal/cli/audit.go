@@ -36,12 +36,15 @@ func newAudit(std Stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if o.key, err = keyID(cmd.Context(), client, o.key); err != nil {
+				return err
+			}
 			return printAudit(cmd.Context(), client, newPrinter(std.Out), o)
 		},
 	}, &o.asJSON)
 	cmd.Flags().DurationVar(&o.since, "since", 0, "only events that are not older than this, such as 1h")
 	cmd.Flags().IntVar(&o.limit, "limit", 100, "most events to print, the newest")
-	cmd.Flags().StringVar(&o.key, "key", "", "only what was done with the access key of this ID")
+	cmd.Flags().StringVar(&o.key, "key", "", "only what was done with this access key, named by ID or display name")
 	cmd.Flags().StringVar(&o.action, "action", "", "only this operation, such as deploy; invoke is a call of a function")
 	cmd.Flags().StringVar(&o.outcome, "outcome", "", "only what was allowed, refused or failed")
 	cmd.Flags().StringVar(&o.requestID, "request-id", "", "only the request with this ID")

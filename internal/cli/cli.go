@@ -25,6 +25,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"postern.dev/postern/internal/accesskey"
 	"postern.dev/postern/internal/config"
 )
 
@@ -46,6 +47,7 @@ func Main(args []string, std Stdio) int {
 	}()
 	cmd := root(std)
 	cmd.SetArgs(args)
+	cmd.PersistentPreRunE = func(*cobra.Command, []string) error { return noSecret(args) }
 	err := cmd.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
@@ -160,6 +162,15 @@ func optional(name string) cobra.PositionalArgs {
 		}
 		return usageError{cmd.CommandPath() + " takes at most one " + name, "see " + cmd.CommandPath() + " --help"}
 	}
+}
+
+// noSecret refuses a secret that was pasted where a name or an ID belongs,
+// before it is repeated in a message or sent to where logs are written.
+func noSecret(args []string) error {
+	if slices.ContainsFunc(args, accesskey.Within) {
+		return usageError{"something on the command line looks like a secret, and none belongs there", "other users can read a command line: give that key another secret with postern keys rotate"}
+	}
+	return nil
 }
 
 // hasJSON looks for --json without parsing, because the parsing may be what failed.

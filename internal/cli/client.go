@@ -30,6 +30,13 @@ func signedIn(cmd *cobra.Command) (*api.Client, error) {
 	return connect(cfg.Server, cfg.ProjectID, cfg.KeyID, secret), nil
 }
 
+// fromProfile reports whether the secret that cmd works with is a profile's:
+// then no variable of the shell holds it.
+func fromProfile(cmd *cobra.Command) bool {
+	cfg, err := settings(cmd)
+	return err == nil && cfg.KeySecret.Reveal() == ""
+}
+
 // remote gives cmd the flags of commands that talk to a server, and --json.
 func remote(cmd *cobra.Command, asJSON *bool) *cobra.Command {
 	settingFlags(cmd, config.Calling)

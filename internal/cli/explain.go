@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -35,6 +36,8 @@ func newExplain(std Stdio) *cobra.Command {
 				return usageError{"postern explain takes a REQUEST-ID or --url", see}
 			case len(args) == 1 && (o.method != "" || o.key != "" || o.from != "" || o.noCredentials):
 				return usageError{"--method, --key, --no-credentials and --from go with --url", see}
+			case len(args) == 1 && strings.Contains(args[0], "/"):
+				return usageError{"a REQUEST-ID has no slash in it", "for a URL write: postern explain --url URL"}
 			case o.key != "" && o.noCredentials:
 				return usageError{"--key and --no-credentials exclude one another", see}
 			}
@@ -45,12 +48,15 @@ func newExplain(std Stdio) *cobra.Command {
 			if len(args) == 1 {
 				return explainRequest(cmd.Context(), client, newPrinter(std.Out), args[0], o.asJSON)
 			}
+			if o.key, err = keyID(cmd.Context(), client, o.key); err != nil {
+				return err
+			}
 			return explainURL(cmd.Context(), client, newPrinter(std.Out), o)
 		},
 	}, &o.asJSON)
 	cmd.Flags().StringVar(&o.url, "url", "", "where the request would be sent: a URL, or a path")
 	cmd.Flags().StringVar(&o.method, "method", "", "its method (default GET)")
-	cmd.Flags().StringVar(&o.key, "key", "", "ID of the access key that would be shown, with its right secret")
+	cmd.Flags().StringVar(&o.key, "key", "", "access key that would be shown, named by ID or display name, with its right secret")
 	cmd.Flags().BoolVar(&o.noCredentials, "no-credentials", false, "it would show none (the default)")
 	cmd.Flags().StringVar(&o.from, "from", "", "address that it would come from (default: that of this machine)")
 	return cmd

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,8 +16,11 @@ func newFunctionsDelete(std Stdio) *cobra.Command {
 		Args:  exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := args[0]
-			if !yes && !confirm(std, "Delete the function "+clean(name)+"? Type its name: ", name) {
-				return usageError{"not confirmed; nothing was deleted", "type the name when asked, or give --yes"}
+			if !yes {
+				no := usageError{"not confirmed; nothing was deleted", "type the name when asked, or give --yes"}
+				if err := confirm(cmd.Context(), std, "Delete the function "+clean(name)+"? Type its name", name, no); err != nil {
+					return err
+				}
 			}
 			client, err := signedIn(cmd)
 			if err != nil {
@@ -37,9 +41,23 @@ func newFunctionsDelete(std Stdio) *cobra.Command {
 	return cmd
 }
 
-// confirm asks a question on standard error and compares the answer.
-func confirm(std Stdio, question, answer string) bool {
-	newPrinter(std.Err).ask(question)
-	line, _ := bufio.NewReader(std.In).ReadString('\n') // no answer is no consent
-	return strings.TrimSpace(line) == answer
+// confirm asks a question on standard error, and returns no unless the answer
+// is the one wanted. An interrupt ends the waiting, as everywhere.
+func confirm(ctx context.Context, std Stdio, question, answer string, no usageError) error {
+	var line string
+	if person := terminalOf(std); person != nil {
+		var err error
+		if line, err = person.line(ctx, question, ""); err != nil {
+			return err
+		}
+	} else {
+		out := newPrinter(std.Err)
+		out.ask(question + ": ")
+		line, _ = bufio.NewReader(std.In).ReadString('\n') // no answer is no consent
+		out.line("")
+	}
+	if strings.TrimSpace(line) != answer {
+		return no
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +19,8 @@ func newFunctionsDeploy(std Stdio) *cobra.Command {
 		Short: "Bundle a function, try it on a new worker, and move traffic to it",
 		Long: "Bundle the function in DIR (default: here), upload it, start a new worker of it, and\n" +
 			"move traffic when that worker is ready. Whatever fails before changes nothing.\n\n" +
-			"Prints every route with how it is guarded. Progress goes to standard error.",
+			"Prints every route with how it is guarded. Progress goes to standard error,\n" +
+			"and with --json nowhere.",
 		Args: optional("directory"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := "."
@@ -29,15 +31,22 @@ func newFunctionsDeploy(std Stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return deployCommand(cmd.Context(), std, client, dir, o)
+			as := `"$POSTERN_KEY_ID:$POSTERN_KEY_SECRET"`
+			if fromProfile(cmd) {
+				as = client.KeyID // curl asks for the rest
+			}
+			return deployCommand(cmd.Context(), std, client, dir, as, o)
 		},
 	}, &o.asJSON)
 	cmd.Flags().BoolVar(&o.force, "force", false, "deploy again even if nothing changed")
 	return cmd
 }
 
-func deployCommand(ctx context.Context, std Stdio, client *api.Client, dir string, o deployOptions) error {
+func deployCommand(ctx context.Context, std Stdio, client *api.Client, dir, as string, o deployOptions) error {
 	progress := newPrinter(std.Err)
+	if o.asJSON {
+		progress.w = io.Discard // programs read an error there, and nothing else
+	}
 	done, err := deployDir(ctx, client, dir, o.force, progress)
 	if err != nil {
 		return err
@@ -49,7 +58,7 @@ func deployCommand(ctx context.Context, std Stdio, client *api.Client, dir strin
 	for _, w := range done.Warnings {
 		progress.line("postern: %s %s", progress.paint(yellow, "warning:"), clean(w))
 	}
-	printDeployed(out, done)
+	printDeployed(out, done, as)
 	return nil
 }
 
@@ -76,7 +85,7 @@ func deployDir(ctx context.Context, client *api.Client, dir string, force bool, 
 	return done, err
 }
 
-func printDeployed(out printer, done api.DeployResponse) {
+func printDeployed(out printer, done api.DeployResponse, as string) {
 	f := done.Function
 	says := "is live"
 	if done.Reused {
@@ -88,14 +97,14 @@ func printDeployed(out printer, done api.DeployResponse) {
 	for _, u := range f.URLs {
 		out.line("%s", clean(u))
 	}
-	if line := tryLine(f, done.Routes); line != "" {
+	if line := tryLine(f, done.Routes, as); line != "" {
 		out.line("\nTry it:\n  %s", line)
 	}
 }
 
 // tryLine is a curl line that answers: for a guarded route if there is one,
-// with the credential as variables, so that no secret is printed.
-func tryLine(f api.Function, routes []api.Route) string {
+// with the credential as it is to be typed: without a secret.
+func tryLine(f api.Function, routes []api.Route, as string) string {
 	url := first(f.URLs)
 	if url == "" {
 		return ""
@@ -105,7 +114,7 @@ func tryLine(f api.Function, routes []api.Route) string {
 		switch {
 		case r.Handler == "built in":
 		case r.Guard == "access key":
-			return `curl -u "$POSTERN_KEY_ID:$POSTERN_KEY_SECRET" ` + clean(url+r.Path)
+			return "curl -u " + clean(as+" "+url+r.Path)
 		case r.Guard == "open" && open == "":
 			open = "curl " + clean(url+r.Path)
 		}

@@ -26,6 +26,9 @@ func newFunctionsLogs(std Stdio) *cobra.Command {
 			if o.limit < 1 || o.limit > 1000 {
 				return usageError{"--limit must be between 1 and 1000", "see postern functions logs --help"}
 			}
+			if o.since < 0 {
+				return usageError{"--since must not be negative", "see postern functions logs --help"}
+			}
 			client, err := signedIn(cmd)
 			if err != nil {
 				return err

@@ -63,6 +63,16 @@ func findKey(ctx context.Context, client *api.Client, nameOrID string) (api.Acce
 	return all[0], nil
 }
 
+// keyID is the ID of a key that is named by it or by its display name. An ID
+// is taken as it is: the key may have ended, and be asked about still.
+func keyID(ctx context.Context, client *api.Client, nameOrID string) (string, error) {
+	if nameOrID == "" || accesskey.ValidID(nameOrID) {
+		return nameOrID, nil
+	}
+	k, err := findKey(ctx, client, nameOrID)
+	return k.AccessKeyID, err
+}
+
 // theOne refuses a name that nothing has, or more than one thing.
 func theOne(what, name string, ids []string, list string) error {
 	switch len(ids) {

@@ -19,8 +19,11 @@ func newKeysRevoke(std Stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if !o.yes && interactive(std.In) && !confirm(std, "End the key "+quote(clean(k.DisplayName))+" ("+clean(k.AccessKeyID)+") for good? Type yes: ", "yes") {
-				return usageError{"not confirmed; nothing was revoked", "type yes when asked, or give --yes"}
+			if !o.yes && interactive(std.In) {
+				no := usageError{"not confirmed; nothing was revoked", "type yes when asked, or give --yes"}
+				if err := confirm(cmd.Context(), std, "End the key "+quote(clean(k.DisplayName))+" ("+clean(k.AccessKeyID)+") for good? Type yes", "yes", no); err != nil {
+					return err
+				}
 			}
 			if err := client.RevokeKey(cmd.Context(), k.AccessKeyID); err != nil {
 				return err

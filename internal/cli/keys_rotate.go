@@ -31,14 +31,14 @@ func newKeysRotate(std Stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return rotateKey(cmd.Context(), client, newPrinter(std.Out), args[0], o)
+			return rotateKey(cmd.Context(), client, newPrinter(std.Out), args[0], fromProfile(cmd), o)
 		},
 	}, &o.asJSON)
 	cmd.Flags().DurationVar(&o.grace, "grace", 0, "for how long the secret of now stays good, such as 24h")
 	return cmd
 }
 
-func rotateKey(ctx context.Context, client *api.Client, out printer, nameOrID string, o rotateKeyOptions) error {
+func rotateKey(ctx context.Context, client *api.Client, out printer, nameOrID string, stored bool, o rotateKeyOptions) error {
 	k, err := findKey(ctx, client, nameOrID)
 	if err != nil {
 		return err
@@ -60,7 +60,11 @@ func rotateKey(ctx context.Context, client *api.Client, out printer, nameOrID st
 		out.line("One from an earlier rotation was still good, and has ended as well.")
 	}
 	if r.AccessKey.AccessKeyID == client.KeyID {
-		out.line("\nThis is the key that this command works with. Before the next one:\n  read -rs POSTERN_KEY_SECRET && export POSTERN_KEY_SECRET")
+		next := "read -rs POSTERN_KEY_SECRET && export POSTERN_KEY_SECRET"
+		if stored {
+			next = "postern auth login"
+		}
+		out.line("\nThis is the key that this command works with. Before the next one:\n  %s", next)
 	}
 	return nil
 }

@@ -118,6 +118,21 @@ func TestInteractive(t *testing.T) {
 	}
 }
 
+// An interrupt at a question ends the command; Enter is not needed.
+func TestConfirm_Interrupted(t *testing.T) {
+	t.Parallel()
+	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := confirm(ctx, Stdio{In: terminal, Err: io.Discard}, "Sure? Type yes", "yes", usageError{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+}
+
 // Names are shown without what could move the cursor.
 func TestKeys_PrintedClean(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -102,7 +103,7 @@ func explain(ctx context.Context, err error) ([]complaint, int) {
 		if !ok {
 			code = exitFailed
 		}
-		return []complaint{{e.Code, text, hintOf(e)}}, code
+		return []complaint{{cmp.Or(e.Code, "failed"), text, hintOf(e)}}, code
 	}
 	// What cobra refuses by itself: an unknown command, mostly.
 	if text := err.Error(); strings.HasPrefix(text, "unknown ") {

@@ -104,8 +104,11 @@ func newSubprojectsDelete(std Stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if !yes && interactive(std.In) && !confirm(std, "End the subproject "+quote(clean(p.DisplayName))+" ("+clean(p.SubprojectID)+") and its keys for good? Type yes: ", "yes") {
-				return usageError{"not confirmed; nothing was ended", "type yes when asked, or give --yes"}
+			if !yes && interactive(std.In) {
+				no := usageError{"not confirmed; nothing was ended", "type yes when asked, or give --yes"}
+				if err := confirm(cmd.Context(), std, "End the subproject "+quote(clean(p.DisplayName))+" ("+clean(p.SubprojectID)+") and its keys for good? Type yes", "yes", no); err != nil {
+					return err
+				}
 			}
 			if err := client.DeleteSubproject(cmd.Context(), p.SubprojectID); err != nil {
 				return err

@@ -33,6 +33,9 @@ func (t *terminal) line(ctx context.Context, question, preset string) (string, e
 	}
 	t.out.ask(question + ": ")
 	text, err := t.read(ctx, func() (string, error) { return readLine(t.in) })
+	if err != nil {
+		t.out.line("") // what comes next is no answer
+	}
 	if text = strings.TrimSpace(text); text == "" {
 		text = preset
 	}

@@ -101,6 +101,7 @@ func (g *Gateway) Explain(q audit.Question) (audit.Explanation, error) {
 	out.RequestID = ""
 	if err != nil {
 		out.Steps[x.step-1].Why += x.because()
+		out.Steps[stepAccount-1].Verdict, out.Steps[stepAccount-1].Why = audit.NotTried, "" // nobody asked in earnest
 	} else {
 		for i := stepAcquire; i <= stepAccount; i++ {
 			out.Steps[i-1].Verdict, out.Steps[i-1].Why = audit.NotTried, ""

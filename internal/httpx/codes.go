@@ -28,7 +28,7 @@ var codes = []Code{
 	{"key_expired", 400, "The access key has expired", "move its expireTime first, or make a new key"},
 	{"nested_subproject", 400, "A subproject can have no subprojects", "make it below the parent project"},
 	{"project_not_empty", 400, "The subproject has functions", "delete its functions first"},
-	{"unauthenticated", 401, "No valid credentials", "send the access key as HTTP Basic (key ID and secret) or as X-API-Key (secret)"},
+	{"unauthenticated", 401, "No valid credentials", "send the access key as HTTP Basic (key ID and secret) or as X-API-Key (secret), or a token got with it as Bearer"},
 	{"token_invalid", 401, "The access token is not valid", "get a new one at /oauth2/token, for this server, with a key that lives"},
 	{"token_expired", 401, "The access token has expired", "get a new one at /oauth2/token"},
 	{"token_required", 401, "This key's secret opens nothing by itself", "get a token with it at /oauth2/token, bound as the key demands, and send that"},

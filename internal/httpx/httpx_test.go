@@ -32,7 +32,7 @@ func TestDocs_ErrorsPageIsTheTable(t *testing.T) {
 	for _, c := range httpx.Codes() {
 		fmt.Fprintf(&b, "| %d | `%s` | %s | %s |\n", c.Status, c.Code, c.Title, c.Remedy)
 	}
-	b.WriteString("\n## Exit codes of the command line\n\n| code | meaning |\n|---|---|\n| 0 | done |\n| 1 | failure |\n| 2 | wrong usage or input |\n| 3 | not found |\n| 4 | not signed in, or denied |\n| 5 | something that is needed is unavailable |\n| 130 | interrupted |\n")
+	b.WriteString("\n## Exit codes of the command line\n\n| code | meaning |\n|---|---|\n| 0 | done |\n| 1 | failure |\n| 2 | the command line or a setting is wrong |\n| 3 | not found |\n| 4 | not signed in, or denied |\n| 5 | something that is needed is unavailable |\n| 130 | interrupted |\n")
 	const page = "../../docs/errors.md"
 	if *update {
 		if err := os.WriteFile(page, []byte(b.String()), 0o644); err != nil {
