@@ -48,20 +48,26 @@ func bootstrap(ctx context.Context, db *store.DB, now time.Time) (*Key, int64, e
 	return &key, seq, nil
 }
 
+// another makes another administrator's key for the first project.
+func another(ctx context.Context, db *store.DB, displayName string, now time.Time) (*Key, int64, error) {
+	projects, err := db.Projects(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	if len(projects) == 0 {
+		return nil, 0, fault.New(fault.NotFound, "there is no project yet")
+	}
+	key, record := administrator(projects[0].ID, displayName, now)
+	seq, err := db.CreateKey(ctx, record)
+	return &key, seq, err
+}
+
 // NewKey makes another administrator's key for the first project. It is for
 // whoever runs the server in their own process, as the demonstration does.
 func (s *Server) NewKey(ctx context.Context, displayName string) (*Key, error) {
-	projects, err := s.db.Projects(ctx)
+	key, seq, err := another(ctx, s.db, displayName, time.Now().UTC())
 	if err != nil {
 		return nil, err
 	}
-	if len(projects) == 0 {
-		return nil, fault.New(fault.NotFound, "there is no project yet")
-	}
-	key, record := administrator(projects[0].ID, displayName, time.Now().UTC())
-	seq, err := s.db.CreateKey(ctx, record)
-	if err != nil {
-		return nil, err
-	}
-	return &key, s.gateway.WaitApplied(ctx, seq)
+	return key, s.gateway.WaitApplied(ctx, seq)
 }

@@ -199,11 +199,15 @@ func (s *Server) reapOrphans(ctx context.Context) error {
 func (s *Server) loadGateway(ctx context.Context) error { return s.gateway.Load(ctx, s.db) }
 
 func (s *Server) bootstrap(ctx context.Context) (err error) {
-	s.firstKey, s.firstSeq, err = bootstrap(ctx, s.db, time.Now().UTC())
+	now := time.Now().UTC()
+	s.firstKey, s.firstSeq, err = bootstrap(ctx, s.db, now)
+	if err == nil && s.firstKey == nil && s.cfg.NewAdminKey != "" {
+		s.firstKey, s.firstSeq, err = another(ctx, s.db, s.cfg.NewAdminKey, now)
+	}
 	return err
 }
 
-// FirstKey is the administrator's key if this start made it, else nil. Its
+// FirstKey is the administrator's key if this start made one, else nil. Its
 // secret is nowhere else: show it.
 func (s *Server) FirstKey() *Key { return s.firstKey }
 

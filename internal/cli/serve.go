@@ -15,7 +15,8 @@ func newServe(std Stdio) *cobra.Command {
 		Short: "Run the gateway and the control plane",
 		Long: "Run the gateway and the control plane in one process, until interrupted.\n\n" +
 			"The first start makes a project and an administrator's access key, and prints the\n" +
-			"secret once, on standard output. Logs go to standard error.",
+			"secret once, on standard output. Logs go to standard error. When that secret is lost,\n" +
+			"start once with --new-admin-key NAME, which makes and prints another one.",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := settings(cmd)
@@ -42,7 +43,7 @@ func serve(ctx context.Context, std Stdio, cfg *config.Config) error {
 
 // printFirstKey shows the administrator's secret, once, as lines to type.
 func printFirstKey(out printer, server string, key *app.Key) {
-	out.line("# First start: a project and its administrator's access key were made.")
+	out.line("# An administrator's access key was made, for the project %s.", key.ProjectID)
 	out.line("# The secret is shown this once. To use the key, type:")
 	out.line("export POSTERN_SERVER=%s", server)
 	out.line("export POSTERN_PROJECT_ID=%s", key.ProjectID)

@@ -42,6 +42,9 @@ type Config struct {
 	TrustedIssuers string
 	// TokenLifetime is how long an access token lives, unless its key ends before.
 	TokenLifetime time.Duration
+	// NewAdminKey is the name of another administrator's key to make at start;
+	// for when the secret of the first is lost. Empty: none.
+	NewAdminKey string
 	// Database is the DSN of the store; it may hold a password.
 	Database string
 	// TLSCert and TLSKey name PEM files; both empty: plain HTTP.

@@ -66,6 +66,7 @@ var fields = [...]field{
 	{key: "signing-key-lifetime", usage: "after how long such a key is replaced", preset: fixed("720h"), value: func(c *Config) value { return (*period)(&c.SigningKeyLifetime) }},
 	{key: "trusted-issuers", usage: "JSON file of other issuers whose tokens open guarded handlers", preset: fixed(""), value: func(c *Config) value { return (*text)(&c.TrustedIssuers) }},
 	{key: "token-lifetime", usage: "how long an access token lives", preset: fixed("1h"), value: func(c *Config) value { return (*period)(&c.TokenLifetime) }},
+	{key: "new-admin-key", usage: "make another administrator's key of this name at start and show it; for when the secret is lost", preset: fixed(""), value: func(c *Config) value { return (*text)(&c.NewAdminKey) }},
 	{key: "database", usage: "sqlite:///path or postgres://… (default: SQLite in the data directory)", preset: databaseIn, value: func(c *Config) value { return (*text)(&c.Database) }},
 	{key: "tls-cert", usage: "PEM file with the certificate chain", preset: fixed(""), value: func(c *Config) value { return (*text)(&c.TLSCert) }},
 	{key: "tls-key", usage: "PEM file with the certificate's key", preset: fixed(""), value: func(c *Config) value { return (*text)(&c.TLSKey) }},
