@@ -189,7 +189,10 @@ func (db *DB) eachKey(ctx context.Context, f func(platform.AccessKey) error, que
 			return err
 		}
 	}
-	return errors.Join(failed("list keys", rows.Err()), bad)
+	if err := rows.Err(); err != nil { // or half a list would count as all that can be read
+		return failed("list keys", err)
+	}
+	return bad
 }
 
 // plainKey says that a key has nothing but a secret and scopes, as nearly all
@@ -222,7 +225,10 @@ func (db *DB) eachPlainKey(ctx context.Context, f func(platform.AccessKey) error
 			return err
 		}
 	}
-	return errors.Join(failed("list keys", rows.Err()), bad)
+	if err := rows.Err(); err != nil { // or half a list would count as all that can be read
+		return failed("list keys", err)
+	}
+	return bad
 }
 
 var errHash = errors.New("a hash does not parse")

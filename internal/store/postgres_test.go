@@ -2,12 +2,15 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
 	"time"
 
 	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/store"
 )
 
 func ring(t *testing.T, bell <-chan struct{}) {
@@ -145,5 +148,32 @@ func TestPostgres_Away(t *testing.T) {
 	exec(t, admin, `ALTER DATABASE `+name+` ALLOW_CONNECTIONS true`)
 	if _, err := db.CreateKey(t.Context(), newKey(p.ID, "k")); err != nil {
 		t.Errorf("when it is back: %v", err)
+	}
+}
+
+// What cannot be read is left out of a load. That the connection broke half-way
+// is another matter: the half is not taken for all that there is.
+func TestPostgres_LoadBreaksOffBesideAnUnreadableKey(t *testing.T) {
+	t.Parallel()
+	db := open(t, newDatabase(t))
+	p := bootstrap(t, db)
+	statement := func(text string, args ...any) {
+		t.Helper()
+		if err := store.Exec(t.Context(), db, text, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const many = 20_000 // more than what the server sends ahead
+	statement(`INSERT INTO access_keys (id, project_id, display_name, secret_hash, scopes, function_id, allowed_cidrs, rate_per_second, created_at, expires_at, revoked_at)
+		SELECT 'pak_' || n, $1, 'k' || n, CASE WHEN n % 2 = 0 THEN 'zz' || n ELSE lpad(n::text, 64, '0') END, 'invoke', '', '[]', 0, 1, 0, 0 FROM generate_series(1, $2::int) n`, p.ID, many)
+	seen := 0
+	_, err := db.Load(t.Context(), func(platform.AccessKey) error {
+		if seen++; seen == 10 {
+			statement(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+		}
+		return nil
+	}, nil)
+	if _, ok := errors.AsType[*platform.UnreadableError](err); err == nil || ok || seen >= many/2 {
+		t.Errorf("after %d of %d keys: unreadable %v, %.200v", seen, many/2, ok, err)
 	}
 }
