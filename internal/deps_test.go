@@ -49,6 +49,7 @@ const policy = `
 	bundle     < ground, function, runtime/node
 	worker     < ground
 	audit      < ground
+	signature  < ground
 	auth       < ground, accesskey, limit, token
 	supervisor < ground, worker
 	deploy     < ground, accesskey, bundle, function, supervisor, worker
