@@ -223,14 +223,11 @@ func (v *Verifier) Verify(ctx context.Context, r *Request) (Verdict, error) {
 	if err != nil {
 		return Verdict{}, err
 	}
+	if err := v.inTime(&c, r.Now); err != nil {
+		return Verdict{}, err
+	}
 	until := r.Now.Add(v.keep)
 	if !c.at.IsZero() {
-		switch {
-		case r.Now.Sub(c.at) > v.window:
-			return Verdict{}, ErrStale
-		case c.at.Sub(r.Now) > v.window:
-			return Verdict{}, ErrFuture
-		}
 		until = c.at.Add(v.window + clockStep)
 	}
 	mark := v.mark(c.keyID, signed)
@@ -245,6 +242,41 @@ func (v *Verifier) Verify(ctx context.Context, r *Request) (Verdict, error) {
 	return Verdict{Scheme: v.scheme.Name(), KeyID: k.id, At: c.at, ID: c.id, Mark: mark}, nil
 }
 
+// Look refuses by the headers alone what Verify would refuse whatever the body
+// is, so that a stranger's body need not be read. What it lets through is not
+// verified.
+func (v *Verifier) Look(r *Request) error {
+	if len(v.keys) == 0 {
+		return ErrNoSecret
+	}
+	c, err := v.scheme.read(r)
+	if err != nil {
+		return err
+	}
+	for _, k := range v.keys {
+		if c.by(k) {
+			return v.inTime(&c, r.Now)
+		}
+	}
+	return ErrUnknownKey
+}
+
+// inTime checks the window of a claim that has a time.
+func (v *Verifier) inTime(c *claim, now time.Time) error {
+	switch {
+	case c.at.IsZero():
+		return nil
+	case now.Sub(c.at) > v.window:
+		return ErrStale
+	case c.at.Sub(now) > v.window:
+		return ErrFuture
+	}
+	return nil
+}
+
+// by reports whether a claim may be by that key.
+func (c *claim) by(k *key) bool { return c.keyID == "" || c.keyID == k.id }
+
 // Forget lets the callback of a verdict come again, because it was not served:
 // no worker took it, or the handler failed. A sender's second try may be the
 // first to the byte.
@@ -254,7 +286,7 @@ func (v *Verifier) Forget(ctx context.Context, d Verdict) error { return v.memor
 func (v *Verifier) match(c *claim) (*key, content, error) {
 	known := false
 	for _, k := range v.keys {
-		if c.keyID != "" && c.keyID != k.id {
+		if !c.by(k) {
 			continue
 		}
 		known = true
