@@ -54,7 +54,7 @@ const policy = `
 	supervisor < ground, worker
 	deploy     < ground, accesskey, bundle, function, supervisor, worker
 
-	gateway    < ground, httpx, telemetry, accesskey, audit, auth, function, limit, supervisor, token, worker
+	gateway    < ground, httpx, telemetry, accesskey, audit, auth, function, limit, signature, supervisor, token, worker
 	oauth      < ground, httpx, accesskey, auth, limit, token
 	admin      < ground, httpx, api, blob, accesskey, audit, auth, bundle, deploy, funclog, function, limit, supervisor
 

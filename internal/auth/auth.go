@@ -52,6 +52,9 @@ const (
 	MethodBearer Method = "bearer"
 	MethodDPoP   Method = "dpop" // a bearer that is bound to a key
 	MethodPlan   Method = "serviceplan"
+	// MethodSignature is of a callback that its sender has signed. Nobody who
+	// has a key is behind it.
+	MethodSignature Method = "signature"
 )
 
 // Principal is who was recognised. Key is nil for an open handler and for the

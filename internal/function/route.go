@@ -131,7 +131,7 @@ func Describe(hs []platform.Handler) []RouteRow {
 		case h.Kind == platform.HandlerService:
 			rows = append(rows, RouteRow{servicePrefix + strings.TrimSuffix(h.Name, serviceSuffix), h.Name, guard})
 		case h.Kind == platform.HandlerCallback:
-			rows = append(rows, RouteRow{"/" + h.Name, h.Name, "signature (refused: no verifier yet)"})
+			rows = append(rows, RouteRow{"/" + h.Name, h.Name, guard})
 		case h.Name == "health":
 			rows[0].Handler = "health"
 			if h.Guard != platform.GuardOpen {

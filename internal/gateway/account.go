@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -23,6 +24,7 @@ func (g *Gateway) account(x *exchange) {
 			failed = nil
 		}
 	}
+	g.settle(x)
 	took := time.Since(x.began)
 	g.metrics.InFlight.Dec()
 	if x.target != nil {
@@ -52,6 +54,9 @@ func (g *Gateway) logAccess(x *exchange, took time.Duration) {
 		slog.Int("status", x.status), slog.Int64("bytes", x.sent), slog.Duration("took", took), slog.String("remote", x.r.RemoteAddr))
 	if x.code != "" {
 		list = append(list, slog.String("code", x.code))
+	}
+	if e, ok := errors.AsType[*callbackError](x.why); ok {
+		list = append(list, slog.String("reason", e.reason.Error()))
 	}
 	if x.target != nil {
 		list = append(list, slog.String("function", x.target.function.Slug), slog.Int("deployment", x.target.deployment.Number))

@@ -194,6 +194,10 @@ func (p *passage) explanation() audit.Explanation {
 		tell(stepAuthenticate, "open: nobody is asked")
 		tell(stepAuthorise, "open to everyone")
 		tell(stepLimit, "no access key, so no rate")
+	} else if p.guard == platform.GuardSignature {
+		tell(stepAuthenticate, "signed by its sender")
+		tell(stepAuthorise, "the signature is for this function")
+		tell(stepLimit, "no access key, so no rate")
 	} else {
 		tell(stepAuthenticate, audit.KeyWhy(p.keyID, string(p.shown)))
 		tell(stepAuthorise, "scope invoke, of project "+p.project+", from "+p.remote)

@@ -16,6 +16,7 @@ import (
 
 	"postern.dev/postern/internal/audit"
 	"postern.dev/postern/internal/auth"
+	"postern.dev/postern/internal/signature"
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/telemetry"
 )
@@ -61,6 +62,11 @@ type Options struct {
 	Public bool
 	Issuer string
 	URLs   func(slug string) []string
+	// Secrets is asked for what callbacks are verified with, before the
+	// variables of the deployment; nil knows nothing. Callbacks remembers them;
+	// nil is a memory of this process.
+	Secrets   Secrets
+	Callbacks signature.Memory
 	// Audit takes refusals; nil keeps none.
 	Audit *audit.Recorder
 }
@@ -111,6 +117,9 @@ func New(o Options, invoker Invoker) *Gateway {
 	}
 	if o.Uses == nil {
 		o.Uses = new(auth.Uses)
+	}
+	if o.Callbacks == nil {
+		o.Callbacks = signature.NewReplays(rememberedCallbacks)
 	}
 	if o.URLs == nil {
 		o.URLs = func(slug string) []string { return []string{o.URL + "/fn/" + slug} }

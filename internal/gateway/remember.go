@@ -88,6 +88,9 @@ func knownMethod(m string) string {
 // whyOf says why a request was refused or failed. What a handler brought about
 // is told by its title alone: the text may quote from a body.
 func whyOf(x *exchange) string {
+	if e, ok := errors.AsType[*callbackError](x.why); ok && e.over == errSignature {
+		return e.reason.Error() // of the sender's doing; what is of ours is for the log
+	}
 	if f, ok := errors.AsType[*fault.Error](asFault(x.why)); ok && f.Kind != fault.Internal && !x.ran {
 		return f.Text
 	}

@@ -36,6 +36,7 @@ type exchange struct {
 
 	shown     auth.Request   // 3
 	principal auth.Principal // 3
+	callback  callback       // 3 of a handler that is guarded by signature
 
 	counted bool             // 5 the call was taken from the key's rate
 	body    []byte           // 5 a small body, read whole
@@ -171,13 +172,15 @@ func (g *Gateway) authenticate(x *exchange) (err error) {
 	case platform.GuardKey:
 		x.principal, err = g.recognise(x)
 		return err
+	case platform.GuardSignature:
+		return g.verify(x)
 	}
 	return errSignature
 }
 
 // authorise is step 4.
 func (x *exchange) authorise() error {
-	if x.match.Guard == platform.GuardOpen {
+	if x.match.Guard == platform.GuardOpen || x.match.Guard == platform.GuardSignature && x.callback.by != nil {
 		return nil
 	}
 	return auth.Decide(x.principal, auth.Need{ProjectID: x.target.function.ProjectID, ParentID: x.target.function.ParentProjectID,

@@ -7,6 +7,7 @@ import (
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/signature"
 	"postern.dev/postern/internal/telemetry"
 )
 
@@ -24,6 +25,7 @@ type target struct {
 	function   platform.Function
 	deployment platform.Deployment
 	routes     *function.Table
+	verifiers  map[string]*signature.Verifier // of the handlers that are guarded by signature
 	metrics    *telemetry.Function
 	resource   // as a protected resource
 }

@@ -33,7 +33,7 @@ var codes = []Code{
 	{"token_expired", 401, "The access token has expired", "get a new one from the control plane's /oauth2/token"},
 	{"token_required", 401, "This key's secret opens nothing by itself", "get a token with it from the control plane's /oauth2/token, bound as the key demands, and send that"},
 	{"dpop_invalid", 401, "The caller does not prove that the token is theirs", "send the token with the scheme DPoP and a fresh proof for this method and URL (RFC 9449)"},
-	{"signature_required", 401, "This callback needs a provider's signature", "this version of Postern verifies no callback signatures, and refuses callbacks"},
+	{"signature_required", 401, "This callback needs a provider's signature", "sign it as the provider does, with the secret that the function has, and send it once and within five minutes; postern explain tells what was wrong"},
 	{"not_allowed", 403, "The access key may not do this", "use a key of this project with the needed scope, from an allowed address"},
 	{"cannot_grant", 403, "A key cannot give what it does not have", "use a key that has at least what it is to give"},
 	{"not_found", 404, "There is nothing here", "check the address"},

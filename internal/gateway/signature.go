@@ -1,0 +1,163 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"postern.dev/postern/internal/auth"
+	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/signature"
+)
+
+// Secrets knows what functions keep secret. It touches memory only.
+type Secrets interface {
+	// Secret is the value of a function's secret; empty if it has none.
+	Secret(functionID, name string) string
+}
+
+// rememberedCallbacks bounds the replay memory that a gateway makes for itself:
+// about 20 MB when it is full.
+const rememberedCallbacks = 1 << 18
+
+// callback is what became of a request's signature.
+type callback struct {
+	by      *signature.Verifier // nil: none was verified
+	verdict signature.Verdict
+	target  string // the function and the handler that it was verified for
+	handler string
+}
+
+// verifiers makes the verifiers of a deployment's handlers that are guarded by
+// signature. A handler whose secret is no secret has none, and lets nobody in.
+func (g *Gateway) verifiers(f platform.Function, d platform.Deployment) map[string]*signature.Verifier {
+	value := func(name string) string {
+		if g.options.Secrets != nil {
+			if s := g.options.Secrets.Secret(f.ID, name); s != "" {
+				return s
+			}
+		}
+		return d.Variables[name]
+	}
+	var made map[string]*signature.Verifier
+	for _, h := range d.Handlers {
+		guard, ok := signature.For(h.Name, h.Kind)
+		if h.Guard != platform.GuardSignature || !ok {
+			continue
+		}
+		v, err := signature.New(signature.Config{Scheme: guard.Scheme, Keys: guard.Keys(value), Scope: f.ProjectID, Memory: g.options.Callbacks})
+		if err != nil {
+			g.log.Warn("callbacks are refused: their secret is not one", "function", f.Slug, "handler", h.Name, "error", err)
+			continue
+		}
+		if made == nil {
+			made = map[string]*signature.Verifier{}
+		}
+		made[h.Name] = v
+	}
+	return made
+}
+
+// verify is step 3 of a handler that is guarded by signature. It reads the body
+// whole, up to the handler's limit, and the handler gets those bytes and no
+// others. When the steps are taken again the callback is remembered already;
+// what it was verified for must be what it is routed to.
+func (g *Gateway) verify(x *exchange) error {
+	h := x.match.Handler
+	if c := &x.callback; c.by != nil {
+		if c.target != x.target.function.ID || c.handler != h.Name {
+			return errSignature
+		}
+		x.principal = auth.Principal{Method: auth.MethodSignature}
+		return nil
+	}
+	v := x.target.verifiers[h.Name]
+	if v == nil {
+		return badCallback(signature.ErrNoSecret)
+	}
+	r := signature.Request{Method: x.r.Method, Header: x.r.Header, Now: x.began}
+	if strings.HasPrefix(x.r.RequestURI, "/") { // of the absolute form nobody signs the path
+		r.Path, r.Query, _ = strings.Cut(x.r.RequestURI, "?")
+	}
+	if err := v.Look(&r); err != nil {
+		return badCallback(err)
+	}
+	if x.question != nil {
+		return badCallback(signature.ErrMissing) // it signs nothing
+	}
+	if err := g.readWhole(x); err != nil {
+		return err
+	}
+	r.Body = x.body
+	verdict, err := v.Verify(x.r.Context(), &r)
+	if err != nil {
+		return badCallback(err)
+	}
+	x.callback = callback{by: v, verdict: verdict, target: x.target.function.ID, handler: h.Name}
+	x.principal = auth.Principal{Method: auth.MethodSignature}
+	return nil
+}
+
+// callbackError is a refusal of a callback: over is what its sender is told, the
+// same of all bad signatures; reason is for the log and the function's owner.
+type callbackError struct{ over, reason error }
+
+func (e *callbackError) Error() string { return e.over.Error() }
+
+// Unwrap gives the fault.
+func (e *callbackError) Unwrap() error { return e.over }
+
+var errCallbacks = fault.New(fault.Unavailable, "callbacks cannot be taken at the moment")
+
+func badCallback(err error) error {
+	if errors.Is(err, signature.ErrMemory) {
+		return &callbackError{errCallbacks, err}
+	}
+	return &callbackError{errSignature, err}
+}
+
+// readWhole reads a body of any length up to the handler's limit. It grows with
+// what has come, not with what was announced.
+func (g *Gateway) readWhole(x *exchange) error {
+	limit := g.bodyLimit(x.match.Handler)
+	if x.r.ContentLength > limit {
+		return errTooLarge
+	}
+	if x.r.Body == nil || x.r.Body == http.NoBody {
+		return nil
+	}
+	buf := bytes.NewBuffer(x.body[:0])
+	n, err := buf.ReadFrom(io.LimitReader(x.r.Body, limit+1))
+	switch {
+	case n > limit:
+		return errTooLarge
+	case err != nil:
+		return fault.Wrap(err, fault.Invalid, "the body could not be read to its end")
+	}
+	x.body = buf.Bytes()
+	return nil
+}
+
+// handOver makes the verified bytes the handler's body: in one frame if they
+// fit, else as a stream.
+func (x *exchange) handOver() {
+	if len(x.body) > inlineBody || x.match.Handler.Body == platform.BodyStream {
+		x.rest = &limitedBody{r: bytes.NewReader(x.body), left: int64(len(x.body))}
+	}
+}
+
+// settle forgets a callback that its handler did not answer, or answered with a
+// failure: its sender tries again, and may send the very same bytes.
+func (g *Gateway) settle(x *exchange) {
+	c := &x.callback
+	if c.by == nil || x.ran && x.code == "" && x.status < http.StatusInternalServerError {
+		return
+	}
+	if err := c.by.Forget(context.WithoutCancel(x.r.Context()), c.verdict); err != nil {
+		g.log.Warn("a callback that failed cannot come again", "requestId", x.id, "error", err)
+	}
+}

@@ -1,0 +1,114 @@
+package gateway_test
+
+import (
+	"crypto/hmac"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/base64"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"postern.dev/postern/internal/audit"
+	"postern.dev/postern/internal/gateway"
+	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/signature"
+)
+
+// vault is what a function keeps secret.
+type vault map[string]string
+
+func (v vault) Secret(functionID, name string) string { return v[functionID+" "+name] }
+
+const (
+	voiceBody = `{"event":"ice"}`
+	icePath   = "/fn/orders/ice"
+)
+
+// signedCallback is a voice callback by the application "app" with that key.
+func signedCallback(key string, at time.Time) *http.Request {
+	digest := md5.Sum([]byte(voiceBody))
+	stamp := at.UTC().Format(time.RFC3339Nano)
+	m := hmac.New(sha256.New, []byte(key))
+	io.WriteString(m, "POST\n"+base64.StdEncoding.EncodeToString(digest[:])+"\napplication/json\nx-timestamp:"+stamp+"\n"+icePath)
+	r := httptest.NewRequest("POST", icePath, strings.NewReader(voiceBody))
+	r.Header = http.Header{"Content-Type": {"application/json"}, "X-Timestamp": {stamp},
+		"Authorization": {"application app:" + base64.StdEncoding.EncodeToString(m.Sum(nil))}}
+	return r
+}
+
+func TestCallback(t *testing.T) {
+	t.Parallel()
+	good, spare := base64.StdEncoding.EncodeToString([]byte("a secret of ours")), base64.StdEncoding.EncodeToString([]byte("one of the files"))
+	for name, tc := range map[string]struct {
+		vault, variables map[string]string
+		key              string
+		after            time.Duration
+		memory           signature.Memory
+		status           int
+		reason           string
+	}{
+		"from the vault":              {vault: vault{fnID + " VOICE_APPLICATION_KEY": "app", fnID + " VOICE_APPLICATION_SECRET": good}, key: "a secret of ours", status: 503},
+		"from the variables":          {variables: vault{"VOICE_APPLICATION_KEY": "app", "VOICE_APPLICATION_SECRET": good}, key: "a secret of ours", status: 503},
+		"the vault before a variable": {vault: vault{fnID + " VOICE_APPLICATION_SECRET": good}, variables: vault{"VOICE_APPLICATION_KEY": "app", "VOICE_APPLICATION_SECRET": spare}, key: "one of the files", status: 401, reason: signature.ErrSignature.Error()},
+		"another function's vault":    {vault: vault{"fn-x VOICE_APPLICATION_KEY": "app", "fn-x VOICE_APPLICATION_SECRET": good}, key: "a secret of ours", status: 401, reason: signature.ErrNoSecret.Error()},
+		"no secret":                   {key: "a secret of ours", status: 401, reason: signature.ErrNoSecret.Error()},
+		"a secret that is none":       {variables: vault{"VOICE_APPLICATION_KEY": "app", "VOICE_APPLICATION_SECRET": "!"}, key: "a secret of ours", status: 401, reason: signature.ErrNoSecret.Error()},
+		"another application":         {variables: vault{"VOICE_APPLICATION_KEY": "app2", "VOICE_APPLICATION_SECRET": good}, key: "a secret of ours", status: 401, reason: signature.ErrUnknownKey.Error()},
+		"another secret":              {variables: vault{"VOICE_APPLICATION_KEY": "app", "VOICE_APPLICATION_SECRET": good}, key: "x", status: 401, reason: signature.ErrSignature.Error()},
+		"stale":                       {variables: vault{"VOICE_APPLICATION_KEY": "app", "VOICE_APPLICATION_SECRET": good}, key: "a secret of ours", after: -6 * time.Minute, status: 401, reason: signature.ErrStale.Error()},
+		"of the future":               {variables: vault{"VOICE_APPLICATION_KEY": "app", "VOICE_APPLICATION_SECRET": good}, key: "a secret of ours", after: 6 * time.Minute, status: 401, reason: signature.ErrFuture.Error()},
+		"nothing can be remembered":   {variables: vault{"VOICE_APPLICATION_KEY": "app", "VOICE_APPLICATION_SECRET": good}, key: "a secret of ours", memory: signature.NewReplays(0), status: 503, reason: signature.ErrMemory.Error()},
+	} {
+		w := newWorld(t)
+		d := w.src.active[fnID]
+		d.Variables = tc.variables
+		w.src.active[fnID] = d
+		w.g = gateway.New(gateway.Options{Access: slog.New(slog.NewJSONHandler(w.access, nil)), Secrets: vault(tc.vault), Callbacks: tc.memory}, w.invoker)
+		w.load(t)
+		res, p := w.send(signedCallback(tc.key, time.Now().Add(tc.after)))
+		ran := w.invoker.acquired.Load()
+		if res.StatusCode != tc.status || (ran == 1) != (tc.status == 503 && tc.reason == "") {
+			t.Errorf("%s: %d %s, ran %d times", name, res.StatusCode, p.Code, ran)
+		}
+		if log := w.access.String(); tc.reason != "" != strings.Contains(log, `"reason":"`+tc.reason) || strings.Contains(log, good) {
+			t.Errorf("%s: the access log says %s", name, log)
+		}
+		if tc.status == 401 && (p.Code != "signature_required" || strings.Contains(p.Detail, tc.reason)) {
+			t.Errorf("%s: the sender is told %+v", name, p)
+		}
+		if tc.reason == "" { // no worker took it, so it may come again
+			if res, _ := w.send(signedCallback(tc.key, time.Now())); res.StatusCode != 503 {
+				t.Errorf("%s, again: %d", name, res.StatusCode)
+			}
+		}
+	}
+}
+
+// A signature is for the handlers that are guarded by one, and opens no other.
+func TestCallback_OpensNothingElse(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := w.src.active[fnID]
+	d.Variables = vault{"VOICE_APPLICATION_KEY": "app", "VOICE_APPLICATION_SECRET": "AAAA"}
+	d.Handlers = append([]platform.Handler{{Name: "stripeWebhook", Kind: platform.HandlerService, Guard: platform.GuardSignature}}, d.Handlers...)
+	w.src.active[fnID] = d
+	w.load(t)
+	for path, want := range map[string]string{"/fn/orders/webhook": "unauthenticated", "/fn/orders/odd": "signature_required", "/fn/orders/webhook/stripe": "signature_required", "/fn/orders/x/ice": "signature_required"} {
+		r := signedCallback("\x00\x00\x00", time.Now())
+		r.RequestURI = path
+		if res, p := w.send(r); res.StatusCode != 401 || p.Code != want {
+			t.Errorf("%s: %d %s, want %s", path, res.StatusCode, p.Code, want)
+		}
+	}
+	if n := w.invoker.acquired.Load(); n != 0 {
+		t.Errorf("%d ran", n)
+	}
+	if e, err := w.g.Explain(audit.Question{ProjectID: project, Method: "POST", URL: icePath}); err != nil || e.Status != 401 || e.Steps[2].Why != signature.ErrMissing.Error() {
+		t.Errorf("a question is told %+v, %v", e, err)
+	}
+}
