@@ -52,7 +52,7 @@ const policy = `
 	signature  < ground
 	auth       < ground, accesskey, limit, token
 	supervisor < ground, worker
-	deploy     < ground, accesskey, bundle, function, supervisor, worker
+	deploy     < ground, accesskey, bundle, function, signature, supervisor, worker
 
 	gateway    < ground, httpx, telemetry, accesskey, audit, auth, function, limit, signature, supervisor, token, worker
 	oauth      < ground, httpx, accesskey, auth, limit, token

@@ -21,6 +21,7 @@ import (
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/signature"
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/worker"
 )
@@ -154,8 +155,14 @@ func (d *Deployer) same(ctx context.Context, f platform.Function, artefact strin
 	if err != nil || active.Artefact != artefact {
 		return Result{}, false, err
 	}
-	_, warnings, err := function.Protect(m, active.Declaration)
+	handlers, warnings, err := function.Protect(m, active.Declaration)
+	warnings = append(warnings, unsigned(m, handlers)...)
 	return Result{Function: f, Deployment: active, Warnings: warnings, Reused: true}, err == nil, err
+}
+
+// unsigned says which callbacks will be refused for want of a secret.
+func unsigned(m function.Manifest, handlers []platform.Handler) []string {
+	return signature.Unset(handlers, func(name string) string { return m.Variables[name] })
 }
 
 // rollOut starts the new deployment, then makes it the active one.
@@ -183,6 +190,7 @@ func (d *Deployer) rollOut(ctx context.Context, f platform.Function, artefact st
 		d.workers.Retire(dep.ID)
 		return Result{}, err
 	}
+	warnings = append(warnings, unsigned(m, handlers)...)
 	dep.Handlers = handlers
 	out, err := d.record(ctx, platform.DeployInput{Function: f, Deployment: dep, Key: key, ExpectActive: f.ActiveDeploymentID, OldKeyExpiresAt: now.Add(keyGrace)})
 	if err != nil {

@@ -74,3 +74,32 @@ func (g Guard) Keys(value func(variable string) string) []Key {
 	}
 	return []Key{{id, NewSecret(secret)}}
 }
+
+// Unset says which of a deployment's handlers that are guarded by signature let
+// nobody in, and what they lack: one sentence for each pair of variables.
+func Unset(handlers []platform.Handler, value func(variable string) string) []string {
+	var out []string
+	missing := map[string]int{} // variables → place in out
+	for _, h := range handlers {
+		g, ok := For(h.Name, h.Kind)
+		if h.Guard != platform.GuardSignature || !ok {
+			continue
+		}
+		why := ""
+		if keys := g.Keys(value); len(keys) == 0 {
+			why = "until the function has " + strings.TrimPrefix(g.KeyID+" and "+g.Secret, " and ")
+		} else if _, err := g.Scheme.key(keys[0].Secret.reveal()); err != nil {
+			why = "because " + g.Secret + " is no secret of " + g.Scheme.Name() + ": " + err.Error()
+		}
+		if why == "" {
+			continue
+		}
+		if at, again := missing[why]; again {
+			out[at] = h.Name + ", " + out[at]
+			continue
+		}
+		missing[why] = len(out)
+		out = append(out, h.Name+": every callback is refused "+why)
+	}
+	return out
+}

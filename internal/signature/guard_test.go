@@ -1,6 +1,7 @@
 package signature_test
 
 import (
+	"strings"
 	"testing"
 
 	"postern.dev/postern/internal/platform"
@@ -69,6 +70,32 @@ func TestGuard_Keys(t *testing.T) {
 		r := senders()[0].request(now)
 		if _, err := v.Verify(t.Context(), &r); err != tc.want {
 			t.Errorf("%s: %v, want %v", name, err, tc.want)
+		}
+	}
+}
+
+// What a deploy says of callbacks that would be refused.
+func TestUnset(t *testing.T) {
+	t.Parallel()
+	signed := func(name string, kind platform.HandlerKind) platform.Handler {
+		return platform.Handler{Name: name, Kind: kind, Guard: platform.GuardSignature}
+	}
+	all := []platform.Handler{signed("ace", platform.HandlerCallback), signed("ice", platform.HandlerCallback), signed("numbersWebhook", platform.HandlerService),
+		{Name: "smsWebhook", Kind: platform.HandlerService, Guard: platform.GuardKey}, {Name: "status", Guard: platform.GuardOpen}}
+	for name, tc := range map[string]struct{ variables, want string }{
+		"nothing":  {"", "ice, ace: every callback is refused until the function has VOICE_APPLICATION_KEY and VOICE_APPLICATION_SECRET | numbersWebhook: every callback is refused until the function has NUMBERS_CALLBACK_SECRET"},
+		"one":      {"VOICE_APPLICATION_KEY=a VOICE_APPLICATION_SECRET=AAAA", "numbersWebhook: every callback is refused until the function has NUMBERS_CALLBACK_SECRET"},
+		"no key":   {"VOICE_APPLICATION_SECRET=AAAA NUMBERS_CALLBACK_SECRET=x", "ice, ace: every callback is refused until the function has VOICE_APPLICATION_KEY and VOICE_APPLICATION_SECRET"},
+		"no good":  {"VOICE_APPLICATION_KEY=a VOICE_APPLICATION_SECRET=hunter2! NUMBERS_CALLBACK_SECRET=x", "ice, ace: every callback is refused because VOICE_APPLICATION_SECRET is no secret of voice-v1: it is not base64"},
+		"all good": {"VOICE_APPLICATION_KEY=a VOICE_APPLICATION_SECRET=AAAA NUMBERS_CALLBACK_SECRET=x", ""},
+	} {
+		got := signature.Unset(all, func(name string) string {
+			_, rest, _ := strings.Cut(" "+tc.variables, " "+name+"=")
+			value, _, _ := strings.Cut(rest, " ")
+			return value
+		})
+		if strings.Join(got, " | ") != tc.want {
+			t.Errorf("%s: %q", name, got)
 		}
 	}
 }
