@@ -98,11 +98,27 @@ func TestCustom_Fields(t *testing.T) {
 		{"a time in hex", "t=0x10,v1=" + mac("0x10"), signature.ErrMalformed},
 		{"spaces", "t=" + at + ", v1=" + good, signature.ErrMalformed},
 		{"nine signatures", "t=" + at + strings.Repeat(",v1="+strings.Repeat("0", 64), 8) + ",v1=" + good, signature.ErrMalformed},
+		{"a field of 5 KiB", "t=" + at + ",v1=" + good + ",x=" + strings.Repeat("a", 5<<10), signature.ErrMalformed},
 		{"a field that is empty", "t=" + at + ",v1=", signature.ErrMalformed},
 	} {
 		r := signature.Request{Method: "POST", Path: "/x", Body: []byte(body), Now: now, Header: http.Header{"Stripe-Signature": {tc.list}}}
 		if _, err := verifier(t, signature.Config{Scheme: scheme(t, signature.Stripe), Keys: []signature.Key{{Secret: signature.NewSecret(secret)}}}).Verify(t.Context(), &r); err != tc.want {
 			t.Errorf("%s: %v, want %v", tc.name, err, tc.want)
+		}
+	}
+}
+
+// A prefix says which signature it is, and one without it is none.
+func TestCustom_Prefixes(t *testing.T) {
+	t.Parallel()
+	for _, s := range senders()[6:8] {
+		for _, other := range []string{"", "sha1=", "v1=", "V0=", "SHA256=", "sha256:", "v0=v0="} {
+			r := s.request(now)
+			_, sum, _ := strings.Cut(r.Header[s.headers[0]][0], "=")
+			r.Header[s.headers[0]] = []string{other + sum}
+			if _, err := verifier(t, signature.Config{Scheme: s.scheme, Keys: s.keys(secret)}).Verify(t.Context(), &r); err != signature.ErrMalformed {
+				t.Errorf("%s with the prefix %q: %v", s.name, other, err)
+			}
 		}
 	}
 }

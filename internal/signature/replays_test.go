@@ -75,6 +75,10 @@ func TestReplays_AgreesWithAMap(t *testing.T) {
 	r := signature.NewReplays(1 << 20)
 	model := map[int]time.Time{}
 	at := now
+	mark := func(i int) (m signature.Mark) { // all in one shard
+		binary.BigEndian.PutUint64(m[8:], uint64(i))
+		return m
+	}
 	for range 50000 {
 		i := rng.IntN(500)
 		if rng.IntN(5) == 0 {

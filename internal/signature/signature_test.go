@@ -236,6 +236,81 @@ func TestVerify_Malleability(t *testing.T) {
 	}
 }
 
+// Each bit of a signature counts.
+func TestVerify_EachByte(t *testing.T) {
+	t.Parallel()
+	const digits, letters = "0123456789abcdef", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	for _, s := range senders() {
+		r := s.request(now)
+		name, text := "", ""
+		for _, h := range s.headers { // the signature is what is longest
+			if v := r.Header[h][0]; len(v) > len(text) {
+				name, text = h, v
+			}
+		}
+		alphabet, end := digits, len(text)
+		if strings.HasSuffix(text, "=") {
+			alphabet, end = letters, len(text)-2 // the last letter has spare bits
+		}
+		for i := end - 40; i < end; i++ {
+			at := strings.IndexByte(alphabet, text[i])
+			r.Header[name] = []string{text[:i] + string(alphabet[(at+len(alphabet)/2)%len(alphabet)]) + text[i+1:]}
+			if _, err := verifier(t, signature.Config{Scheme: s.scheme, Keys: s.keys(secret)}).Verify(t.Context(), &r); err != signature.ErrSignature {
+				t.Errorf("%s, %d changed in %s: %v", s.name, i, text, err)
+			}
+		}
+	}
+}
+
+// recorder is a memory that tells how long it was asked to remember.
+type recorder struct{ until time.Time }
+
+func (m *recorder) Take(_ context.Context, _ signature.Mark, _, until time.Time) (bool, error) {
+	m.until = until
+	return true, nil
+}
+func (*recorder) Forget(context.Context, signature.Mark) error { return nil }
+
+// Whenever a callback is received, it is remembered for longer than it is good.
+func TestVerify_RememberedLongEnough(t *testing.T) {
+	t.Parallel()
+	for _, s := range senders() {
+		for _, after := range []time.Duration{-5 * time.Minute, 0, 5 * time.Minute} {
+			var m recorder
+			r := s.request(now)
+			r.Now = now.Add(after)
+			if _, err := verifier(t, signature.Config{Scheme: s.scheme, Keys: s.keys(secret), Memory: &m}).Verify(t.Context(), &r); err != nil {
+				t.Fatal(err)
+			}
+			want := now.Add(6 * time.Minute) // the window, and a minute by which a clock may step back
+			if !s.timed {
+				want = r.Now.Add(24 * time.Hour)
+			}
+			if !m.until.Equal(want) {
+				t.Errorf("%s, received after %v: remembered until %v, want %v", s.name, after, m.until, want)
+			}
+		}
+	}
+}
+
+// An event ID comes out of a body that its sender has signed, and may still be
+// anything.
+func TestVerdict_EventID(t *testing.T) {
+	t.Parallel()
+	s := senders()[3]
+	for text, want := range map[string]string{
+		`{"eventId":"e-1"}`: "e-1", `{"eventid":"e-1"}`: "", `{"eventId":7}`: "", `{"eventId":null}`: "", `{"eventId":"a\nb"}`: "", `{"eventId":"a b"}`: "",
+		`{"eventId":"` + strings.Repeat("a", 257) + `"}`: "", `["eventId"]`: "", `{`: "", `"eventId"`: "", "{\"eventId\":\"\u00e9\"}": "",
+	} {
+		r := s.request(now)
+		r.Body = []byte(text)
+		s.sign(secret, &r, now)
+		if d, err := verifier(t, signature.Config{Scheme: s.scheme, Keys: s.keys(secret)}).Verify(t.Context(), &r); err != nil || d.ID != want {
+			t.Errorf("%s: %q, %v", text, d.ID, err)
+		}
+	}
+}
+
 func TestVerify_Replays(t *testing.T) {
 	t.Parallel()
 	for _, s := range senders() {

@@ -71,6 +71,7 @@ func TestStandard_Lists(t *testing.T) {
 	}{
 		{"the second of two", wrong + " " + good, secret, nil},
 		{"a version to come", "v2,abc " + good, secret, nil},
+		{"a version to come, of 5 KiB", "v2," + strings.Repeat("a", 5<<10) + " " + good, secret, signature.ErrMalformed},
 		{"none but a version to come", "v2,abc", secret, signature.ErrMalformed},
 		{"no version", good[3:], secret, signature.ErrMalformed},
 		{"no comma", "v1" + good[3:], secret, signature.ErrMalformed},
@@ -93,6 +94,17 @@ func TestStandard_Lists(t *testing.T) {
 			Header: http.Header{"Webhook-Id": {"msg_1"}, "Webhook-Timestamp": {unix(now)}, "Webhook-Signature": {tc.list}}}
 		if _, err := verifier(t, signature.Config{Scheme: signature.Standard(), Keys: senders()[4].keys(tc.secret)}).Verify(t.Context(), &r); err != tc.want {
 			t.Errorf("%s: %v, want %v", tc.name, err, tc.want)
+		}
+	}
+}
+
+func TestStandard_IDs(t *testing.T) {
+	t.Parallel()
+	for id, want := range map[string]error{"msg_1": nil, "é": signature.ErrMalformed, "a b": signature.ErrMalformed, strings.Repeat("a", 256): nil, strings.Repeat("a", 257): signature.ErrMalformed} {
+		r := signature.Request{Method: "POST", Path: "/x", Body: []byte(body), Now: now, Header: http.Header{"Webhook-Id": {id}, "Webhook-Timestamp": {unix(now)},
+			"Webhook-Signature": {"v1," + b64(sum(sha256.New, decoded(secret), id+"."+unix(now)+"."+body))}}}
+		if _, err := verifier(t, signature.Config{Scheme: signature.Standard(), Keys: senders()[4].keys(secret)}).Verify(t.Context(), &r); err != want {
+			t.Errorf("an ID of %d bytes: %v, want %v", len(id), err, want)
 		}
 	}
 }
