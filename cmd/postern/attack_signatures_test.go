@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -262,5 +263,28 @@ func TestCallback_FailedComesAgain(t *testing.T) {
 	}
 	if log := g.log(); strings.Contains(log, voiceSecret) {
 		t.Errorf("the log tells the secret: %s", log)
+	}
+}
+
+// Of one callback sent many times at once, one runs.
+func TestCallback_OnceOfMany(t *testing.T) {
+	t.Parallel()
+	g := newTarget(t)
+	g.deployVoice("calls", voiceSecret)
+	request := callback("/fn/calls/ice", `{"event":"ice"}`).signed()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	statuses := map[int]int{} // guarded by mu
+	for range 30 {
+		wg.Go(func() {
+			status := g.raw(request)
+			mu.Lock()
+			statuses[status]++
+			mu.Unlock()
+		})
+	}
+	wg.Wait()
+	if n := g.voiceRan("calls"); n != 1 || statuses[200] != 1 || statuses[401] != 29 {
+		t.Errorf("it ran %d times: %v", n, statuses)
 	}
 }
