@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/md5"
 	"crypto/sha256"
@@ -17,6 +18,7 @@ import (
 	"postern.dev/postern/internal/gateway"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/signature"
+	"postern.dev/postern/internal/supervisor"
 )
 
 // vault is what a function keeps secret.
@@ -110,5 +112,69 @@ func TestCallback_OpensNothingElse(t *testing.T) {
 	}
 	if e, err := w.g.Explain(audit.Question{ProjectID: project, Method: "POST", URL: icePath}); err != nil || e.Status != 401 || e.Steps[2].Why != signature.ErrMissing.Error() {
 		t.Errorf("a question is told %+v, %v", e, err)
+	}
+}
+
+// mover retires each deployment that it is asked for, and calls back.
+type mover struct {
+	asked []string
+	then  func()
+}
+
+func (m *mover) Acquire(_ context.Context, id string) (supervisor.Lease, error) {
+	m.asked = append(m.asked, id)
+	m.then()
+	return supervisor.Lease{}, supervisor.ErrRetired
+}
+
+func (*mover) Retire(string) {}
+
+// When the steps are taken again, a callback is no replay of itself; but it is
+// good for what it was verified for, not for whatever answers there by then.
+func TestCallback_Moved(t *testing.T) {
+	t.Parallel()
+	const key = "\x00\x00\x00"
+	for name, tc := range map[string]struct {
+		change func(*source)
+		status int
+		asked  int
+	}{
+		"a new deployment": {func(s *source) {
+			d := s.active[fnID]
+			d.ID += "x"
+			s.active[fnID] = d
+		}, 503, 4},
+		"a new deployment with another secret": {func(s *source) {
+			d := s.active[fnID]
+			d.Variables = nil
+			s.active[fnID] = d
+		}, 503, 4},
+		"another function at the address": {func(s *source) {
+			f, d := s.functions[fnID], s.active[fnID]
+			f.ID, f.ProjectID, d.ID = "fn-other", "prj_b", "dep_other"
+			delete(s.functions, fnID)
+			s.functions[f.ID], s.active[f.ID] = f, d
+		}, 401, 1},
+		"no callback any more": {func(s *source) {
+			d := s.active[fnID]
+			d.Handlers = handlers[1:]
+			s.active[fnID] = d
+		}, 404, 1},
+	} {
+		w := newWorld(t)
+		d := w.src.active[fnID]
+		d.Variables = vault{"VOICE_APPLICATION_KEY": "app", "VOICE_APPLICATION_SECRET": "AAAA"}
+		w.src.active[fnID] = d
+		m := &mover{}
+		w.g = gateway.New(gateway.Options{}, m)
+		m.then = func() {
+			tc.change(w.src)
+			m.then = func() {}
+			w.load(t)
+		}
+		w.load(t)
+		if res, p := w.send(signedCallback(key, time.Now())); res.StatusCode != tc.status || len(m.asked) != tc.asked {
+			t.Errorf("%s: %d %s, asked for %v", name, res.StatusCode, p.Code, m.asked)
+		}
 	}
 }
