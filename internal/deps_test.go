@@ -49,11 +49,12 @@ const policy = `
 	bundle     < ground, function, runtime/node
 	worker     < ground
 	audit      < ground
+	usage      < ground
 	auth       < ground, accesskey, limit, token
 	supervisor < ground, worker
 	deploy     < ground, accesskey, bundle, function, supervisor, worker
 
-	gateway    < ground, httpx, telemetry, accesskey, audit, auth, function, limit, supervisor, token, worker
+	gateway    < ground, httpx, telemetry, accesskey, audit, auth, function, limit, supervisor, token, usage, worker
 	oauth      < ground, httpx, accesskey, auth, limit, token
 	admin      < ground, httpx, api, blob, accesskey, audit, auth, bundle, deploy, funclog, function, limit, supervisor
 
