@@ -18,6 +18,7 @@ import (
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/telemetry"
+	"postern.dev/postern/internal/usage"
 )
 
 // Invoker runs deployments. *supervisor.Supervisor is one.
@@ -63,6 +64,8 @@ type Options struct {
 	URLs   func(slug string) []string
 	// Audit takes refusals; nil keeps none.
 	Audit *audit.Recorder
+	// Usage counts what ran; nil counts nothing.
+	Usage *usage.Meter
 }
 
 // Gateway is safe for concurrent use. It refuses everything until it is loaded.
