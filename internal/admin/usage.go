@@ -106,7 +106,7 @@ func (in *UsageQuery) asCSV() bool {
 	if in.Format != "" {
 		return in.Format == "csv"
 	}
-	return in.Accept != "" && negotiation.SelectQValueFast(in.Accept, []string{"application/json", "text/csv"}) == "text/csv"
+	return in.Accept != "" && negotiation.SelectQValue(in.Accept, []string{"application/json", "text/csv"}) == "text/csv"
 }
 
 // idOf is a sum's ID as callers know it: the store numbers days.
