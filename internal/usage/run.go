@@ -168,7 +168,7 @@ type answer struct {
 // settle takes the answer of write.
 func (m *Meter) settle(a answer) {
 	m.writing, m.old = false, a.left
-	m.tell(&m.storeAway, errors.Join(a.err, a.leftErr), "usage cannot be written to the database; it is kept, and tried again")
+	m.tell(&m.storeAway, errors.Join(a.err, a.leftErr), "usage is not in the database yet; it is kept, and tried again")
 	if a.err != nil {
 		return
 	}
