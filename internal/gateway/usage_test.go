@@ -36,14 +36,21 @@ func (l *ledger) WriteUsage(_ context.Context, _ string, _ int64, rows []platfor
 
 func (l *ledger) PruneUsage(context.Context, platform.Day) error { return nil }
 
-// metered gives w's gateway a meter; end ends it and returns what was counted.
-func metered(t testing.TB, w *world) (end func() []platform.UsageRow) {
+// newMeter is a meter over a store in memory.
+func newMeter(t testing.TB) (*usage.Meter, *ledger) {
 	t.Helper()
 	l := &ledger{}
 	m, err := usage.Open(usage.Options{Dir: t.TempDir()}, l)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return m, l
+}
+
+// metered gives w's gateway a meter; end ends it and returns what was counted.
+func metered(t testing.TB, w *world) (end func() []platform.UsageRow) {
+	t.Helper()
+	m, l := newMeter(t)
 	w.g = gateway.New(gateway.Options{Usage: m}, w.invoker)
 	return func() []platform.UsageRow {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -188,7 +195,7 @@ func TestUsage_Allocations(t *testing.T) {
 		t.Errorf("%v allocations for a call that ran", n)
 	}
 	r.Header = nil
-	serve := func(g *gateway.Gateway) func() { return func() { g.ServeHTTP(discard{}, r) } }
+	serve := func(g *gateway.Gateway) func() { return func() { g.ServeHTTP(&discard{header: http.Header{}}, r) } }
 	with := testing.AllocsPerRun(200, serve(w.g))
 	w.g = gateway.New(gateway.Options{}, w.invoker)
 	w.load(t)
@@ -196,13 +203,6 @@ func TestUsage_Allocations(t *testing.T) {
 		t.Errorf("%v allocations for a call that was refused, %v without counting", with, without)
 	}
 }
-
-// discard is a ResponseWriter that keeps nothing.
-type discard struct{}
-
-func (discard) Header() http.Header         { return http.Header{} }
-func (discard) Write(p []byte) (int, error) { return len(p), nil }
-func (discard) WriteHeader(int)             {}
 
 func BenchmarkRefuse(b *testing.B) {
 	for _, with := range []bool{false, true} {
@@ -216,7 +216,7 @@ func BenchmarkRefuse(b *testing.B) {
 			r := httptest.NewRequest("GET", "/fn/orders/webhook", nil)
 			b.ReportAllocs()
 			for b.Loop() {
-				w.g.ServeHTTP(discard{}, r)
+				w.g.ServeHTTP(&discard{header: http.Header{}}, r)
 			}
 		})
 	}
