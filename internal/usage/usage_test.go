@@ -251,37 +251,49 @@ func TestMeter_DamagedJournal(t *testing.T) {
 	}
 }
 
-// Where the journal cannot be written the store still gets all; where neither
-// can, the end says what is lost.
+// Where the journal cannot be written the store still gets all; when it can be
+// again, it has what it lacked; where neither can, the end says what is lost.
 func TestMeter_NoJournal(t *testing.T) {
 	t.Parallel()
-	b, dir := newBook(), filepath.Join(t.TempDir(), "gone")
-	m, end := run(t, usage.Options{Dir: dir, Every: time.Millisecond}, b)
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
-	m.Ran(orders, usage.Call{Caller: "pak_1", At: noon})
-	for b.total().Invocations == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil { // it is back
-		t.Fatal(err)
-	}
-	b.set(errors.New("away"), nil)
-	m.Ran(orders, usage.Call{Caller: "pak_1", At: noon})
-	for len(files(t, dir)) == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	if err := end(); err != nil {
-		t.Errorf("nothing is lost, and the end says: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		b, dir := newBook(), filepath.Join(t.TempDir(), "gone")
+		call := usage.Call{Caller: "pak_1", At: noon}
+		m, end := run(t, usage.Options{Dir: dir}, b)
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		m.Ran(orders, call)
+		time.Sleep(6 * time.Second)
+		if got := b.total().Invocations; got != 1 {
+			t.Errorf("%d calls in the store, want 1", got)
+		}
+		b.set(errors.New("away"), nil)
+		m.Ran(orders, call) // nowhere but in memory
+		time.Sleep(6 * time.Second)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		m.Ran(orders, call)
+		time.Sleep(2 * time.Second) // now a crash would lose neither
+		m.Ran(orders, call)
+		if err := end(); err != nil {
+			t.Errorf("nothing is lost, and the end says: %v", err)
+		}
+		b.set(nil, nil)
+		_, end = run(t, usage.Options{Dir: dir}, b)
+		end()
+		if got := b.total().Invocations; got != 4 {
+			t.Errorf("%d calls after the next start, want 4", got)
+		}
 
-	m, end = run(t, usage.Options{Dir: dir}, b)
-	m.Ran(orders, usage.Call{Caller: "pak_1", At: noon})
-	os.RemoveAll(dir)
-	if err := end(); err == nil || !strings.Contains(err.Error(), "lost") {
-		t.Errorf("counts are lost, and the end says: %v", err)
-	}
+		b.set(errors.New("away"), nil)
+		m, end = run(t, usage.Options{Dir: dir}, b)
+		m.Ran(orders, call)
+		os.RemoveAll(dir)
+		if err := end(); err == nil || !strings.Contains(err.Error(), "lost") {
+			t.Errorf("counts are lost, and the end says: %v", err)
+		}
+	})
 }
 
 // A tally that nothing is counted on is forgotten, and what somebody counts on
@@ -338,21 +350,18 @@ func TestMeter_AtOnce(t *testing.T) {
 
 func TestMeter_Prunes(t *testing.T) {
 	t.Parallel()
-	b := newBook()
-	_, end := run(t, usage.Options{Dir: t.TempDir(), Retention: 48 * time.Hour}, b)
-	for {
-		b.mu.Lock()
-		pruned := b.pruned
-		b.mu.Unlock()
-		if pruned != 0 {
-			if today := platform.DayOf(time.Now()); pruned < today-3 || pruned > today-1 {
-				t.Errorf("pruned before %v", pruned)
+	synctest.Test(t, func(t *testing.T) {
+		b := newBook()
+		run(t, usage.Options{Dir: t.TempDir(), Retention: 48 * time.Hour}, b)
+		for range 50 {
+			synctest.Wait()
+			if b.mu.Lock(); b.pruned != platform.DayOf(time.Now())-2 {
+				t.Errorf("on %v it was pruned before %v", platform.DayOf(time.Now()), b.pruned)
 			}
-			break
+			b.mu.Unlock()
+			time.Sleep(time.Hour)
 		}
-		time.Sleep(time.Millisecond)
-	}
-	end()
+	})
 }
 
 // The hot path: no allocation for a series that is known.
