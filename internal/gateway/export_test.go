@@ -29,14 +29,14 @@ func (g *Gateway) Remember(r *http.Request) func() {
 	return func() { g.remember(x, 0) }
 }
 
-// Meter admits a request and returns what counts it as one that ran, again and
-// again.
-func (g *Gateway) Meter(r *http.Request) func() {
+// Meter admits a request and returns what counts it, again and again: as one
+// that ran, or as one that was refused with a code.
+func (g *Gateway) Meter(r *http.Request, code string) func() {
 	x := g.begin(nil, r)
 	if err := x.identify(); err == nil {
 		g.admit(x)
 	}
-	x.ran, x.status, x.work.took = true, http.StatusOK, time.Millisecond
+	x.ran, x.code, x.status, x.work.took = code == "", code, http.StatusOK, time.Millisecond
 	return func() { g.meter(x, x.began) }
 }
 

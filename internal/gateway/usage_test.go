@@ -18,6 +18,7 @@ import (
 	"postern.dev/postern/internal/gateway"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/supervisor"
+	"postern.dev/postern/internal/token"
 	"postern.dev/postern/internal/usage"
 )
 
@@ -177,7 +178,52 @@ func TestUsage_Asked(t *testing.T) {
 			t.Errorf("%s: %v", tc.name, got)
 		}
 	}
-	if got := gateway.AccountOf(auth.Principal{Method: auth.MethodNone}); got != "open" {
+}
+
+// idp is another issuer, all of whose tokens are good.
+type idp struct{ subject string }
+
+func (i idp) Verify(string, time.Time) (token.Claims, error) {
+	return token.Claims{Subject: i.subject, ExpiresAt: time.Now().Add(time.Hour)}, nil
+}
+
+// A call is counted on its key; on another issuer as a whole, however many
+// subjects that has; and else on nobody.
+func TestUsage_Account(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id, secret := w.key(nil)
+	w.load(t)
+	now := time.Now()
+	signing, err := token.NewSigningKey(token.EdDSA, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := token.Sign(signing, token.Claims{Issuer: "http://idp", Subject: "u", ClientID: "u", ID: "1", Audience: []string{"x"}, IssuedAt: now, ExpiresAt: now.Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		subject string
+		header  http.Header
+		want    string
+	}{
+		"key":              {"u", http.Header{"X-Api-Key": {secret}}, id},
+		"a user":           {"u", http.Header{"Authorization": {"Bearer " + raw}}, "http://idp"},
+		"another":          {"v", http.Header{"Authorization": {"Bearer " + raw}}, "http://idp"},
+		"one with a hash":  {"#=1#", http.Header{"Authorization": {"Bearer " + raw}}, "http://idp"},
+		"one named as key": {id, http.Header{"Authorization": {"Bearer " + raw}}, "http://idp"},
+	} {
+		a := auth.NewAuthenticator("http://control", auth.Trust{Foreign: idp{tc.subject}, Issuer: "http://idp", ProjectID: project})
+		p, err := a.Authenticate(w.g.Keys(), &auth.Request{Header: tc.header, Now: now})
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if got := gateway.AccountOf(p); got != tc.want {
+			t.Errorf("%s: counted on %q, want %q", name, got, tc.want)
+		}
+	}
+	if got := gateway.AccountOf(auth.Principal{Method: auth.MethodNone}); got != platform.CallerOpen {
 		t.Errorf("nobody is %q", got)
 	}
 }
@@ -190,17 +236,10 @@ func TestUsage_Allocations(t *testing.T) {
 	w.load(t)
 	r := httptest.NewRequest("GET", "/fn/orders/webhook", nil)
 	r.Header = http.Header{"X-Api-Key": {secret}}
-	count := w.g.Meter(r)
-	if n := testing.AllocsPerRun(200, count); n != 0 {
-		t.Errorf("%v allocations for a call that ran", n)
-	}
-	r.Header = nil
-	serve := func(g *gateway.Gateway) func() { return func() { g.ServeHTTP(&discard{header: http.Header{}}, r) } }
-	with := testing.AllocsPerRun(200, serve(w.g))
-	w.g = gateway.New(gateway.Options{}, w.invoker)
-	w.load(t)
-	if without := testing.AllocsPerRun(200, serve(w.g)); with > without {
-		t.Errorf("%v allocations for a call that was refused, %v without counting", with, without)
+	for _, code := range []string{"", "not_allowed"} {
+		if n := testing.AllocsPerRun(200, w.g.Meter(r, code)); n != 0 {
+			t.Errorf("%v allocations for a call with the code %q", n, code)
+		}
 	}
 }
 
