@@ -50,11 +50,12 @@ const policy = `
 	worker     < ground
 	audit      < ground
 	signature  < ground
+	usage      < ground
 	auth       < ground, accesskey, limit, token
 	supervisor < ground, worker
 	deploy     < ground, accesskey, bundle, function, signature, supervisor, worker
 
-	gateway    < ground, httpx, telemetry, accesskey, audit, auth, function, limit, signature, supervisor, token, worker
+	gateway    < ground, httpx, telemetry, accesskey, audit, auth, function, limit, signature, supervisor, token, usage, worker
 	oauth      < ground, httpx, accesskey, auth, limit, token
 	admin      < ground, httpx, api, blob, accesskey, audit, auth, bundle, deploy, funclog, function, limit, supervisor
 

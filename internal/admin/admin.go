@@ -32,6 +32,7 @@ type Store interface {
 	Projects
 	ProjectChanges
 	Events
+	Usages
 }
 
 // Functions is the reading of functions.
@@ -137,6 +138,7 @@ func New(o Options) (http.Handler, *huma.OpenAPI) {
 	s.registerSubprojects()
 	s.registerArtefacts()
 	s.registerAudit()
+	s.registerUsage()
 	documentErrors(s.api.OpenAPI())
 	return &front{mux: mux, log: o.Log}, s.api.OpenAPI()
 }

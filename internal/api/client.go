@@ -102,7 +102,8 @@ func (c *Client) project(parts ...string) string {
 	return path
 }
 
-// call sends one request: in as JSON, or as it is when it is bytes. Where the
+// call sends one request: in as JSON, or as it is when it is bytes; and out
+// likewise. Where the
 // server says that the token has expired, it is sent once more with a new one.
 func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
 	body, contentType, err := encode(in)
@@ -128,6 +129,10 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	}
 	if res.StatusCode >= 300 {
 		return c.failure(res, data)
+	}
+	if raw, ok := out.(*[]byte); ok {
+		*raw = data
+		return nil
 	}
 	if out != nil {
 		if err := json.Unmarshal(data, out); err != nil {

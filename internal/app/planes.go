@@ -83,6 +83,7 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		Audit:      s.audit,
 		Auth:       s.auth,
 		Uses:       &s.uses,
+		Usage:      s.usage,
 		URL:        s.GatewayURL(),
 		Public:     s.cfg.PublicURL != "",
 		Issuer:     s.Issuer(),

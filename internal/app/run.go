@@ -16,7 +16,7 @@ import (
 var controlLimits = httpx.Limits{Read: 2 * time.Minute, Write: 3 * time.Minute}
 
 // Run serves until ctx ends or a part fails, then stops in order: not ready,
-// gateway, control plane, workers, audit log, followers, logs, store and lock. It returns
+// gateway, control plane, workers, audit log and usage, followers, logs, store and lock. It returns
 // nil after an ordinary end.
 func (s *Server) Run(ctx context.Context) error {
 	// Each stage ends when the one before it is done, and not with ctx: what is
@@ -27,6 +27,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 	parts.start("store", s.db.Run)
 	recording.start("audit log", s.audit.Run)
+	recording.start("usage", s.usage.Run)
 	parts.start("signing keys", s.ring.Run)
 	parts.start("use of keys", s.recordUse)
 	for _, i := range s.issuers {

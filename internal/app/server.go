@@ -36,6 +36,7 @@ import (
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/telemetry"
 	"postern.dev/postern/internal/token"
+	"postern.dev/postern/internal/usage"
 	"postern.dev/postern/internal/worker"
 )
 
@@ -64,6 +65,7 @@ type Server struct {
 	deployer   *deploy.Deployer
 	supervisor *supervisor.Supervisor
 	audit      *audit.Recorder
+	usage      *usage.Meter
 	gateway    *gateway.Gateway
 	control    http.Handler
 	health     *health
@@ -168,7 +170,8 @@ func (s *Server) openFiles(context.Context) (err error) {
 		return err
 	}
 	s.opened(func() error { s.book.Close(); return nil })
-	return nil
+	s.usage, err = usage.Open(usage.Options{Dir: s.dir.join("usage"), Memory: s.cfg.UsageMemory, Retention: s.cfg.UsageRetention, Log: s.log}, s.db)
+	return err
 }
 
 func (s *Server) openRing(ctx context.Context) (err error) {

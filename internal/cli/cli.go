@@ -83,6 +83,7 @@ func root(std Stdio) *cobra.Command {
 		newSubprojects(std),
 		newAudit(std),
 		newExplain(std),
+		newUsage(std),
 		newAuth(std),
 		newConfig(std),
 		newVersion(std),

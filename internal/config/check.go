@@ -57,6 +57,7 @@ func (c *Config) check(already []Problem) []Problem {
 	add(c.Issuer == "" || validURL(c.Issuer), "issuer", "must begin with http:// or https:// and have no path, query or user", "write {} as https://control.example.org")
 	add(c.SigningKeyLifetime >= time.Hour && c.SigningKeyLifetime <= 3660*24*time.Hour, "signing-key-lifetime", "must be between 1h and ten years", "change {}")
 	add(c.AuditRetention >= time.Hour && c.AuditRetention <= 3660*24*time.Hour, "audit-retention", "must be between 1h and ten years", "change {}")
+	add(c.UsageRetention >= 24*time.Hour && c.UsageRetention <= 3660*24*time.Hour, "usage-retention", "must be between 24h and ten years", "change {}")
 	add(c.TokenLifetime >= time.Minute && c.TokenLifetime <= 24*time.Hour, "token-lifetime", "must be between 1m and 24h", "change {}")
 	add(validDSN(c.Database) || c.Data == "", "database", "must begin with sqlite:/// or postgres://", "write {} as postgres://user@host/database")
 	add((c.TLSCert == "") == (c.TLSKey == ""), "tls-cert", "and tls-key must be given together", "give both --tls-cert and --tls-key, or neither")
@@ -66,7 +67,7 @@ func (c *Config) check(already []Problem) []Problem {
 		v        int
 		min, max int
 	}{{"workers", c.Workers, 1, 1024}, {"max-in-flight", c.MaxInFlight, 1, 1 << 16}, {"queue", c.Queue, 1, 1 << 20},
-		{"audit-events", c.AuditEvents, 1000, 100_000_000},
+		{"audit-events", c.AuditEvents, 1000, 100_000_000}, {"usage-memory", c.UsageMemory, 1, 1 << 20},
 		{"basic-rate", c.BasicRate, 1, 1_000_000}, {"basic-burst", c.BasicBurst, 1, 1_000_000}} {
 		add(n.v >= n.min && n.v <= n.max, n.key, fmt.Sprintf("must be between %d and %d", n.min, n.max), "change {}")
 	}

@@ -74,6 +74,10 @@ type Config struct {
 	// are at most.
 	AuditRetention time.Duration
 	AuditEvents    int
+	// UsageRetention is how long usage is kept, and UsageMemory what GB-seconds
+	// reckon a worker at, in MiB.
+	UsageRetention time.Duration
+	UsageMemory    int
 	// LogLevel is the least level that the server logs.
 	LogLevel slog.Level
 	// LogFormat is "text" or "json".

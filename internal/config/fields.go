@@ -83,6 +83,8 @@ var fields = [...]field{
 	{key: "basic-burst", usage: "how many of them may come at once", preset: fixed("20"), value: func(c *Config) value { return (*number)(&c.BasicBurst) }},
 	{key: "audit-retention", usage: "how long audit events are kept", preset: fixed("2160h"), value: func(c *Config) value { return (*period)(&c.AuditRetention) }},
 	{key: "audit-events", usage: "most audit events that are kept; at most half of them refusals", preset: fixed("1000000"), value: func(c *Config) value { return (*number)(&c.AuditEvents) }},
+	{key: "usage-retention", usage: "how long usage is kept", preset: fixed("9600h"), value: func(c *Config) value { return (*period)(&c.UsageRetention) }},
+	{key: "usage-memory", usage: "memory that GB-seconds reckon a worker at, in MiB", preset: fixed("128"), value: func(c *Config) value { return (*number)(&c.UsageMemory) }},
 	{key: "log-level", usage: "debug, info, warn or error", preset: fixed("info"), value: func(c *Config) value { return (*level)(&c.LogLevel) }},
 	{key: "log-format", usage: "text or json", preset: fixed("text"), value: func(c *Config) value { return choice{&c.LogFormat, []string{"text", "json"}} }},
 	{key: "access-log", usage: "all, errors or off", preset: fixed("all"), value: func(c *Config) value { return choice{&c.AccessLog, []string{"all", "errors", "off"}} }},

@@ -34,6 +34,7 @@ func (g *Gateway) account(x *exchange) {
 		g.metrics.Refused(x.code)
 	}
 	g.remember(x, took)
+	g.meter(x, x.began.Add(took))
 	if g.options.AccessLog == AccessLogAll || g.options.AccessLog == AccessLogErrors && x.status >= 400 {
 		g.logAccess(x, took)
 	}

@@ -1,6 +1,12 @@
 package gateway
 
-import "net/http"
+import (
+	"net/http"
+	"time"
+
+	"postern.dev/postern/internal/auth"
+	"postern.dev/postern/internal/platform"
+)
 
 // Admit runs steps 1 to 5 and nothing else.
 func (g *Gateway) Admit(r *http.Request) error {
@@ -22,3 +28,28 @@ func (g *Gateway) Remember(r *http.Request) func() {
 	}
 	return func() { g.remember(x, 0) }
 }
+
+// Meter admits a request and returns what counts it, again and again: as one
+// that ran, or as one that was refused with a code.
+func (g *Gateway) Meter(r *http.Request, code string) func() {
+	x := g.begin(nil, r)
+	if err := x.identify(); err == nil {
+		g.admit(x)
+	}
+	x.ran, x.code, x.status, x.work.took = code == "", code, http.StatusOK, time.Millisecond
+	return func() { g.meter(x, x.began) }
+}
+
+// Asked is what asked says of a call that a worker took.
+func Asked(mode platform.BodyMode, code string, streamed, whole bool) bool {
+	x := &exchange{ran: true, code: code}
+	x.match.Handler = &platform.Handler{Body: mode}
+	if streamed {
+		x.rest = &limitedBody{}
+		x.rest.whole.Store(whole)
+	}
+	return x.asked()
+}
+
+// AccountOf is on whom a call is counted.
+func AccountOf(p auth.Principal) string { return accountOf(p) }

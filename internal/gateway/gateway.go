@@ -19,6 +19,7 @@ import (
 	"postern.dev/postern/internal/signature"
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/telemetry"
+	"postern.dev/postern/internal/usage"
 )
 
 // Invoker runs deployments. *supervisor.Supervisor is one.
@@ -69,6 +70,8 @@ type Options struct {
 	Callbacks signature.Memory
 	// Audit takes refusals; nil keeps none.
 	Audit *audit.Recorder
+	// Usage counts what ran; nil counts nothing.
+	Usage *usage.Meter
 }
 
 // Gateway is safe for concurrent use. It refuses everything until it is loaded.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"postern.dev/postern/internal/auth"
@@ -61,8 +62,10 @@ func (g *Gateway) readSmall(x *exchange) error {
 
 // limitedBody reads a body of unknown length up to the handler's limit.
 type limitedBody struct {
-	r    io.Reader
-	left int64
+	r     io.Reader
+	left  int64
+	taken atomic.Int64 // bytes read; who counts them may not be who reads
+	whole atomic.Bool  // read to its end
 }
 
 func (b *limitedBody) Read(p []byte) (int, error) {
@@ -72,6 +75,10 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
 	if b.left -= int64(n); b.left < 0 {
 		return 0, errTooLarge
+	}
+	b.taken.Add(int64(n))
+	if err == io.EOF {
+		b.whole.Store(true)
 	}
 	return n, err
 }
@@ -101,7 +108,9 @@ func (g *Gateway) invoke(x *exchange) error {
 	} else if deadline.Sub(x.began) > ownDeadline { // the server's limit began with the request, not with the handler
 		http.NewResponseController(x.w).SetWriteDeadline(deadline.Add(slack))
 	}
+	x.work.begin()
 	res, err := x.held.Do(x.r.Context(), &req)
+	x.work.end()
 	x.ran = !errors.Is(err, worker.ErrRefused) && !errors.Is(err, worker.ErrTooLarge)
 	if err != nil {
 		return err
@@ -138,6 +147,7 @@ func (x *exchange) answer(res *worker.Response, deadline time.Time) error {
 		}
 		return nil
 	}
+	defer x.work.end()
 	rc := http.NewResponseController(x.w)
 	rc.SetWriteDeadline(deadline.Add(slack))
 	x.status = res.Status

@@ -48,6 +48,7 @@ type exchange struct {
 	code    string // 8 the problem's code; empty when there was none
 	started bool   // 7 something of the answer is out, or of the body gone
 	ran     bool   // 7 a worker took the call
+	work    stint  // 7
 
 	step     int8            // that was begun last
 	why      error           // it was refused or failed
@@ -267,7 +268,7 @@ func (x *exchange) json(body []byte) {
 // connection is cut, so that nobody takes half an answer for a whole one.
 func (g *Gateway) refuse(x *exchange, err error) {
 	if x.status != 0 {
-		x.code = "aborted"
+		x.code = codeAborted
 		panic(http.ErrAbortHandler)
 	}
 	if errors.Is(err, context.Canceled) && x.r.Context().Err() != nil {

@@ -1,0 +1,67 @@
+package gateway
+
+import (
+	"strings"
+	"time"
+
+	"postern.dev/postern/internal/auth"
+	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/usage"
+)
+
+// stint is how long a worker had a call: from when it was handed over until the
+// answer was whole there, or what streams was read to its end.
+type stint struct {
+	began time.Time
+	took  time.Duration
+}
+
+func (s *stint) begin() { s.began = time.Now() }
+func (s *stint) end()   { s.took = time.Since(s.began) }
+
+// meter counts a call that is over: as one that ran if a handler was asked, and
+// else, where a function is known, apart from those, as refused. What the
+// gateway answers by itself, and who went away before anything was decided, is
+// neither.
+func (g *Gateway) meter(x *exchange, over time.Time) {
+	if x.target == nil || g.options.Usage == nil {
+		return
+	}
+	f := usage.Function{ProjectID: x.target.function.ProjectID, ID: x.target.function.ID, Name: x.target.function.Name}
+	switch {
+	case x.asked():
+		c := usage.Call{Caller: accountOf(x.principal), At: over, Took: x.work.took, Failed: x.status >= 500 || x.code == codeAborted, BytesIn: int64(len(x.body)), BytesOut: x.sent}
+		if x.rest != nil {
+			c.BytesIn = x.rest.taken.Load()
+		}
+		g.options.Usage.Ran(f, c)
+	case x.code != "" && x.status != statusClientClosed:
+		g.options.Usage.Refused(f, x.code, over)
+	}
+}
+
+// asked reports whether a handler was asked: a worker took the call, with all of
+// the body that the handler waits for, and could read it.
+func (x *exchange) asked() bool {
+	if !x.ran || x.match.Handler == nil || x.code == "body_malformed" {
+		return false
+	}
+	return x.rest == nil || x.match.Handler.Body == platform.BodyStream || x.rest.whole.Load()
+}
+
+// codeAborted is of an answer that was cut off.
+const codeAborted = "aborted"
+
+// accountOf is on whom a call is counted: a key, or of another issuer's tokens
+// the issuer alone, whose subjects nobody here can number.
+func accountOf(p auth.Principal) string {
+	switch {
+	case p.Key == nil && p.Token != nil:
+		return p.Token.Issuer()
+	case p.ID() != "":
+		return p.ID()
+	case p.Method == auth.MethodNone:
+		return platform.CallerOpen
+	}
+	return strings.ToLower(string(p.Method))
+}
