@@ -87,6 +87,9 @@ func (g *Gateway) invoke(x *exchange) error {
 	if req.Method == http.MethodHead {
 		req.Method = http.MethodGet // the server leaves the body out
 	}
+	if m := &x.match; m.Pattern != "" {
+		req.Route, req.Params, req.Values = m.Pattern, m.Names, m.Values[:len(m.Names)]
+	}
 	if p := x.principal; p.Method != auth.MethodNone {
 		req.KeyID, req.ProjectID, req.Scopes = p.ID(), p.ProjectID(), p.Scopes()
 	}
