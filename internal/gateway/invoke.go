@@ -93,6 +93,9 @@ func (g *Gateway) invoke(x *exchange) error {
 	if p := x.principal; p.Method != auth.MethodNone {
 		req.KeyID, req.ProjectID, req.Scopes = p.ID(), p.ProjectID(), p.Scopes()
 	}
+	if a := x.r.Header["Authorization"]; len(a) > 0 && (x.principal.Method == auth.MethodNone || x.principal.Method == auth.MethodAPIKey) {
+		req.ForeignAuthorization = g.options.Auth.Foreign(a[0])
+	}
 	if x.rest != nil {
 		req.Body, req.Inline = x.rest, nil
 		x.started = true // a body that was read cannot be sent to another worker
