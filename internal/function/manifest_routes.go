@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
+
+	"postern.dev/postern/internal/platform"
 )
 
 // RouteSpec is a route as the manifest has it. Zero fields mean what the
@@ -15,6 +18,7 @@ type RouteSpec struct {
 	Handler   string        `json:"handler"`
 	Auth      string        `json:"auth,omitempty"` // AuthKey, AuthNone
 	Group     string        `json:"group,omitempty"`
+	Scopes    []string      `json:"scopes,omitempty"`
 	BodyLimit int64         `json:"bodyLimit,omitempty"` // bytes
 	Timeout   time.Duration `json:"timeout,omitempty"`   // nanoseconds
 }
@@ -115,12 +119,14 @@ func (p *parser) route(n node, number int) (r RouteSpec, err error) {
 			if r.Auth, err = p.text(f); err == nil && r.Auth != AuthKey && r.Auth != AuthNone {
 				err = p.fail(f.value.offset, `write "key", or "none" to open this route to everyone`, "auth of %s cannot be %q", of, r.Auth)
 			}
+		case "scopes":
+			r.Scopes, err = p.scopes(f, of)
 		case "bodyLimit":
 			err = p.size(f, &r.BodyLimit, of)
 		case "timeout":
 			err = p.duration(f, &r.Timeout, of)
 		default:
-			err = p.unknownOption(f, []string{"path", "handler", "auth", "group", "bodyLimit", "timeout"}, of)
+			err = p.unknownOption(f, []string{"path", "handler", "auth", "group", "scopes", "bodyLimit", "timeout"}, of)
 		}
 		if err != nil {
 			return r, err
@@ -130,6 +136,24 @@ func (p *parser) route(n node, number int) (r RouteSpec, err error) {
 		return r, p.fail(n.offset, `write: { "path": "GET /customers/{id}", "handler": "customer" }`, "%s must have a path and a handler", of)
 	}
 	return r, nil
+}
+
+func (p *parser) scopes(f member, of string) (out []string, err error) {
+	for _, n := range f.value.list {
+		s, _ := n.value.(string)
+		if !knownScope(s) || slices.Contains(out, s) {
+			return nil, p.fail(n.offset, `a key has the scopes "invoke" and "control"`, "scopes of %s has something that is no scope, or stands twice", of)
+		}
+		out = append(out, s)
+	}
+	if len(out) == 0 {
+		return nil, p.fail(f.value.offset, `write: "scopes": ["control"], or nothing: "invoke" is always needed`, "scopes of %s must be a list with something in it", of)
+	}
+	return out, nil
+}
+
+func knownScope(s string) bool {
+	return s == string(platform.ScopeInvoke) || s == string(platform.ScopeControl)
 }
 
 // routeSet are routes that can stand beside one another.
@@ -154,6 +178,9 @@ func (s *routeSet) add(r RouteSpec) error {
 	if r.Group != "" && !groupPattern.MatchString(r.Group) {
 		return fmt.Errorf("the route %q: %.64q is no name of a group: use at most 64 letters, digits, dots, hyphens and underscores", r.Path, r.Group)
 	}
+	if r.Auth == AuthNone && (r.Group != "" || len(r.Scopes) > 0) {
+		return fmt.Errorf("the route %q is open to everyone: no group or scope can be asked for", r.Path)
+	}
 	s.patterns, s.texts = append(s.patterns, p), append(s.texts, r.Path)
 	return nil
 }
@@ -167,6 +194,9 @@ func validRoutes(rs []RouteSpec) error {
 	for _, r := range rs {
 		if err := known.add(r); err != nil {
 			return err
+		}
+		if slices.ContainsFunc(r.Scopes, func(s string) bool { return !knownScope(s) }) {
+			return fmt.Errorf("the route %q asks for a scope that there is not", r.Path)
 		}
 		if _, ok := kindOf(r.Handler); !ok || r.Auth != "" && r.Auth != AuthKey && r.Auth != AuthNone {
 			return fmt.Errorf("the route %q has no handler, or an auth that there is not", r.Path)

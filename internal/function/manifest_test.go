@@ -44,13 +44,13 @@ func TestParseManifest_Accepts(t *testing.T) {
 func TestParseManifest_Routes(t *testing.T) {
 	t.Parallel()
 	got, _, err := function.ParseManifest(function.SourcePostern, []byte(`{"name": "a", "runtime": "node", "style": "event", "eventFormat": "v2", "routes": [
-  {"path": "GET /customers/{customerId}", "handler": "customer", "group": "public"},
+  {"path": "GET /customers/{customerId}", "handler": "customer", "group": "public", "scopes": ["control"]},
   {"path": "/files/{path...}", "handler": "files", "auth": "none", "bodyLimit": "1KiB", "timeout": "2s"}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := function.Manifest{Name: "a", Runtime: "node", Source: function.SourcePostern, Style: "event", EventFormat: "v2", Routes: []function.RouteSpec{
-		{Path: "GET /customers/{customerId}", Handler: "customer", Group: "public"}, {Path: "/files/{path...}", Handler: "files", Auth: "none", BodyLimit: 1024, Timeout: 2 * time.Second}}}
+		{Path: "GET /customers/{customerId}", Handler: "customer", Group: "public", Scopes: []string{"control"}}, {Path: "/files/{path...}", Handler: "files", Auth: "none", BodyLimit: 1024, Timeout: 2 * time.Second}}}
 	again, err := function.DecodeManifest(got.Encode())
 	if d := cmp.Diff(want, got) + cmp.Diff(want, again); d != "" || err != nil {
 		t.Error(d, err)
@@ -77,7 +77,8 @@ func TestParseManifest_RefusesRoutes(t *testing.T) {
 	for in, want := range map[string]string{
 		`{}`: "1:39: routes must be a list", `[1]`: "1:40: route 1 must be an object", `[{"path":"/a"}]`: "must have a path and a handler", `[{"handler":"a"}]`: "must have a path and a handler",
 		`[{"path":"/a","handler":"x","cors":true}]`: `unknown option "cors" of route 1`, `[{"path":"/a","handler":"x","methods":["basic"]}]`: `unknown option "methods"`,
-		`[{"path":"/a","handler":"x","ratePerSecond":1}]`: `unknown option "ratePerSecond"`, `[{"path":"/a","handler":"x","scopes":["invoke"]}]`: `unknown option "scopes"`,
+		`[{"path":"/a","handler":"x","ratePerSecond":1}]`: `unknown option "ratePerSecond"`, `[{"path":"/a","handler":"x","scopes":["orders"]}]`: "no scope", `[{"path":"/a","handler":"x","scopes":["control","control"]}]`: "stands twice", `[{"path":"/a","handler":"x","scopes":"control"}]`: "must be a list", `[{"path":"/a","handler":"x","scopes":[]}]`: "must be a list",
+		`[{"path":"/a","handler":"x","auth":"none","scopes":["control"]}]`: "is open to everyone", `[{"path":"/a","handler":"x","auth":"none","group":"admin"}]`: "is open to everyone",
 		`[{"path":"/a","handler":"x","auth":"open"}]`: `auth of route 1 cannot be "open"`, `[{"path":"/a","handler":"x","auth":false}]`: "auth must be a string", `[{"path":"/a","handler":"x","auth":""}]`: "cannot be",
 		`[{"path":"/a","handler":"x","timeout":"2h"}]`: "timeout of route 1", `[{"path":"/a","handler":"x","bodyLimit":0}]`: "bodyLimit of route 1", `[{"path":"/a","handler":"x","group":"a b"}]`: "no name of a group",
 		`[{"path":"/a","path":"/b","handler":"x"}]`: "stands twice", `[{"path":"/a","handler":"x"},{"path":"/a/{$}","handler":"y"}]`: `the routes "/a" and "/a/{$}" answer the same`,
@@ -181,7 +182,7 @@ func TestDecodeManifest_ChecksAgain(t *testing.T) {
 		`{"name":"a","runtime":"sh","source":"postern.json"}`, `{"name":"a","runtime":"node","source":"postern.json","style":"x"}`, `{"name":"a","runtime":"node","source":"postern.json","eventFormat":"x"}`,
 		`{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/health","handler":"x"}]}`, `{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/a","handler":"__proto__"}]}`,
 		`{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/{a}","handler":"x"},{"path":"/{b}","handler":"y"}]}`,
-		`{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/a","handler":"x","auth":"x"}]}`, `{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/a","handler":"x","timeout":-1}]}`,
+		`{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/a","handler":"x","auth":"x"}]}`, `{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/a","handler":"x","scopes":["x"]}]}`, `{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/a","handler":"x","timeout":-1}]}`,
 		`{"name":"a","runtime":"node","source":"postern.json","handlers":{"x":{"timeout":-1}}}`, `{"name":"a","runtime":"node","source":"postern.json","more":1}`} {
 		if _, err := function.DecodeManifest([]byte(in)); fault.KindOf(err) != fault.Invalid {
 			t.Errorf("DecodeManifest(%s): err = %v", in, err)

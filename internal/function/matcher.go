@@ -25,6 +25,7 @@ type leaf struct {
 	pattern string
 	names   []string
 	group   string
+	scopes  []platform.Scope
 	handler platform.Handler // with the route's guard and limits
 }
 

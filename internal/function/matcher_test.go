@@ -308,7 +308,7 @@ func BenchmarkMatch_Routes(b *testing.B) {
 func TestProtect_Routes(t *testing.T) {
 	t.Parallel()
 	m := function.Manifest{Source: function.SourcePostern, Routes: []function.RouteSpec{
-		{Path: "GET /customers/{id}", Handler: "customer", Group: "public"}, {Path: "POST /customers", Handler: "customer", Auth: "key", Group: "admin", BodyLimit: 7},
+		{Path: "GET /customers/{id}", Handler: "customer", Group: "public"}, {Path: "POST /customers", Handler: "customer", Auth: "key", Group: "admin", Scopes: []string{"control"}, BodyLimit: 7},
 		{Path: "GET /prices", Handler: "prices", Auth: "none"}, {Path: "GET /news", Handler: "news"}, {Path: "POST /news", Handler: "news", Auth: "key"}}}
 	d := platform.Declaration{Handlers: []platform.DeclaredHandler{{Name: "customer"}, {Name: "news"}, {Name: "prices"}, {Name: "rest"}},
 		Auth: platform.AuthDeclaration{Present: true, Names: []string{"customer", "prices", "rest"}}}
@@ -317,7 +317,7 @@ func TestProtect_Routes(t *testing.T) {
 		t.Errorf("warnings %q, %v", warnings, err)
 	}
 	want := []platform.Handler{
-		{Name: "customer", Routes: []platform.Route{{Pattern: "GET /customers/{id}", Group: "public"}, {Pattern: "POST /customers", Group: "admin", BodyLimit: 7}}},
+		{Name: "customer", Routes: []platform.Route{{Pattern: "GET /customers/{id}", Group: "public"}, {Pattern: "POST /customers", Group: "admin", Scopes: []platform.Scope{platform.ScopeControl}, BodyLimit: 7}}},
 		{Name: "news", Guard: open, Routes: []platform.Route{{Pattern: "GET /news", Guard: open}, {Pattern: "POST /news"}}},
 		{Name: "prices", Routes: []platform.Route{{Pattern: "GET /prices", Guard: open, Loosened: true}}}, {Name: "rest"}}
 	if d := cmp.Diff(want, hs); d != "" {

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
 )
@@ -25,7 +27,7 @@ func FuzzPattern(f *testing.F) {
 			return
 		}
 		again, err := function.DecodeManifest(m.Encode())
-		if err != nil || again.Routes[0] != m.Routes[0] {
+		if err != nil || !cmp.Equal(again.Routes, m.Routes) {
 			t.Fatalf("%q comes back as %+v, %v", text, again.Routes, err)
 		}
 		table := function.NewTable([]platform.Handler{{Name: "h", Routes: []platform.Route{{Pattern: text}}}})

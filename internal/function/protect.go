@@ -115,6 +115,9 @@ func routesOf(m Manifest, d platform.Declaration, h platform.Handler) []platform
 			continue
 		}
 		route := platform.Route{Pattern: r.Path, Guard: h.Guard, Group: r.Group, BodyLimit: r.BodyLimit, Timeout: r.Timeout}
+		for _, s := range r.Scopes {
+			route.Scopes = append(route.Scopes, platform.Scope(s))
+		}
 		switch r.Auth {
 		case AuthKey:
 			route.Guard = platform.GuardKey

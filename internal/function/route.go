@@ -25,6 +25,8 @@ type Match struct {
 	Guard platform.Guard
 	// Group is the group of the route; empty: that named like the function.
 	Group string
+	// Scopes are what a key needs beside ScopeInvoke.
+	Scopes []platform.Scope
 	// Pattern is the route's pattern, Names are its parameters, and Values as
 	// many segments of the path; empty where no route was asked for.
 	Pattern string
@@ -63,7 +65,7 @@ func (t *Table) addRoutes(h *platform.Handler) {
 		if err != nil {
 			continue // was refused when it was deployed: whoever wrote it here since opens nothing
 		}
-		l := &leaf{pattern: r.Pattern, group: r.Group, handler: *h}
+		l := &leaf{pattern: r.Pattern, group: r.Group, scopes: r.Scopes, handler: *h}
 		l.handler.Routes, l.handler.Guard = nil, r.Guard
 		if r.BodyLimit > 0 {
 			l.handler.BodyLimit = r.BodyLimit
@@ -138,7 +140,7 @@ func (t *Table) matchRoute(method, path string) (m Match, ok bool) {
 		return Match{Allow: t.routes.allow(left)}, false
 	}
 	clear(m.Values[len(l.names):]) // of routes that were tried before
-	m.Handler, m.Guard, m.Group, m.Pattern, m.Names = &l.handler, l.handler.Guard, l.group, l.pattern, l.names
+	m.Handler, m.Guard, m.Group, m.Scopes, m.Pattern, m.Names = &l.handler, l.handler.Guard, l.group, l.scopes, l.pattern, l.names
 	return m, true
 }
 

@@ -23,6 +23,7 @@ func routed(t testing.TB) *world {
 		{Name: "plain"},
 		{Name: "prices", Routes: []platform.Route{{Pattern: "GET /prices", Guard: platform.GuardOpen, Loosened: true}, {Pattern: "PUT /prices"}}},
 		{Name: "status", Guard: platform.GuardOpen, Routes: []platform.Route{{Pattern: "/status", Guard: platform.GuardOpen}}},
+		{Name: "tools", Routes: []platform.Route{{Pattern: "/tools", Scopes: []platform.Scope{platform.ScopeControl}}}},
 		{Name: "webhook", Routes: []platform.Route{{Pattern: "/webhook"}}},
 	}
 	w.src.active[fnID] = d
@@ -37,11 +38,15 @@ func TestRoutes_Groups(t *testing.T) {
 	for name, groups := range map[string][]string{"any group": nil, "partner": {"partner"}, "admin": {"admin"}, "both": {"admin", "partner"}, "the function's": {slug}, "other": {"Partner", "partne", "partner2"}} {
 		_, keys[name] = w.key(func(k *platform.AccessKey) { k.Groups = groups })
 	}
+	both := []platform.Scope{platform.ScopeInvoke, platform.ScopeControl}
+	_, keys["operator"] = w.key(func(k *platform.AccessKey) { k.Scopes, k.Groups = both, []string{slug} })
+	_, keys["operator, other group"] = w.key(func(k *platform.AccessKey) { k.Scopes, k.Groups = both, []string{"admin2"} })
+	_, keys["control alone"] = w.key(func(k *platform.AccessKey) { k.Scopes = both[1:] })
 	w.load(t)
 	allowed := map[string]string{
 		"GET /customers/7": "any group, partner, both", "HEAD /customers/7": "any group, partner, both", "POST /customers": "any group, partner, both",
 		"DELETE /admin/tools": "any group, admin, both", "GET /admin": "any group, admin, both", "GET /admin/customers/7": "any group, admin, both",
-		"POST /webhook": "any group, the function's", "GET /plain": "any group, the function's", "PUT /prices": "any group, the function's",
+		"POST /webhook": "any group, the function's, operator", "GET /plain": "any group, the function's, operator", "PUT /prices": "any group, the function's, operator", "GET /tools": "operator",
 		"GET /prices": "*", "GET /status": "*", "GET /odd": "-",
 	}
 	for call, who := range allowed {

@@ -192,8 +192,14 @@ func (x *exchange) authorise() error {
 	if x.match.Guard == platform.GuardOpen {
 		return nil
 	}
-	return auth.Decide(x.principal, auth.Need{ProjectID: x.target.function.ProjectID, ParentID: x.target.function.ParentProjectID,
-		Scope: platform.ScopeInvoke, Group: x.group(), RemoteAddr: x.r.RemoteAddr})
+	need := auth.Need{ProjectID: x.target.function.ProjectID, ParentID: x.target.function.ParentProjectID,
+		Scope: platform.ScopeInvoke, Group: x.group(), RemoteAddr: x.r.RemoteAddr}
+	err := auth.Decide(x.principal, need)
+	for i := 0; err == nil && i < len(x.match.Scopes); i++ {
+		need.Scope = x.match.Scopes[i]
+		err = auth.Decide(x.principal, need)
+	}
+	return err
 }
 
 // group is the group of the route; of a handler that is in none, that which is

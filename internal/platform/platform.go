@@ -221,6 +221,7 @@ type Route struct {
 	// Loosened says that the manifest itself opened this route: auth none.
 	Loosened  bool          `json:",omitempty"`
 	Group     string        `json:",omitempty"` // empty: that named like the function
+	Scopes    []Scope       `json:",omitempty"` // that a key needs beside ScopeInvoke
 	BodyLimit int64         `json:",omitempty"` // bytes; 0 means the handler's
 	Timeout   time.Duration `json:",omitempty"` // 0 means the handler's
 }

@@ -88,7 +88,7 @@ func deployInput(projectID, functionID, name, active string) platform.DeployInpu
 		Deployment: platform.Deployment{ID: function.NewDeploymentID(at), FunctionID: functionID, ProjectID: projectID, Artefact: "aa", Runtime: "node",
 			Declaration: platform.Declaration{Handlers: []platform.DeclaredHandler{{Name: "a"}}, Auth: platform.AuthDeclaration{Present: true, Names: []string{"a"}}, Style: platform.StyleEvent},
 			Handlers: []platform.Handler{{Name: "a", Guard: platform.GuardOpen, Timeout: time.Second,
-				Routes: []platform.Route{{Pattern: "GET /a/{ü}", Guard: platform.GuardOpen, Loosened: true, Group: "public", BodyLimit: 1, Timeout: time.Minute}, {Pattern: "/b"}}}}, Variables: map[string]string{"A": "ü"},
+				Routes: []platform.Route{{Pattern: "GET /a/{ü}", Guard: platform.GuardOpen, Loosened: true, Group: "public", Scopes: []platform.Scope{platform.ScopeControl}, BodyLimit: 1, Timeout: time.Minute}, {Pattern: "/b"}}}}, Variables: map[string]string{"A": "ü"},
 			KeyID: k.ID, SealedKeySecret: []byte{0, 1, 255}, CreatedAt: at},
 		Key: k, ExpectActive: active, OldKeyExpiresAt: at.Add(time.Minute)}
 }
