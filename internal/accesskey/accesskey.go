@@ -44,6 +44,12 @@ func NewID(now time.Time) string {
 	return idPrefix + strings.ToLower(ulid.MustNew(ulid.Timestamp(now), rand.Reader).String())
 }
 
+// In reports whether a text has something in it that begins like a key's ID or
+// secret, cut off or not.
+func In(text string) bool {
+	return strings.Contains(text, idPrefix) || strings.Contains(text, secretPrefix)
+}
+
 // ValidID reports whether s has the form of a key ID: the prefix and a ULID in
 // Crockford's alphabet, whose 128 bits begin with a digit of 0 to 7. There is
 // one spelling of an ID, so upper case is refused.

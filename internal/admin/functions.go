@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -106,6 +107,9 @@ func (s *service) deploy(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	if open := function.Loosened(r.Deployment.Handlers); len(open) > 0 {
+		noteDetail(ctx, "authNone", fmt.Sprintf("%d: %s", len(open), strings.Join(open, ", "))) // a long list is cut, its number not
+	}
 	f := s.describe(r.Function, r.Deployment)
 	return &body[api.DeployResponse]{api.DeployResponse{Function: f, Routes: f.Routes, Warnings: append([]string{}, r.Warnings...), Reused: r.Reused}}, nil
 }
@@ -145,7 +149,7 @@ func (s *service) describe(f platform.Function, d platform.Deployment) api.Funct
 		Deployment: api.Deployment{ID: d.ID, Number: d.Number, Artefact: d.Artefact, Runtime: d.Runtime, CreateTime: d.CreatedAt.UTC()},
 		Status:     api.Status{State: st.State, Workers: st.Workers, InFlight: st.InFlight, Waiting: st.Waiting, Failures: st.Failures, LastErr: st.LastErr}}
 	for _, r := range function.Describe(d.Handlers) {
-		out.Routes = append(out.Routes, api.Route{Path: r.Path, Handler: r.Handler, Guard: r.Guard})
+		out.Routes = append(out.Routes, api.Route{Path: r.Path, Handler: r.Handler, Guard: r.Guard, Method: r.Method, Group: r.Group})
 	}
 	return out
 }

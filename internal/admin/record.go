@@ -31,6 +31,16 @@ func noteCode(ctx context.Context, code string) {
 	}
 }
 
+// noteDetail adds to the audit event of the operation in ctx.
+func noteDetail(ctx context.Context, name, text string) {
+	if a, ok := ctx.Value(actionKey{}).(*action); ok {
+		if a.event.Detail == nil {
+			a.event.Detail = map[string]string{}
+		}
+		a.event.Detail[name] = text
+	}
+}
+
 // remoteAddr is from where the operation in ctx was asked for.
 func remoteAddr(ctx context.Context) string {
 	if a, ok := ctx.Value(actionKey{}).(*action); ok {

@@ -36,6 +36,8 @@ type Route struct {
 	Path    string `json:"path" doc:"Below the function's address."`
 	Handler string `json:"handler" doc:"The export that runs, or 'built in'."`
 	Guard   string `json:"guard" doc:"'access key', 'open' or 'signature'."`
+	Method  string `json:"method,omitempty" doc:"Of a route of the manifest: its only method; absent: any."`
+	Group   string `json:"group,omitempty" doc:"Of a route of the manifest: the group of keys that it is for; absent: that named like the function."`
 }
 
 // Status is how a function's workers do on the node that was asked.

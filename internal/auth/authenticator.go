@@ -81,6 +81,9 @@ func (a *Authenticator) Authenticate(d *Directory, r *Request) (Principal, error
 	var err error
 	switch {
 	case strings.EqualFold(scheme, "bearer"):
+		if len(r.Header["X-Api-Key"]) > 0 && a.foreignToken(strings.TrimRight(credential, " ")) {
+			return byAPIKey(d, r)
+		}
 		p, err = a.bearer(d, credential, false, r)
 	case strings.EqualFold(scheme, "dpop"):
 		p, err = a.bearer(d, credential, true, r)
@@ -98,6 +101,19 @@ func (a *Authenticator) Authenticate(d *Directory, r *Request) (Principal, error
 		}
 	}
 	return p, nil
+}
+
+// byAPIKey recognises the caller by X-API-Key alone: the token beside it is of
+// a user of the handler's.
+func byAPIKey(d *Directory, r *Request) (Principal, error) {
+	k := bySecret(d, r.Header["X-Api-Key"][0], r.Now)
+	switch {
+	case k == nil:
+		return Principal{}, ErrInvalid
+	case !k.bare():
+		return Principal{}, ErrBare
+	}
+	return Principal{Key: k, Method: MethodAPIKey}, nil
 }
 
 // bearer recognises the caller by a token, or by the static one of a plan.

@@ -111,7 +111,14 @@ func printFunction(out printer, f api.Function) {
 func printRoutes(out printer, routes []api.Route) {
 	var rows [][]string
 	for _, r := range routes {
-		rows = append(rows, []string{r.Path, r.Handler, r.Guard})
+		path, guard := r.Path, r.Guard
+		if r.Method != "" {
+			path = r.Method + " " + path
+		}
+		if r.Group != "" {
+			guard += ", group " + r.Group
+		}
+		rows = append(rows, []string{path, r.Handler, guard})
 	}
 	out.table([]string{"ROUTE", "HANDLER", "GUARD"}, rows)
 }

@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"io"
+	"net/http"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -112,7 +114,7 @@ func tryLine(f api.Function, routes []api.Route, as string) string {
 	open := ""
 	for _, r := range routes {
 		switch {
-		case r.Handler == "built in":
+		case r.Handler == "built in", r.Method != "" && r.Method != http.MethodGet, strings.Contains(r.Path, "{"):
 		case r.Guard == "access key":
 			return "curl -u " + clean(as+" "+url+r.Path)
 		case r.Guard == "open" && open == "":

@@ -178,7 +178,7 @@ func (d *Deployer) rollOut(ctx context.Context, f platform.Function, artefact st
 	if dep.SealedKeySecret, err = d.o.Sealer.Seal(ctx, dep.ID, []byte(secret.Reveal())); err != nil {
 		return Result{}, err
 	}
-	launch, err := d.prepare(ctx, dep, f.Name, archive, secret.Reveal())
+	launch, err := d.prepare(ctx, dep, archive, secret.Reveal())
 	if err != nil {
 		return Result{}, err
 	}

@@ -118,6 +118,48 @@ func (w *world) invoke(deploymentID, handler string) string {
 	return string(body)
 }
 
+// How handlers are called is recorded, and the same at each later start.
+func TestDeploy_Style(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const source = `export const handler = (a, b) => ({ statusCode: 200, body: typeof a.httpMethod + typeof a.rawPath + typeof b.httpMethod + typeof b.path });`
+	for i, tc := range []struct {
+		more, says string
+		style      platform.Style
+		routes     int
+	}{
+		{``, "stringundefinedundefinedundefined", platform.StyleEvent, 1},
+		{`,"eventFormat":"v2"`, "undefinedstringundefinedundefined", platform.StyleEvent, 1},
+		{`,"style":"context"`, "undefinedundefinedundefinedstring", platform.StyleContext, 0},
+		{`,"style":"event","routes":[{"path":"/a","handler":"handler"},{"path":"/b","handler":"handler"}]`, "stringundefinedundefinedundefined", platform.StyleEvent, 2},
+	} {
+		name := fmt.Sprintf("f%d", i)
+		r, err := w.d.Deploy(t.Context(), w.project, name, w.build(name, source, tc.more), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := w.db.Deployment(t.Context(), r.Deployment.ID)
+		if err != nil || d.Declaration.Style != tc.style || len(d.Handlers[0].Routes) != tc.routes {
+			t.Errorf("%s: recorded %+v, %v", tc.more, d, err)
+		}
+		if said := w.invoke(d.ID, "handler"); said != tc.says {
+			t.Errorf("%s: %s", tc.more, said)
+		}
+		l, err := w.d.Launch(t.Context(), d.ID)
+		if err != nil || l.Expect.Style != tc.style {
+			t.Errorf("%s: a later start expects %+v, %v", tc.more, l.Expect, err)
+		}
+		again, err := worker.Start(t.Context(), l.Spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { again.Kill("the test is over"); <-again.Done() })
+		if !again.Declaration().Equal(d.Declaration) {
+			t.Errorf("%s: a later worker declares %+v", tc.more, again.Declaration())
+		}
+	}
+}
+
 const environment = `export const auth = ['env']; export const env = () => process.env; export const open = () => 1;`
 
 func TestDeploy(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 
 	"postern.dev/postern/internal/bundle"
 	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/worker"
@@ -36,13 +37,13 @@ func (d *Deployer) Launch(ctx context.Context, deploymentID string) (supervisor.
 	if err != nil {
 		return supervisor.Launch{}, err
 	}
-	l, err := d.prepare(ctx, dep, archive.Manifest().Name, archive, string(secret))
+	l, err := d.prepare(ctx, dep, archive, string(secret))
 	l.Expect = dep.Declaration
 	return l, err
 }
 
 // prepare extracts an artefact and makes the command of its workers.
-func (d *Deployer) prepare(ctx context.Context, dep platform.Deployment, name string, archive *bundle.Archive, secret string) (supervisor.Launch, error) {
+func (d *Deployer) prepare(ctx context.Context, dep platform.Deployment, archive *bundle.Archive, secret string) (supervisor.Launch, error) {
 	node, err := d.findNode(ctx)
 	if err != nil {
 		return supervisor.Launch{}, err
@@ -60,7 +61,7 @@ func (d *Deployer) prepare(ctx context.Context, dep platform.Deployment, name st
 	spec := worker.Spec{
 		Argv: []string{node, "--enable-source-maps", bundle.Entry},
 		Dir:  dir,
-		Env:  d.environment(dep, name, node, tmp, secret),
+		Env:  d.environment(dep, archive.Manifest(), node, tmp, secret),
 		Log:  func(l worker.Line) { d.o.Log(dep.FunctionID, dep.ID, l) },
 	}
 	return supervisor.Launch{DeploymentID: dep.ID, FunctionID: dep.FunctionID, Spec: spec}, nil
@@ -69,18 +70,24 @@ func (d *Deployer) prepare(ctx context.Context, dep platform.Deployment, name st
 // environment is a worker's whole environment, built from nothing: what the
 // server was started with is not for functions to see. The platform's own
 // names come last, and win.
-func (d *Deployer) environment(dep platform.Deployment, name, node, tmp, secret string) []string {
+func (d *Deployer) environment(dep platform.Deployment, m function.Manifest, node, tmp, secret string) []string {
 	var env []string
 	for k, v := range dep.Variables {
 		env = append(env, k+"="+v)
 	}
 	slices.Sort(env)
+	if style := m.CallStyle(); style != "" {
+		env = append(env, "POSTERN_STYLE="+style)
+	}
+	if m.EventFormat != "" {
+		env = append(env, "POSTERN_EVENT_FORMAT="+m.EventFormat)
+	}
 	return append(env,
 		"PATH="+filepath.Dir(node)+":/usr/local/bin:/usr/bin:/bin",
 		"HOME="+tmp, "TMPDIR="+tmp, "LANG=C.UTF-8", "TZ=UTC", "NODE_ENV=production",
 		"PROJECT_ID="+dep.ProjectID, "FUNCTION_ID="+dep.FunctionID,
 		"PROJECT_ID_API_KEY="+dep.KeyID, "PROJECT_ID_API_SECRET="+secret,
-		"POSTERN_FUNCTION_NAME="+name, "POSTERN_DEPLOYMENT_ID="+dep.ID, worker.InstanceVariable+"="+d.o.InstanceID)
+		"POSTERN_FUNCTION_NAME="+m.Name, "POSTERN_DEPLOYMENT_ID="+dep.ID, worker.InstanceVariable+"="+d.o.InstanceID)
 }
 
 // findNode looks for Node until it has found one, and again when that one is

@@ -40,6 +40,12 @@ type Manifest struct {
 	Variables   map[string]string         `json:"variables,omitempty"`
 	Handlers    map[string]HandlerOptions `json:"handlers,omitempty"`
 	Source      string                    `json:"source"` // SourcePostern or SourceSinch
+	// Style is how handlers are called: "event", "context", or empty for what
+	// the module's exports say. EventFormat is the shape of an event: "simple"
+	// or empty, or "v2".
+	Style       string      `json:"style,omitempty"`
+	EventFormat string      `json:"eventFormat,omitempty"`
+	Routes      []RouteSpec `json:"routes,omitempty"`
 }
 
 // HandlerOptions are what the manifest says of one handler. Zero fields mean
@@ -82,6 +88,12 @@ func DecodeManifest(data []byte) (Manifest, error) {
 		if err == nil && (o.Body > platform.BodyStream || o.BodyLimit < 0 || o.BodyLimit > maxBodyLimit || o.Timeout < 0 || o.Timeout > maxTimeout) {
 			err = errors.New("handler options out of range")
 		}
+	}
+	if err == nil {
+		err = m.validStyle()
+	}
+	if err == nil {
+		err = validRoutes(m.Routes)
 	}
 	if err != nil {
 		return Manifest{}, fault.Wrap(err, fault.Invalid, "the artefact's manifest is not valid: "+err.Error()).WithCode("artefact_invalid")

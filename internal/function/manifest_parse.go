@@ -22,7 +22,7 @@ const (
 // nothing here.
 var sinchFields = []string{"functionId", "tunnel", "createdResources", "projectId"}
 
-var posternFields = []string{"$schema", "name", "runtime", "description", "variables", "handlers", "webhookProtection"}
+var posternFields = []string{"$schema", "name", "runtime", "description", "variables", "handlers", "routes", "style", "eventFormat", "webhookProtection"}
 
 // ParseManifest checks a manifest's bytes. Errors name source, line and column.
 func ParseManifest(source string, data []byte) (Manifest, []string, error) {
@@ -83,6 +83,11 @@ func (p *parser) field(f member) (err error) {
 		err = p.variables(f)
 	case "handlers":
 		err = p.handlers(f)
+	case "routes", "style", "eventFormat":
+		if p.source == SourceSinch {
+			return p.unknown(f)
+		}
+		err = p.addresses(f)
 	case "webhookProtection":
 		err = p.webhookProtection(f)
 	default:
@@ -234,27 +239,40 @@ func (p *parser) handlerOption(o *HandlerOptions, handler string, f member) erro
 			return p.fail(f.value.offset, `write "buffered" or "stream"`, "body of handler %s is neither", handler)
 		}
 	case "bodyLimit":
-		n, ok := parseSize(f.value.value)
-		if !ok {
-			return p.fail(f.value.offset, `write a number of bytes, or "10MiB"`, "bodyLimit of handler %s is no size", handler)
-		}
-		o.BodyLimit = n
+		return p.size(f, &o.BodyLimit, "handler "+handler)
 	case "timeout":
-		s, _ := f.value.value.(string)
-		d, err := time.ParseDuration(s)
-		if err != nil || d <= 0 || d > maxTimeout {
-			return p.fail(f.value.offset, `write "30s" or "5m", at most "1h"`, "timeout of handler %s is no duration", handler)
-		}
-		o.Timeout = d
+		return p.duration(f, &o.Timeout, "handler "+handler)
 	default:
-		known := []string{"body", "bodyLimit", "timeout"}
-		hint := "the options are: " + strings.Join(known, ", ")
-		if near := Nearest(f.key, known); near != "" {
-			hint = fmt.Sprintf("did you mean %q?", near)
-		}
-		return p.fail(f.offset, hint, "unknown option %q of handler %s", f.key, handler)
+		return p.unknownOption(f, []string{"body", "bodyLimit", "timeout"}, "handler "+handler)
 	}
 	return nil
+}
+
+func (p *parser) size(f member, into *int64, of string) error {
+	n, ok := parseSize(f.value.value)
+	if !ok {
+		return p.fail(f.value.offset, `write a number of bytes, or "10MiB"`, "%s of %s is no size", f.key, of)
+	}
+	*into = n
+	return nil
+}
+
+func (p *parser) duration(f member, into *time.Duration, of string) error {
+	s, _ := f.value.value.(string)
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 || d > maxTimeout {
+		return p.fail(f.value.offset, `write "30s" or "5m", at most "1h"`, "%s of %s is no duration", f.key, of)
+	}
+	*into = d
+	return nil
+}
+
+func (p *parser) unknownOption(f member, known []string, of string) error {
+	hint := "the options are: " + strings.Join(known, ", ")
+	if near := Nearest(f.key, known); near != "" {
+		hint = fmt.Sprintf("did you mean %q?", near)
+	}
+	return p.fail(f.offset, hint, "unknown option %q of %s", f.key, of)
 }
 
 // parseSize reads a number of bytes, or a whole number with a unit.

@@ -41,6 +41,68 @@ func TestParseManifest_Accepts(t *testing.T) {
 	}
 }
 
+func TestParseManifest_Routes(t *testing.T) {
+	t.Parallel()
+	got, _, err := function.ParseManifest(function.SourcePostern, []byte(`{"name": "a", "runtime": "node", "style": "event", "eventFormat": "v2", "routes": [
+  {"path": "GET /customers/{customerId}", "handler": "customer", "group": "public", "scopes": ["control"]},
+  {"path": "/files/{path...}", "handler": "files", "auth": "none", "bodyLimit": "1KiB", "timeout": "2s"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := function.Manifest{Name: "a", Runtime: "node", Source: function.SourcePostern, Style: "event", EventFormat: "v2", Routes: []function.RouteSpec{
+		{Path: "GET /customers/{customerId}", Handler: "customer", Group: "public", Scopes: []string{"control"}}, {Path: "/files/{path...}", Handler: "files", Auth: "none", BodyLimit: 1024, Timeout: 2 * time.Second}}}
+	again, err := function.DecodeManifest(got.Encode())
+	if d := cmp.Diff(want, got) + cmp.Diff(want, again); d != "" || err != nil {
+		t.Error(d, err)
+	}
+}
+
+func TestParseManifest_RefusesRoutes(t *testing.T) {
+	t.Parallel()
+	patterns := map[string]string{
+		"customers": "must begin with a slash", "": "must have a path", "/": "/{path...}", "/a/": "no slash at its end", "//a": "no empty segments", "/a/../b": "dot segments", "/a/..;x": "dot segments",
+		"GET  /a": "must begin with a slash", "get /a": "no method", "HEAD /a": "write GET", "CONNECT /a": "no method", "FOO /a": "no method", "GET example.com/a": "must begin with a slash",
+		"/a/{b}c": "no parameter", "/a/x{b}": "write it decoded", "/{b": "no parameter", "/{}": "no parameter", "/{...}": "no parameter", "/{b...}/c": "must be the last", "/{$}/a": "must be the last", "/{$...}": "must be the last",
+		"/{a}/{a}": "stands twice", "/a%2fb": "write it decoded", "/a?b=1": "write it decoded", "/a#b": "write it decoded", "/a\\\\b": "write it decoded", "/a b": "no method",
+		"/" + strings.Repeat("x", 600): "512 bytes", "/" + strings.Repeat("{a}/", 40): "32 segments", "/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}/{i}": "8 parameters",
+		"/health": "is kept", "GET /health": "is kept", "POST /a/ice": "is kept", "/notify": "is kept",
+	}
+	for pattern, want := range patterns {
+		in := "{\"name\":\"a\",\"runtime\":\"node\",\"routes\":[\n {\"path\":\"" + pattern + "\",\"handler\":\"x\"}]}"
+		_, _, err := function.ParseManifest(function.SourcePostern, []byte(in))
+		if f, ok := errors.AsType[*fault.Error](err); !ok || f.Code != "manifest_invalid" || !strings.Contains(f.Text+f.Hint, want) || !strings.HasPrefix(f.Text, "postern.json:2:2: ") {
+			t.Errorf("%q: %v, want %q", pattern, err, want)
+		}
+	}
+	for in, want := range map[string]string{
+		`{}`: "1:39: routes must be a list", `[1]`: "1:40: route 1 must be an object", `[{"path":"/a"}]`: "must have a path and a handler", `[{"handler":"a"}]`: "must have a path and a handler",
+		`[{"path":"/a","handler":"x","cors":true}]`: `unknown option "cors" of route 1`, `[{"path":"/a","handler":"x","methods":["basic"]}]`: `unknown option "methods"`,
+		`[{"path":"/a","handler":"x","ratePerSecond":1}]`: `unknown option "ratePerSecond"`, `[{"path":"/a","handler":"x","scopes":["orders"]}]`: "no scope", `[{"path":"/a","handler":"x","scopes":["control","control"]}]`: "stands twice", `[{"path":"/a","handler":"x","scopes":"control"}]`: "must be a list", `[{"path":"/a","handler":"x","scopes":[]}]`: "must be a list",
+		`[{"path":"/a","handler":"x","auth":"none","scopes":["control"]}]`: "is open to everyone", `[{"path":"/a","handler":"x","auth":"none","group":"admin"}]`: "is open to everyone",
+		`[{"path":"/a","handler":"x","auth":"open"}]`: `auth of route 1 cannot be "open"`, `[{"path":"/a","handler":"x","auth":false}]`: "auth must be a string", `[{"path":"/a","handler":"x","auth":""}]`: "cannot be",
+		`[{"path":"/a","handler":"x","timeout":"2h"}]`: "timeout of route 1", `[{"path":"/a","handler":"x","bodyLimit":0}]`: "bodyLimit of route 1", `[{"path":"/a","handler":"x","group":"a b"}]`: "no name of a group",
+		`[{"path":"/a","path":"/b","handler":"x"}]`: "stands twice", `[{"path":"/a","handler":"x"},{"path":"/a/{$}","handler":"y"}]`: `the routes "/a" and "/a/{$}" answer the same`,
+		`[{"path":"GET /{a}","handler":"x"},{"path":"GET /{b}","handler":"x"}]`:      `the routes "GET /{a}" and "GET /{b}" answer the same`,
+		`[{"path":"/{a}/b","handler":"x"},{"path":"/a/{b}","handler":"x"}]`:          `the routes "/{a}/b" and "/a/{b}" both answer some`,
+		`[{"path":"GET /{a}","handler":"x"},{"path":"/a","handler":"x"}]`:            `the routes "GET /{a}" and "/a" both answer some`,
+		`[` + strings.Repeat(`{"path":"/a","handler":"x"},`, 500) + `{"path":"/a"}]`: "more than 500 routes",
+	} {
+		_, _, err := function.ParseManifest(function.SourcePostern, []byte(`{"name":"a","runtime":"node","routes":`+in+`}`))
+		if f, ok := errors.AsType[*fault.Error](err); !ok || f.Code != "manifest_invalid" || !strings.Contains(f.Text, want) {
+			t.Errorf("%.80s: %v, want %q", in, err, want)
+		}
+	}
+	for _, in := range []string{`"style":"events"`, `"style":1`, `"eventFormat":"v1"`, `"eventFormat":null`} {
+		if _, _, err := function.ParseManifest(function.SourcePostern, []byte(`{"name":"a","runtime":"node",`+in+`}`)); fault.KindOf(err) != fault.Invalid {
+			t.Errorf("%s: %v", in, err)
+		}
+	}
+	m, warnings, err := function.ParseManifest(function.SourceSinch, []byte(`{"name":"a","runtime":"node","routes":[{"path":"/a","handler":"x","auth":"none"}],"style":"event"}`))
+	if err != nil || len(m.Routes) != 0 || m.CallStyle() != "context" || len(warnings) != 2 {
+		t.Errorf("in sinch.json: %+v, %q, %v", m, warnings, err)
+	}
+}
+
 func TestParseManifest_SinchFields(t *testing.T) {
 	t.Parallel()
 	m, warnings, err := function.ParseManifest(function.SourceSinch, []byte(`{"name":"a","runtime":"nodejs20","functionId":"x","tunnel":{"preference":"no"},"secrets":["A"],"other":1}`))
@@ -117,7 +179,10 @@ func TestDecodeManifest_ChecksAgain(t *testing.T) {
 	t.Parallel()
 	for _, in := range []string{``, `{}`, `{"name":"../x","runtime":"node","source":"postern.json"}`, `{"name":"a","runtime":"node","source":"x"}`,
 		`{"name":"a","runtime":"node","source":"postern.json","variables":{"LD_PRELOAD":"x"}}`, `{"name":"a","runtime":"node","source":"postern.json","variables":{"A":"\u0000"}}`,
-		`{"name":"a","runtime":"sh","source":"postern.json"}`,
+		`{"name":"a","runtime":"sh","source":"postern.json"}`, `{"name":"a","runtime":"node","source":"postern.json","style":"x"}`, `{"name":"a","runtime":"node","source":"postern.json","eventFormat":"x"}`,
+		`{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/health","handler":"x"}]}`, `{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/a","handler":"__proto__"}]}`,
+		`{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/{a}","handler":"x"},{"path":"/{b}","handler":"y"}]}`,
+		`{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/a","handler":"x","auth":"x"}]}`, `{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/a","handler":"x","scopes":["x"]}]}`, `{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/a","handler":"x","timeout":-1}]}`,
 		`{"name":"a","runtime":"node","source":"postern.json","handlers":{"x":{"timeout":-1}}}`, `{"name":"a","runtime":"node","source":"postern.json","more":1}`} {
 		if _, err := function.DecodeManifest([]byte(in)); fault.KindOf(err) != fault.Invalid {
 			t.Errorf("DecodeManifest(%s): err = %v", in, err)

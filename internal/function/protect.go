@@ -26,9 +26,13 @@ func Protect(m Manifest, d platform.Declaration) ([]platform.Handler, []string, 
 		if h.Guard == platform.GuardOpen {
 			open = append(open, h.Name)
 		}
+		h.Routes = routesOf(m, d, h)
 		handlers = append(handlers, h)
 	}
 	var warnings []string
+	if routes := Loosened(handlers); len(routes) > 0 {
+		warnings = append(warnings, "open to everyone by auth none: "+strings.Join(routes, ", "))
+	}
 	if slices.Contains(d.Auth.Names, "health") {
 		warnings = append(warnings, "auth names health, but exactly /health is open whatever auth says: infrastructure asks there")
 	}
@@ -78,12 +82,66 @@ func checkNames(m Manifest, d platform.Declaration) error {
 			return unknownHandler("auth", n, names).WithCode("auth_unknown_handler")
 		}
 	}
-	for n := range m.Handlers {
+	for n, o := range m.Handlers {
 		if !slices.Contains(names, n) {
 			return unknownHandler(m.Source+": handlers", n, names).WithCode("manifest_invalid")
 		}
+		if o.Body == platform.BodyStream && d.Style == platform.StyleEvent {
+			return fault.New(fault.Invalid, fmt.Sprintf("%s: the handler %.64q takes events, whose body is a string: it cannot be streamed", m.Source, n)).WithCode("manifest_invalid").
+				WithHint(`write "style": "context" for handlers that take (context, request)`)
+		}
+	}
+	for _, r := range m.Routes {
+		if !slices.Contains(names, r.Handler) {
+			return unknownHandler(fmt.Sprintf("%s: the route %q", m.Source, r.Path), r.Handler, names).WithCode("manifest_invalid")
+		}
+		if callbacks[r.Handler] {
+			return fault.New(fault.Invalid, fmt.Sprintf("%s: the route %q names the callback %q", m.Source, r.Path, r.Handler)).WithCode("manifest_invalid").
+				WithHint("remove the route: a callback is found by its name and checked by signature, never by key")
+		}
 	}
 	return nil
+}
+
+// routesOf decides the routes of a handler. The one handler of a module of
+// events answers every path when the manifest names none.
+func routesOf(m Manifest, d platform.Declaration, h platform.Handler) []platform.Route {
+	if len(m.Routes) == 0 && d.Style == platform.StyleEvent && len(d.Handlers) == 1 && h.Name == eventHandler {
+		return []platform.Route{{Pattern: "/{path...}", Guard: h.Guard}}
+	}
+	var out []platform.Route
+	for _, r := range m.Routes {
+		if r.Handler != h.Name {
+			continue
+		}
+		route := platform.Route{Pattern: r.Path, Guard: h.Guard, Group: r.Group, BodyLimit: r.BodyLimit, Timeout: r.Timeout}
+		for _, s := range r.Scopes {
+			route.Scopes = append(route.Scopes, platform.Scope(s))
+		}
+		switch r.Auth {
+		case AuthKey:
+			route.Guard = platform.GuardKey
+		case AuthNone:
+			route.Guard, route.Loosened = platform.GuardOpen, true
+		}
+		out = append(out, route)
+	}
+	return out
+}
+
+// eventHandler is the export that a module of events has.
+const eventHandler = "handler"
+
+// Loosened lists the patterns of the routes that the manifest itself opened.
+func Loosened(hs []platform.Handler) (patterns []string) {
+	for _, h := range hs {
+		for _, r := range h.Routes {
+			if r.Loosened {
+				patterns = append(patterns, r.Pattern)
+			}
+		}
+	}
+	return patterns
 }
 
 func unknownHandler(where, name string, names []string) *fault.Error {
@@ -102,9 +160,12 @@ var reserved = []string{"auth", "setup", "default", "constructor", "prototype", 
 // Routable reports whether an export's name may be a handler's name: an ASCII
 // JavaScript identifier of at most 64 characters that is not reserved.
 func Routable(name string) bool {
-	if name == "" || len(name) > 64 || slices.Contains(reserved, name) || strings.HasPrefix(name, "__") {
-		return false
-	}
+	return !slices.Contains(reserved, name) && !strings.HasPrefix(name, "__") && identifier(name)
+}
+
+// identifier reports whether a name is an ASCII JavaScript identifier of at
+// most 64 characters.
+func identifier(name string) bool {
 	for i := range len(name) {
 		c := name[i]
 		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c == '$'
@@ -112,7 +173,7 @@ func Routable(name string) bool {
 			return false
 		}
 	}
-	return true
+	return name != "" && len(name) <= 64
 }
 
 // kindOf is the kind of a handler of that name, by the rule of the runtime's

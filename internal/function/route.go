@@ -1,6 +1,7 @@
 package function
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 
@@ -9,18 +10,30 @@ import (
 
 // Table finds the handler of a path. It is immutable and safe for concurrent use.
 type Table struct {
-	byName   map[string]*platform.Handler
+	byName   map[string]*platform.Handler // that have no routes of their own
 	services map[string]*platform.Handler // by the service's name, without the suffix
 	root     *platform.Handler
+	routes   *branch // nil: there are none
 }
 
 // Match is what a path found.
 type Match struct {
 	// Handler is the handler to run; nil for the built-in health answer.
 	Handler *platform.Handler
-	// Guard is how this call is guarded: the handler's own guard, or GuardOpen
-	// for exactly /health.
+	// Guard is how this call is guarded: the handler's own guard, that of the
+	// route, or GuardOpen for exactly /health.
 	Guard platform.Guard
+	// Group is the group of the route; empty: that named like the function.
+	Group string
+	// Scopes are what a key needs beside ScopeInvoke.
+	Scopes []platform.Scope
+	// Pattern is the route's pattern, Names are its parameters, and Values as
+	// many segments of the path; empty where no route was asked for.
+	Pattern string
+	Names   []string
+	Values  [MaxParams]string
+	// Allow is set when nothing was found because of the method alone.
+	Allow string
 }
 
 // NewTable makes the table of a deployment's handlers. The table keeps hs.
@@ -28,6 +41,10 @@ func NewTable(hs []platform.Handler) *Table {
 	t := &Table{byName: make(map[string]*platform.Handler, len(hs)), services: map[string]*platform.Handler{}}
 	for i := range hs {
 		h := &hs[i]
+		if len(h.Routes) > 0 { // else a route's guard and group could be gone round by another address
+			t.addRoutes(h)
+			continue
+		}
 		t.byName[h.Name] = h
 		if h.Kind == platform.HandlerService {
 			t.services[strings.TrimSuffix(h.Name, serviceSuffix)] = h
@@ -39,19 +56,42 @@ func NewTable(hs []platform.Handler) *Table {
 	return t
 }
 
+func (t *Table) addRoutes(h *platform.Handler) {
+	if t.routes == nil {
+		t.routes = &branch{}
+	}
+	for _, r := range h.Routes {
+		p, err := parsePattern(r.Pattern)
+		if err != nil {
+			continue // was refused when it was deployed: whoever wrote it here since opens nothing
+		}
+		l := &leaf{pattern: r.Pattern, group: r.Group, scopes: r.Scopes, handler: *h}
+		l.handler.Routes, l.handler.Guard = nil, r.Guard
+		if r.BodyLimit > 0 {
+			l.handler.BodyLimit = r.BodyLimit
+		}
+		if r.Timeout > 0 {
+			l.handler.Timeout = r.Timeout
+		}
+		t.routes.add(p, l)
+	}
+}
+
 // An export named <service> and the suffix answers below the prefix.
 const (
 	servicePrefix = "/webhook/"
 	serviceSuffix = "Webhook"
 )
 
-// Match finds the handler of a canonical path: decoded once, beginning with a
-// slash, without empty or dot segments, without a slash at the end. It does
-// not allocate, and takes as long as the path is.
+// Match finds the handler of a method and a canonical path: decoded once,
+// beginning with a slash, without empty or dot segments, without a slash at the
+// end. It does not allocate but for Allow, and takes as long as the path is.
 //
-// The order is: exactly /health; the names of voice callbacks as the last
-// segment of any path; the root; /webhook/<service>; the last segment.
-func (t *Table) Match(path string) (Match, bool) {
+// The order is: exactly /health; the names of the voice callbacks that there
+// are, as the last segment of any path; routes, the most specific first; the
+// root; /webhook/<service>; the last segment. A path that routes know is theirs,
+// also where none has the method.
+func (t *Table) Match(method, path string) (Match, bool) {
 	if path == "/health" {
 		h := t.byName["health"]
 		if h != nil && h.Kind != platform.HandlerCustom {
@@ -59,16 +99,22 @@ func (t *Table) Match(path string) (Match, bool) {
 		}
 		return Match{Handler: h, Guard: platform.GuardOpen}, true
 	}
-	if path == "/" {
-		return found(t.root)
-	}
 	last := path[strings.LastIndexByte(path, '/')+1:]
 	h := t.byName[last]
-	if IsCallback(last) {
-		if h == nil || h.Kind != platform.HandlerCallback {
-			return Match{}, false
-		}
+	callback := IsCallback(last)
+	if callback && h != nil && h.Kind == platform.HandlerCallback {
 		return found(h)
+	}
+	if t.routes != nil {
+		if m, ok := t.matchRoute(method, path); ok || m.Allow != "" {
+			return m, ok
+		}
+	}
+	switch {
+	case path == "/":
+		return found(t.root)
+	case callback:
+		return Match{}, false
 	}
 	if service, ok := strings.CutPrefix(path, servicePrefix); ok && service == last {
 		if s := t.services[service]; s != nil {
@@ -79,6 +125,23 @@ func (t *Table) Match(path string) (Match, bool) {
 		return Match{}, false
 	}
 	return found(h)
+}
+
+func (t *Table) matchRoute(method, path string) (m Match, ok bool) {
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	left := path
+	if path == "/" {
+		left = ""
+	}
+	l := t.routes.find(method, left, &m.Values, 0)
+	if l == nil {
+		return Match{Allow: t.routes.allow(left)}, false
+	}
+	clear(m.Values[len(l.names):]) // of routes that were tried before
+	m.Handler, m.Guard, m.Group, m.Scopes, m.Pattern, m.Names = &l.handler, l.handler.Guard, l.group, l.scopes, l.pattern, l.names
+	return m, true
 }
 
 func found(h *platform.Handler) (Match, bool) {
@@ -98,11 +161,15 @@ func IsCallback(segment string) bool {
 	return false
 }
 
+var callbackNames = []string{"ice", "ace", "pie", "dice", "notify"}
+
 // RouteRow is one line of the table that a deploy prints.
 type RouteRow struct {
 	Path    string `json:"path" doc:"Where the handler answers, below the function's address."`
 	Handler string `json:"handler" doc:"The export that runs, or 'built in'."`
 	Guard   string `json:"guard" doc:"'access key', 'open', or 'signature'."`
+	Method  string `json:"method,omitempty" doc:"Of a route: the only method; empty: any."`
+	Group   string `json:"group,omitempty" doc:"Of a route: which keys open it; empty: those of the group named like the function."`
 }
 
 // GuardWord is the word for a guard in tables and logs.
@@ -116,29 +183,37 @@ func GuardWord(g platform.Guard) string {
 	return "access key"
 }
 
-// Describe lists an address of each handler and how it is guarded, sorted by
-// path, /health first. Handlers answer below other segments too, under the
-// same guard.
+// Describe lists every route, and an address of each handler without any, with
+// how it is guarded, sorted by path, /health first. Handlers without routes
+// answer below other segments too, under the same guard.
 func Describe(hs []platform.Handler) []RouteRow {
 	rows := []RouteRow{{Path: "/health", Handler: "built in", Guard: "open"}}
 	home := slices.ContainsFunc(hs, func(h platform.Handler) bool { return h.Name == "home" })
 	for _, h := range hs {
 		guard := GuardWord(h.Guard)
 		switch {
+		case len(h.Routes) > 0:
+			for _, r := range h.Routes {
+				method, path, ok := strings.Cut(r.Pattern, " ")
+				if !ok {
+					method, path = "", r.Pattern
+				}
+				rows = append(rows, RouteRow{Path: path, Handler: h.Name, Guard: GuardWord(r.Guard), Method: method, Group: r.Group})
+			}
 		case h.Name == "default" && home: // nothing leads to it
 		case h.Kind == platform.HandlerRoot:
-			rows = append(rows, RouteRow{"/", h.Name, guard})
+			rows = append(rows, RouteRow{Path: "/", Handler: h.Name, Guard: guard})
 		case h.Kind == platform.HandlerService:
-			rows = append(rows, RouteRow{servicePrefix + strings.TrimSuffix(h.Name, serviceSuffix), h.Name, guard})
+			rows = append(rows, RouteRow{Path: servicePrefix + strings.TrimSuffix(h.Name, serviceSuffix), Handler: h.Name, Guard: guard})
 		case h.Kind == platform.HandlerCallback:
-			rows = append(rows, RouteRow{"/" + h.Name, h.Name, guard})
+			rows = append(rows, RouteRow{Path: "/" + h.Name, Handler: h.Name, Guard: guard})
 		case h.Name == "health":
 			rows[0].Handler = "health"
 			if h.Guard != platform.GuardOpen {
-				rows = append(rows, RouteRow{"/…/health", h.Name, guard})
+				rows = append(rows, RouteRow{Path: "/…/health", Handler: h.Name, Guard: guard})
 			}
 		default:
-			rows = append(rows, RouteRow{"/" + h.Name, h.Name, guard})
+			rows = append(rows, RouteRow{Path: "/" + h.Name, Handler: h.Name, Guard: guard})
 		}
 	}
 	slices.SortStableFunc(rows[1:], func(a, b RouteRow) int { return strings.Compare(a.Path, b.Path) })

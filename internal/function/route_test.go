@@ -45,7 +45,7 @@ func TestTable_Match(t *testing.T) {
 		{full, "/ice", "ice", sig}, {full, "/a/b/ice", "ice", sig}, {full, "/webhook/ice", "ice", sig}, {full, "/ace", "", 0}, {bare, "/ice", "", 0},
 		{full, "/constructor", "", 0}, {full, "/__proto__", "", 0}, {full, "/toString", "", 0}, {full, "/auth", "", 0}, {full, "/health/x", "", 0},
 	} {
-		m, ok := tc.table.Match(tc.path)
+		m, ok := tc.table.Match("GET", tc.path)
 		got := ""
 		if ok {
 			got = "-"
@@ -71,7 +71,7 @@ func FuzzTable_Match(f *testing.F) {
 		if !strings.HasPrefix(path, "/") {
 			return
 		}
-		m, ok := table.Match(path)
+		m, ok := table.Match("GET", path)
 		if ok && m.Guard == open && path != "/health" {
 			t.Fatalf("Match(%q) is open", path)
 		}
@@ -84,7 +84,7 @@ func FuzzTable_Match(f *testing.F) {
 func TestTable_MatchDoesNotAllocate(t *testing.T) {
 	table := function.NewTable([]platform.Handler{{Name: "webhook", Kind: custom}, {Name: "smsWebhook", Kind: service}})
 	for _, path := range []string{"/", "/health", "/a/webhook", "/webhook/sms", "/webhook/" + strings.Repeat("x", 100), "/ice"} {
-		if n := testing.AllocsPerRun(100, func() { table.Match(path) }); n != 0 {
+		if n := testing.AllocsPerRun(100, func() { table.Match("GET", path) }); n != 0 {
 			t.Errorf("Match(%q) allocates %v times", path, n)
 		}
 	}
@@ -136,6 +136,9 @@ func TestProtect_Refuses(t *testing.T) {
 		"unknown in auth":    {function.Manifest{}, platform.Declaration{Handlers: handlers, Auth: platform.AuthDeclaration{Present: true, Names: []string{"webhok"}}}, "auth_unknown_handler", `"webhook"`},
 		"health, not here":   {function.Manifest{}, platform.Declaration{Handlers: handlers, Auth: platform.AuthDeclaration{Present: true, Names: []string{"health"}}}, "auth_unknown_handler", ""},
 		"callback in auth":   {function.Manifest{}, platform.Declaration{Handlers: handlers, Auth: platform.AuthDeclaration{Present: true, Names: []string{"ice"}}}, "auth_unknown_handler", "signature"},
+		"route to none":      {function.Manifest{Source: "postern.json", Routes: []function.RouteSpec{{Path: "GET /a", Handler: "webhok"}}}, platform.Declaration{Handlers: handlers}, "manifest_invalid", `"webhook"`},
+		"route to callback":  {function.Manifest{Routes: []function.RouteSpec{{Path: "GET /a", Handler: "ice", Auth: "none"}}}, platform.Declaration{Handlers: handlers}, "manifest_invalid", "signature"},
+		"event streamed":     {function.Manifest{Handlers: map[string]function.HandlerOptions{"webhook": {Body: platform.BodyStream}}}, platform.Declaration{Handlers: handlers, Style: platform.StyleEvent}, "manifest_invalid", "context"},
 		"option for none":    {function.Manifest{Handlers: map[string]function.HandlerOptions{"upload": {}}}, platform.Declaration{Handlers: handlers}, "manifest_invalid", ""},
 		"reserved name":      {function.Manifest{}, platform.Declaration{Handlers: []platform.DeclaredHandler{{Name: "__proto__"}}}, "module_failed", ""},
 		"reserved as root":   {function.Manifest{}, platform.Declaration{Handlers: []platform.DeclaredHandler{{Name: "__proto__", Kind: root}}}, "module_failed", ""},

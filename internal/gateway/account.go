@@ -64,6 +64,9 @@ func (g *Gateway) logAccess(x *exchange, took time.Duration) {
 		if h := x.match.Handler; h != nil {
 			list = append(list, slog.String("handler", h.Name), slog.String("guard", function.GuardWord(x.match.Guard)))
 		}
+		if x.match.Pattern != "" {
+			list = append(list, slog.String("route", x.match.Pattern))
+		}
 	}
 	if id := x.principal.ID(); id != "" {
 		list = append(list, slog.String("keyId", id), slog.String("auth", string(x.principal.Method)))

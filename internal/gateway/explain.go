@@ -160,8 +160,8 @@ func (x *exchange) because() string {
 	case x.step == stepAuthenticate:
 		return ""
 	}
-	return fmt.Sprintf(": %s has scopes %v, is of project %s, is for %s, and may be used from %s", k.ID, k.Scopes, k.ProjectID,
-		listed(k.Groups, "all groups"), listed(k.AllowedCIDRs, "any address"))
+	return fmt.Sprintf(": %s has scopes %v, is of project %s, is for %s, and may be used from %s; asked for is the group %s", k.ID, k.Scopes, k.ProjectID,
+		listed(k.Groups, "all groups"), listed(k.AllowedCIDRs, "any address"), x.group())
 }
 
 func listed[T any](list []T, none string) string {

@@ -98,8 +98,14 @@ func (g *Gateway) invoke(x *exchange) error {
 	if req.Method == http.MethodHead {
 		req.Method = http.MethodGet // the server leaves the body out
 	}
+	if m := &x.match; m.Pattern != "" {
+		req.Route, req.Params, req.Values = m.Pattern, m.Names, m.Values[:len(m.Names)]
+	}
 	if p := x.principal; p.Method != auth.MethodNone {
 		req.KeyID, req.ProjectID, req.Scopes = p.ID(), p.ProjectID(), p.Scopes()
+	}
+	if a := x.r.Header["Authorization"]; len(a) > 0 && (x.principal.Method == auth.MethodNone || x.principal.Method == auth.MethodAPIKey) {
+		req.ForeignAuthorization = g.options.Auth.Foreign(a[0])
 	}
 	if x.rest != nil {
 		req.Body, req.Inline = x.rest, nil

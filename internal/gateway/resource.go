@@ -40,7 +40,7 @@ func (t *target) describe(o Options) {
 }
 
 func (t *target) describeAt(o Options, address string) described {
-	guarded := slices.ContainsFunc(t.deployment.Handlers, func(h platform.Handler) bool { return h.Guard == platform.GuardKey })
+	guarded := slices.ContainsFunc(t.deployment.Handlers, guardedByKey)
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || o.Issuer == "" || !guarded {
 		return described{challenge: []string{auth.Challenge(auth.ErrNone, "")}}
@@ -59,6 +59,14 @@ func (t *target) describeAt(o Options, address string) described {
 	}
 	metadata := u.Scheme + "://" + u.Host + wellKnown + u.EscapedPath()
 	return described{append(doc, '\n'), []string{auth.Challenge(auth.ErrNone, metadata)}}
+}
+
+// guardedByKey reports whether a handler asks for an access key at any of its addresses.
+func guardedByKey(h platform.Handler) bool {
+	if len(h.Routes) == 0 {
+		return h.Guard == platform.GuardKey
+	}
+	return slices.ContainsFunc(h.Routes, func(r platform.Route) bool { return r.Guard == platform.GuardKey })
 }
 
 var errNoMetadata = fault.New(fault.NotFound, "no protected function answers at this address").WithCode("function_not_found")

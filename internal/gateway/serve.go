@@ -116,6 +116,7 @@ func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *exchange {
 
 var (
 	errMethod        = fault.New(fault.Invalid, "this method is not served").WithCode("method_not_allowed")
+	errRouteMethod   = fault.New(fault.Invalid, "the route does not take this method").WithCode("method_not_allowed").WithHint("use one of those in the Allow header")
 	errUnknownMethod = fault.New(fault.Invalid, "this method is not known").WithCode("method_unknown")
 	errNoHost        = fault.New(fault.Invalid, "the request names no host")
 	errNoFunction    = fault.New(fault.NotFound, "no function answers at this address").WithCode("function_not_found")
@@ -158,11 +159,22 @@ func (g *Gateway) route(x *exchange) error {
 		return errNoFunction
 	}
 	var ok bool
-	if x.match, ok = x.target.routes.Match(x.own); !ok {
-		return errNoHandler
+	if x.match, ok = x.target.routes.Match(x.r.Method, x.own); ok {
+		return nil
 	}
-	return nil
+	if x.match.Allow != "" {
+		return &methodError{x.match.Allow}
+	}
+	return errNoHandler
 }
+
+// methodError refuses a method on a path that knows others.
+type methodError struct{ allow string }
+
+func (e *methodError) Error() string { return errRouteMethod.Error() }
+
+// Unwrap gives the fault.
+func (e *methodError) Unwrap() error { return errRouteMethod }
 
 // authenticate is step 3. A guard that it does not know lets nobody in.
 func (g *Gateway) authenticate(x *exchange) (err error) {
@@ -184,8 +196,23 @@ func (x *exchange) authorise() error {
 	if x.match.Guard == platform.GuardOpen || x.match.Guard == platform.GuardSignature && x.callback.by != nil {
 		return nil
 	}
-	return auth.Decide(x.principal, auth.Need{ProjectID: x.target.function.ProjectID, ParentID: x.target.function.ParentProjectID,
-		Scope: platform.ScopeInvoke, Group: x.target.function.Name, RemoteAddr: x.r.RemoteAddr})
+	need := auth.Need{ProjectID: x.target.function.ProjectID, ParentID: x.target.function.ParentProjectID,
+		Scope: platform.ScopeInvoke, Group: x.group(), RemoteAddr: x.r.RemoteAddr}
+	err := auth.Decide(x.principal, need)
+	for i := 0; err == nil && i < len(x.match.Scopes); i++ {
+		need.Scope = x.match.Scopes[i]
+		err = auth.Decide(x.principal, need)
+	}
+	return err
+}
+
+// group is the group of the route; of a handler that is in none, that which is
+// named like the function.
+func (x *exchange) group() string {
+	if x.match.Group != "" {
+		return x.match.Group
+	}
+	return x.target.function.Name
 }
 
 // limit is step 5: the key's rate and quota, and the size of the body as
@@ -280,6 +307,9 @@ func (g *Gateway) refuse(x *exchange, err error) {
 	x.why = err
 	h := x.w.Header()
 	h["X-Request-Id"] = []string{x.id}
+	if e, ok := errors.AsType[*methodError](err); ok {
+		h["Allow"] = []string{e.allow}
+	}
 	if fault.KindOf(err) == fault.Unauthenticated {
 		h[auth.ChallengeHeader] = x.challenge(err)
 	}

@@ -208,6 +208,22 @@ type Handler struct {
 	Body      BodyMode
 	BodyLimit int64         // bytes; 0 means the gateway's default
 	Timeout   time.Duration // 0 means the gateway's default
+	// Routes are where it answers, and nowhere else; without any it answers
+	// where its kind says.
+	Routes []Route `json:",omitempty"`
+}
+
+// Route is an address of a handler that the manifest names, with how it is
+// guarded there.
+type Route struct {
+	Pattern string // "GET /customers/{customerId}"; without a method any will do
+	Guard   Guard
+	// Loosened says that the manifest itself opened this route: auth none.
+	Loosened  bool          `json:",omitempty"`
+	Group     string        `json:",omitempty"` // empty: that named like the function
+	Scopes    []Scope       `json:",omitempty"` // that a key needs beside ScopeInvoke
+	BodyLimit int64         `json:",omitempty"` // bytes; 0 means the handler's
+	Timeout   time.Duration `json:",omitempty"` // 0 means the handler's
 }
 
 // ChangeKind names what a change is about.
@@ -235,7 +251,16 @@ type Change struct {
 type Declaration struct {
 	Handlers []DeclaredHandler // sorted by name
 	Auth     AuthDeclaration
+	Style    Style `json:",omitempty"`
 }
+
+// Style is how handlers are called.
+type Style string
+
+const (
+	StyleContext Style = ""      // handler(context, request)
+	StyleEvent   Style = "event" // handler(event, context)
+)
 
 // DeclaredHandler is one routable export as the runtime found it.
 type DeclaredHandler struct {
@@ -253,7 +278,7 @@ type AuthDeclaration struct {
 // Equal reports whether two declarations say the same.
 func (d Declaration) Equal(o Declaration) bool {
 	return slices.Equal(d.Handlers, o.Handlers) && d.Auth.Present == o.Auth.Present &&
-		d.Auth.All == o.Auth.All && slices.Equal(d.Auth.Names, o.Auth.Names)
+		d.Auth.All == o.Auth.All && slices.Equal(d.Auth.Names, o.Auth.Names) && d.Style == o.Style
 }
 
 // DeployInput is everything that one deploy writes.

@@ -68,6 +68,7 @@ func TestDeclaration_Equal(t *testing.T) {
 		"no auth export":          func(d *platform.Declaration) { d.Auth.Present = false },
 		"auth of all":             func(d *platform.Declaration) { d.Auth.All = true },
 		"auth of none":            func(d *platform.Declaration) { d.Auth.Names = nil },
+		"another style":           func(d *platform.Declaration) { d.Style = platform.StyleEvent },
 		"auth of another":         func(d *platform.Declaration) { d.Auth.Names = []string{"ice"} },
 		"handlers in other order": func(d *platform.Declaration) { d.Handlers[0], d.Handlers[1] = d.Handlers[1], d.Handlers[0] },
 	} {

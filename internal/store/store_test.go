@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"postern.dev/postern/internal/accesskey"
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/function"
@@ -116,6 +118,37 @@ func bootstrap(t *testing.T, db *store.DB) platform.Project {
 func newKey(projectID, name string) platform.AccessKey {
 	return platform.AccessKey{ID: accesskey.NewID(time.Now()), ProjectID: projectID, DisplayName: name, SecretHash: accesskey.NewSecret().Hash(),
 		Scopes: []platform.Scope{platform.ScopeInvoke}, CreatedAt: time.Now()}
+}
+
+// A deployment from before there were routes and styles reads as one without:
+// its worker declares no style either, and its handlers answer by their names.
+func TestDeployment_FromBeforeRoutes(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, dsn string) {
+		db := open(t, dsn)
+		p := bootstrap(t, db)
+		k := newKey(p.ID, "function:f")
+		id := function.NewFunctionID(time.Now())
+		out, err := db.Deploy(t.Context(), platform.DeployInput{Function: platform.Function{ID: id, ProjectID: p.ID, Name: "f"}, Key: k,
+			Deployment: platform.Deployment{ID: function.NewDeploymentID(time.Now()), FunctionID: id, ProjectID: p.ID, Artefact: "aa", Runtime: "node", KeyID: k.ID, CreatedAt: time.Now()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		exec(t, raw(t, dsn), `UPDATE deployments SET declaration = $1, handlers = $2`, `{"Handlers":[{"Name":"a","Kind":0}],"Auth":{"Present":true,"All":false,"Names":["a"]}}`,
+			`[{"Name":"a","Kind":0,"Guard":1,"Body":1,"BodyLimit":7,"Timeout":1000000000}]`)
+		d, err := db.Deployment(t.Context(), out.Deployment.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		declared := platform.Declaration{Handlers: []platform.DeclaredHandler{{Name: "a"}}, Auth: platform.AuthDeclaration{Present: true, Names: []string{"a"}}}
+		handlers := []platform.Handler{{Name: "a", Guard: platform.GuardOpen, Body: platform.BodyStream, BodyLimit: 7, Timeout: time.Second}}
+		if !d.Declaration.Equal(declared) || !cmp.Equal(d.Handlers, handlers) {
+			t.Errorf("read as %+v, %+v", d.Declaration, d.Handlers)
+		}
+		if m, ok := function.NewTable(d.Handlers).Match("DELETE", "/x/a"); !ok || m.Guard != platform.GuardOpen {
+			t.Errorf("its handler is not found by its name: %+v", m)
+		}
+	})
 }
 
 // What was written is there after a restart, and the migrations that made the

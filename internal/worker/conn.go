@@ -56,6 +56,7 @@ type conn struct {
 	err      error         // why the connection is over; guarded by mu
 	leaving  chan struct{} // closed when no new call is taken any more
 	left     bool          // leaving is closed; guarded by mu
+	routes   bool          // the worker understands routes and path parameters; guarded by mu
 	phase    phase         // of the start; the reader's own
 	pingAt   time.Time     // of the ping that is out, else zero; guarded by mu
 	lag      time.Duration // of the last ping; guarded by mu
@@ -201,6 +202,11 @@ func (c *conn) open(call *call, r *Request) error {
 	}
 	for c.table[c.next%slots] != nil || c.next == 0 {
 		c.next++
+	}
+	if r.Route != "" && !c.routes {
+		plain := *r
+		plain.Route, plain.Params, plain.Values = "", nil, nil
+		r = &plain
 	}
 	buf, err := appendRequest(c.buf, c.next, r)
 	c.buf = buf

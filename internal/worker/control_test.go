@@ -53,6 +53,12 @@ func makeControl() (out []control) {
 		text := `{"handlers":[{"name":"a","kind":"custom"},{"name":"home","kind":"root"},{"name":"ice","kind":"callback"},{"name":"smsWebhook","kind":"service"}],"auth":` + auth + `}`
 		add("READY with auth "+auth, "worker", "hello", false, f(frameReady, 0, 0, text), text)
 	}
+	for _, style := range []string{"event", "context"} {
+		text := `{"handlers":[{"name":"handler","kind":"custom"}],"auth":null,"style":"` + style + `"}`
+		add("READY of style "+style, "worker", "hello", false, f(frameReady, 0, 0, text), text)
+	}
+	const featured = `{"runtime":"node","runtimeVersion":"20.20.2","pid":123,"features":["route"]}`
+	add("HELLO with features", "worker", "start", false, f(frameHello, 0, 0, "PSTN\x00\x01"+featured), featured)
 	const fail = `{"code":"module_failed","message":"no config","stack":"at function.ts:1"}`
 	add("LOG", "worker", "serving", false, f(frameLog, 0, 0, "\x01\x05req_1hällo"), "hällo")
 	add("LOG without a request", "worker", "hello", false, f(frameLog, 0, 0, "\x03\x00broken"), "broken")
@@ -67,6 +73,7 @@ func makeControl() (out []control) {
 	add("FAIL without a code", "worker", "hello", true, f(frameFail, 0, 0, `{}`), "")
 	add("READY without handlers", "worker", "hello", true, f(frameReady, 0, 0, `{"handlers":[],"auth":null}`), "")
 	add("READY out of order", "worker", "hello", true, f(frameReady, 0, 0, `{"handlers":[{"name":"b","kind":"custom"},{"name":"a","kind":"custom"}],"auth":null}`), "")
+	add("READY of an unknown style", "worker", "hello", true, f(frameReady, 0, 0, `{"handlers":[{"name":"a","kind":"custom"}],"auth":null,"style":"class"}`), "")
 	add("READY without auth member", "worker", "hello", true, f(frameReady, 0, 0, `{"handlers":[{"name":"a","kind":"custom"}]}`), "")
 	for _, m := range misbehaviour {
 		if _, length, err := parseHeader(m.in); err != nil || len(m.in) == headerSize+length && length < 1000 {

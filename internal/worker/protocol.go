@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"postern.dev/postern/internal/platform"
 )
@@ -115,11 +116,24 @@ func checkHello(payload []byte) error {
 	return nil
 }
 
+// featureRoute is said by a worker that understands the route and the path
+// parameters of a request. One that does not is sent none.
+const featureRoute = "route"
+
+// hasFeature reports whether a worker's HELLO, which was checked, names a
+// feature. Workers from before there were any name none.
+func hasFeature(hello []byte, feature string) bool {
+	var said struct{ Features []string }
+	err := json.Unmarshal(hello[len(magic)+2:], &said)
+	return err == nil && slices.Contains(said.Features, feature)
+}
+
 // parseReady reads what the module declares.
 func parseReady(payload []byte) (platform.Declaration, error) {
 	var ready struct {
 		Handlers []struct{ Name, Kind string }
 		Auth     json.RawMessage
+		Style    string
 	}
 	if err := json.Unmarshal(payload, &ready); err != nil {
 		return platform.Declaration{}, protocolError("READY does not parse: %v", err)
@@ -127,6 +141,13 @@ func parseReady(payload []byte) (platform.Declaration, error) {
 	var d platform.Declaration
 	if len(ready.Handlers) == 0 { // a recorded declaration of none would match whatever comes later
 		return d, protocolError("READY declares no handler")
+	}
+	switch ready.Style {
+	case "", "context":
+	case "event":
+		d.Style = platform.StyleEvent
+	default:
+		return d, protocolError("READY: style %.64q", ready.Style)
 	}
 	kinds := map[string]platform.HandlerKind{"custom": platform.HandlerCustom, "root": platform.HandlerRoot, "service": platform.HandlerService, "callback": platform.HandlerCallback}
 	for i, h := range ready.Handlers {

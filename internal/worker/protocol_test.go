@@ -86,6 +86,10 @@ func makeVectors(t *testing.T) []vector {
 		requestVector(t, "request, every field, not ASCII", full),
 		requestVector(t, "request, ASCII with a header", Request{ID: "r", Method: "GET", Handler: "status", Path: "/status", AuthMethod: "none", Header: map[string][]string{"Accept": {"*/*"}}}),
 		requestVector(t, "request, stream mode", Request{ID: "r", Handler: "up", Stream: true, Body: bytes.NewReader(nil)}),
+		requestVector(t, "request, route without parameters", Request{ID: "r", Method: "GET", Handler: "list", Path: "/customers", AuthMethod: "none", Route: "GET /customers"}),
+		requestVector(t, "request, path parameters, not ASCII", Request{ID: "r", Method: "GET", Handler: "one", Path: "/a/é/b/c", AuthMethod: "none", Route: "/a/{x}/{rest...}", Params: []string{"x", "rest"}, Values: []string{"é", "b/c"}, Header: map[string][]string{"Accept": {"*/*"}, ":x": {"forged"}}}),
+		requestVector(t, "request, an empty parameter", Request{ID: "r", Method: "GET", Handler: "one", Path: "/", AuthMethod: "none", Route: "/{path...}", Params: []string{"path"}, Values: []string{""}}),
+		requestVector(t, "request, somebody else's Authorization", Request{ID: "r", Method: "GET", Handler: "one", Path: "/one", AuthMethod: "none", ForeignAuthorization: true, Header: map[string][]string{"Authorization": {"Bearer a.b.c"}, "X-Api-Key": {"psk_x"}, "Proxy-Authorization": {"x"}}}),
 		responseVector("response, no body", flagEnd|flagASCII, 204, ""),
 		responseVector("response, JSON", flagEnd|flagASCII, 200, `{"a":1}`, "content-type", "application/json"),
 		responseVector("response, Latin-1 value", flagEnd, 200, "x", "x-a", "\xe9"),
@@ -217,7 +221,7 @@ func FuzzParse(f *testing.F) {
 func TestReady_Refuses(t *testing.T) {
 	t.Parallel()
 	for _, in := range []string{``, `{}`, `[]`, `{"auth":null}`, `{"handlers":[],"auth":null}`, `{"handlers":[{"name":"a","kind":"custom"}]}`,
-		`{"handlers":[{"name":"a","kind":"magic"}],"auth":null}`, `{"handlers":[{"name":"b","kind":"custom"},{"name":"a","kind":"custom"}],"auth":null}`,
+		`{"handlers":[{"name":"a","kind":"magic"}],"auth":null}`, `{"handlers":[{"name":"a","kind":"custom"}],"auth":null,"style":"events"}`, `{"handlers":[{"name":"a","kind":"custom"}],"auth":null,"style":1}`, `{"handlers":[{"name":"b","kind":"custom"},{"name":"a","kind":"custom"}],"auth":null}`,
 		`{"handlers":[{"name":"a","kind":"custom"}],"auth":true}`, `{"handlers":[{"name":"a","kind":"custom"}],"auth":"a"}`, `{"handlers":[{"name":"a","kind":"custom"}],"auth":[1]}`, `{"handlers":[{"name":"a","kind":"custom"},{"name":"a","kind":"custom"}],"auth":null}`} {
 		if d, err := parseReady([]byte(in)); err == nil {
 			t.Errorf("%s is read as %+v", in, d)
@@ -246,10 +250,44 @@ func TestAppendRequest_TooLarge(t *testing.T) {
 }
 
 func TestDo_DoesNotAllocateToEncode(t *testing.T) {
-	r := Request{ID: "req_0123456789abcdefghij", Method: "GET", Handler: "webhook", Path: "/webhook", Host: "h", Deadline: time.Now(),
+	r := Request{ID: "req_0123456789abcdefghij", Method: "GET", Handler: "webhook", Path: "/webhook", Host: "h", Deadline: time.Now(), Route: "GET /{a}", Params: []string{"a"}, Values: []string{"webhook"},
 		Header: map[string][]string{"User-Agent": {"x"}, "Accept": {"*/*"}, "Authorization": {"Basic x"}, "X-Custom-Header-Of-Some-Length": {"y"}}}
 	buf := make([]byte, 0, 4096)
 	if n := testing.AllocsPerRun(100, func() { appendRequest(buf[:0], 1, &r) }); n != 0 {
 		t.Errorf("a request is encoded with %v allocations", n)
+	}
+}
+
+// A worker from before there were routes is sent requests that it can read.
+func TestOpen_SendsRoutesToWorkersThatReadThem(t *testing.T) {
+	t.Parallel()
+	for hello, want := range map[string]bool{`{}`: false, ``: false, `{"features":["route"]}`: true, `{"features":["other","route"]}`: true, `{"features":"route"}`: false, `{"features":[]}`: false} {
+		var log []string
+		c := inPhase("start", &log)
+		if err := c.handle(frame{kind: frameHello, payload: []byte("PSTN\x00\x01" + hello)}); err != nil {
+			t.Fatal(err)
+		}
+		c.buf = nil
+		r := Request{ID: "r", Handler: "one", Path: "/7", Route: "/{id}", Params: []string{"id"}, Values: []string{"7"}}
+		if err := c.open(&call{done: make(chan struct{}, 1)}, &r); err != nil {
+			t.Fatal(err)
+		}
+		if got := bytes.Contains(c.buf, []byte(":/{id}:id7")); got != want || r.Route == "" {
+			t.Errorf("%s: the route was sent: %v", hello, got)
+		}
+	}
+}
+
+func TestAppendRequest_Authorization(t *testing.T) {
+	t.Parallel()
+	for name, r := range map[string]Request{
+		"ours": {Header: map[string][]string{"Authorization": {"Bearer theirs"}}}, "aliased": {ForeignAuthorization: true, Header: map[string][]string{"Authorization_": {"Bearer theirs"}, "authorization": {"Bearer theirs"}}},
+		"of the connection": {ForeignAuthorization: true, Header: map[string][]string{"Authorization": {"Bearer theirs"}, "Connection": {"keep-alive, authorization"}}},
+		"of a proxy":        {ForeignAuthorization: true, Header: map[string][]string{"Proxy-Authorization": {"Bearer theirs"}}},
+	} {
+		b, err := appendRequest(nil, 1, &r)
+		if err != nil || bytes.Contains(b, []byte("authorizationBearer theirs")) {
+			t.Errorf("%s: sent: %q, %v", name, b, err)
+		}
 	}
 }

@@ -69,7 +69,13 @@ func (c *conn) handle(f frame) error {
 			return protocolError("a second HELLO")
 		}
 		c.phase = expectReady
-		return checkHello(f.payload)
+		if err := checkHello(f.payload); err != nil {
+			return err
+		}
+		c.mu.Lock()
+		c.routes = hasFeature(f.payload, featureRoute)
+		c.mu.Unlock()
+		return nil
 	case frameReady, frameFail:
 		if c.phase != expectReady {
 			return protocolError("a frame of type %d from a worker that was ready", f.kind)

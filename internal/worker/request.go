@@ -26,9 +26,16 @@ type Request struct {
 	ProjectID  string
 	AuthMethod string
 	Scopes     string
+	// Route is the pattern of the route that found the handler, Params are its
+	// parameters, and Values what the path has for each; empty: there is none.
+	Route  string
+	Params []string
+	Values []string
 	// Header is the header as it came in canonical form. Credentials,
-	// hop-by-hop fields and x-postern-* fields are left out while it is copied.
-	Header map[string][]string
+	// hop-by-hop fields and x-postern-* fields are left out while it is copied;
+	// Authorization is not where it is known to be none of ours.
+	Header               map[string][]string
+	ForeignAuthorization bool
 	// Inline is the whole body when Body is nil.
 	Inline []byte
 	// Body, when set, is read and sent as the worker's window allows.
@@ -61,8 +68,11 @@ func appendRequest(b []byte, stream uint32, r *Request) ([]byte, error) {
 	var noted [64]string
 	names := noted[:0]
 	pairs := 1
+	if r.Route != "" {
+		pairs += 1 + len(r.Params)
+	}
 	for name, values := range r.Header {
-		if !stripped(name, connection) {
+		if !stripped(name, connection) || name == "Authorization" && r.ForeignAuthorization && !listed(connection, name) {
 			names = append(names, name)
 			pairs += len(values)
 		}
@@ -80,6 +90,14 @@ func appendRequest(b []byte, stream uint32, r *Request) ([]byte, error) {
 	for _, f := range fields {
 		length(f)
 	}
+	if r.Route != "" {
+		length(":")
+		length(r.Route)
+		for i, name := range r.Params {
+			b = binary.BigEndian.AppendUint16(b, uint16(len(name)+1))
+			length(r.Values[i])
+		}
+	}
 	length("host")
 	length(r.Host)
 	for _, name := range names {
@@ -91,6 +109,12 @@ func appendRequest(b []byte, stream uint32, r *Request) ([]byte, error) {
 	text := len(b)
 	for _, f := range fields {
 		b = append(b, f...)
+	}
+	if r.Route != "" {
+		b = append(append(b, ':'), r.Route...)
+		for i, name := range r.Params {
+			b = append(append(append(b, ':'), name...), r.Values[i]...)
+		}
 	}
 	b = append(b, "host"...)
 	b = append(b, r.Host...)
@@ -150,6 +174,9 @@ func stripped(name string, connection []string) bool {
 		return len(connection) > 0 && listed(connection, name)
 	case "Authorization", "X-Api-Key", "Connection":
 		return true
+	}
+	if name == "" || name[0] == ':' {
+		return true // would be read as a path parameter
 	}
 	var plain [32]byte
 	n := min(len(name), len(plain))

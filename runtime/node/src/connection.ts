@@ -4,7 +4,7 @@ import { writeSync } from 'node:fs';
 import { ERRORS } from './errors.ts';
 import { Invocation, type Outlet } from './invocation.ts';
 import {
-  checkHeader, FLAG_ASCII, FLAG_END, HEADER, hello, helloVersion, MAX_DATA, ProtocolError, REQ, requestTableLength, RESET, responseBlock, T, Table, VERSION,
+  checkHeader, FEATURES, FLAG_ASCII, FLAG_END, HEADER, hello, helloVersion, MAX_DATA, ProtocolError, REQ, requestTableLength, RESET, responseBlock, T, Table, VERSION,
   writeHeader,
 } from './protocol.ts';
 import type { Module } from './loader.ts';
@@ -49,7 +49,7 @@ export class Connection implements Outlet {
     const gone = (): void => { exit(this.#code); };
     this.#socket.setMaxListeners(0); // each answer that waits for room listens
     this.#socket.on('end', gone).on('close', gone).on('error', gone);
-    this.send(T.HELLO, 0, 0, hello({ runtime: 'node', runtimeVersion: process.versions.node, pid: process.pid }));
+    this.send(T.HELLO, 0, 0, hello({ runtime: 'node', runtimeVersion: process.versions.node, pid: process.pid, features: FEATURES }));
   }
 
   // ── reading ──
@@ -143,7 +143,7 @@ export class Connection implements Outlet {
       this.sendJSON(T.ERROR, stream, { code: ERRORS.HANDLER_NOT_FOUND, message: `there is no handler ${name}`, stack: '' });
       return;
     }
-    const invocation = new Invocation(this, stream, table, handler);
+    const invocation = new Invocation(this, stream, table, handler, this.module.events);
     this.invocations.set(stream, invocation);
     invocation.start(b.subarray(start + size, end), (flags & FLAG_END) !== 0);
   }
@@ -252,7 +252,7 @@ export class Connection implements Outlet {
 
   ready(module: Module): void {
     this.module = module;
-    this.sendJSON(T.READY, 0, { handlers: module.declared, auth: module.auth });
+    this.sendJSON(T.READY, 0, { handlers: module.declared, auth: module.auth, ...(module.style === 'event' && { style: module.style }) });
   }
 
   /** Says why the worker cannot serve, and ends it. */

@@ -1,10 +1,11 @@
 // One invocation: the stream of frames that carries a request to its handler and the answer back.
 import { Context, current } from './context.ts';
+import { type EventFormat, fromEvent, toEvent } from './event.ts';
 import { describe, ERRORS, summary } from './errors.ts';
 import { FLAG_END, MAX_DATA, REQ, RESET, T, type Table, WINDOW_SIZE } from './protocol.ts';
 import { BodyError, Request } from './request.ts';
 import { type Reply, ResultError, toReply } from './result.ts';
-import type { FunctionHandler } from './types.ts';
+import type { EventHandler, FunctionHandler } from './types.ts';
 
 /** The way out of an invocation: the connection that it came on. */
 export interface Outlet {
@@ -30,6 +31,7 @@ export class Invocation {
   over = false;
   readonly #conn: Outlet;
   readonly #handler: FunctionHandler;
+  readonly #events: EventFormat | undefined;
   #request!: Request;
   #abort: AbortController | undefined;
   /** Why it was broken off, for a signal that is asked for only afterwards. */
@@ -45,11 +47,12 @@ export class Invocation {
   #wake: (() => void) | undefined;
   #source: ReadableStreamDefaultReader<Uint8Array> | undefined;
 
-  constructor(conn: Outlet, stream: number, table: Table, handler: FunctionHandler) {
+  constructor(conn: Outlet, stream: number, table: Table, handler: FunctionHandler, events?: EventFormat) {
     this.#conn = conn;
     this.stream = stream;
     this.table = table;
     this.#handler = handler;
+    this.#events = events;
   }
 
   get id(): string { return this.table.get(REQ.ID); }
@@ -118,7 +121,8 @@ export class Invocation {
     this.#ended = true;
     this.#chunks = undefined;
     try {
-      this.#request.setBody(raw);
+      if (this.#events === undefined) this.#request.setBody(raw);
+      else this.#request.rawBody = raw; // an event's body is a string, for the handler to parse
     } catch (err) {
       if (!(err instanceof BodyError)) throw err;
       this.fail(ERRORS.BODY_MALFORMED, err);
@@ -131,7 +135,8 @@ export class Invocation {
     current.run(this, () => {
       try {
         const handler = this.#handler; // called as a function: the invocation must not become its `this`
-        const result: unknown = handler(new Context(this), this.#request);
+        const result: unknown = this.#events === undefined ? handler(new Context(this), this.#request)
+          : (handler as unknown as EventHandler)(toEvent(this.#events, this.#request, this.startedAt), new Context(this));
         if (result instanceof Promise) {
           result.then((r) => { this.#finish(r); }, (err: unknown) => { this.#threw(err); });
         } else if (typeof (result as PromiseLike<unknown> | null)?.then === 'function') {
@@ -156,7 +161,7 @@ export class Invocation {
     if (this.over || this.answered) return;
     let reply: Reply;
     try {
-      reply = toReply(result);
+      reply = toReply(this.#events === undefined ? result : fromEvent(result));
       if (reply.body instanceof ReadableStream) this.#source = reader(reply.body);
     } catch (err) {
       this.#conn.log(3, describe(err), this.id);

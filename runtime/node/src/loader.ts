@@ -1,5 +1,6 @@
 // Finds the handlers of a module and reads its auth export. What it reports is taken down when the function is deployed and
 // compared at every later start, so it must depend on the module alone.
+import type { EventFormat } from './event.ts';
 import type { FunctionHandler } from './types.ts';
 
 export class LoadError extends Error {
@@ -14,7 +15,12 @@ export interface Module {
   readonly handlers: Map<string, FunctionHandler>;
   readonly declared: { name: string; kind: string }[];
   readonly auth: null | '*' | string[];
+  readonly style: Style;
+  /** The shape of the events that handlers take; undefined: they take a context and a request. */
+  readonly events: EventFormat | undefined;
 }
+
+export type Style = 'event' | 'context';
 
 const callbacks = new Set(['ice', 'ace', 'pie', 'dice', 'notify']);
 
@@ -24,7 +30,8 @@ const reserved = new Set(['auth', 'setup', 'default', 'constructor', 'prototype'
 
 const identifier = /^[A-Za-z_$][A-Za-z0-9_$]{0,63}$/;
 
-export function inspect(namespace: unknown): Module {
+/** Reads a module. What the manifest says of style and format comes from the host; without it a lone export `handler` takes events. */
+export function inspect(namespace: unknown, said: { style?: string | undefined; format?: string | undefined } = {}): Module {
   const ns = namespace as Record<string, unknown>;
   const handlers = new Map<string, FunctionHandler>();
   collect(handlers, ns, 'the module');
@@ -40,7 +47,9 @@ export function inspect(namespace: unknown): Module {
   const auth = readAuth(ns);
   if (handlers.size === 0) throw new LoadError('no_handlers', 'the module exports no function that can be a handler');
   const names = [...handlers.keys()].sort((a, b) => (a < b ? -1 : 1));
-  return { handlers, auth, declared: names.map((name) => ({ name, kind: kindOf(name) })) };
+  const style: Style = said.style === 'event' || said.style !== 'context' && handlers.size === 1 && handlers.has('handler') ? 'event' : 'context';
+  const events = style === 'context' ? undefined : said.format === 'v2' ? 'v2' : 'simple';
+  return { handlers, auth, style, events, declared: names.map((name) => ({ name, kind: kindOf(name) })) };
 }
 
 /** Own, enumerable, plain functions with a routable name; nothing that is inherited. With an owner they are its methods. */

@@ -10,6 +10,7 @@ const OLDEST_NODE = 20;
 export function run(load: () => Promise<unknown>): void {
   const conn = new Connection(Number(process.env['POSTERN_WORKER_FD'] ?? 3));
   delete process.env['POSTERN_WORKER_FD'];
+  const said = { style: process.env['POSTERN_STYLE'], format: process.env['POSTERN_EVENT_FORMAT'] };
   const major = Number(process.versions.node.split('.')[0]);
   if (major < OLDEST_NODE) {
     conn.failStart('runtime_too_old', `this is Node ${process.versions.node}; functions need Node ${OLDEST_NODE} or newer`, '');
@@ -17,7 +18,7 @@ export function run(load: () => Promise<unknown>): void {
   }
   capture(conn);
   guardProcess(conn);
-  load().then((namespace) => { conn.ready(inspect(namespace)); }).catch((err: unknown) => {
+  load().then((namespace) => { conn.ready(inspect(namespace, said)); }).catch((err: unknown) => {
     const { message, stack } = summary(err);
     conn.failStart(err instanceof LoadError ? err.code : 'module_failed', message, stack);
   });

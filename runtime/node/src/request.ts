@@ -3,7 +3,7 @@ import { REQ, type Table } from './protocol.ts';
 import type { FunctionIdentity, FunctionRequest } from './types.ts';
 
 const none: Uint8Array = Buffer.alloc(0);
-const noParams: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
+const COLON = 0x3a; // begins the name of a path parameter, and no header's
 
 /** Where a request comes from: its block, and who can cancel it. */
 export interface Origin {
@@ -21,6 +21,7 @@ export class Request implements FunctionRequest {
   rawBody: Uint8Array = none;
   #headers: Record<string, string> | undefined;
   #query: Record<string, string | string[]> | undefined;
+  #params: Record<string, string> | undefined;
 
   constructor(origin: Origin) {
     this.#in = origin;
@@ -28,11 +29,30 @@ export class Request implements FunctionRequest {
 
   get method(): string { return this.#in.table.get(REQ.METHOD); }
   get path(): string { return this.#in.table.get(REQ.PATH); }
+  /** The query as it was sent, without "?". */
+  get search(): string { return this.#in.table.get(REQ.QUERY); }
   get url(): string {
-    const query = this.#in.table.get(REQ.QUERY);
+    const query = this.search;
     return query === '' ? this.path : `${this.path}?${query}`;
   }
-  get params(): Readonly<Record<string, string>> { return noParams; }
+
+  /** Of the route's pattern. The object has no prototype, so no name can mean anything else. */
+  get params(): Readonly<Record<string, string>> {
+    if (this.#params !== undefined) return this.#params;
+    const params: Record<string, string> = Object.create(null);
+    this.#in.table.pairs(REQ.HEADERS, (name, value) => {
+      if (name.length > 1 && name.charCodeAt(0) === COLON) params[name.slice(1)] = utf8(value);
+    });
+    return (this.#params = params);
+  }
+
+  /** The pattern of the route; empty when the handler was found by its name. */
+  get route(): string {
+    let route = '';
+    this.#in.table.pairs(REQ.HEADERS, (name, value) => { if (name === ':') route = utf8(value); });
+    return route;
+  }
+
   get ip(): string { return this.#in.table.get(REQ.IP); }
   get requestId(): string { return this.#in.id; }
   get signal(): AbortSignal { return this.#in.signal; }
@@ -48,6 +68,7 @@ export class Request implements FunctionRequest {
     if (this.#headers !== undefined) return this.#headers;
     const headers: Record<string, string> = Object.create(null);
     this.#in.table.pairs(REQ.HEADERS, (name, value) => {
+      if (name.charCodeAt(0) === COLON) return;
       const before = headers[name];
       headers[name] = before === undefined ? value : before + (name === 'cookie' ? '; ' : ', ') + value;
     });
@@ -55,7 +76,7 @@ export class Request implements FunctionRequest {
   }
 
   get query(): Readonly<Record<string, string | string[]>> {
-    return (this.#query ??= parseForm(this.#in.table.get(REQ.QUERY)));
+    return (this.#query ??= parseForm(this.search));
   }
 
   /** Takes the whole body and parses it as its content-type says. Throws BodyError. */
@@ -79,8 +100,10 @@ export class Request implements FunctionRequest {
   }
 }
 
+const utf8 = (s: string): string => Buffer.from(s, 'latin1').toString('utf8');
+
 /** Pairs of a query or form. The result has no prototype, so no name can mean anything else. */
-function parseForm(text: string): Record<string, string | string[]> {
+export function parseForm(text: string): Record<string, string | string[]> {
   const out: Record<string, string | string[]> = Object.create(null);
   if (text === '') return out;
   // URLSearchParams takes one leading "?" away; here it is part of the first name.

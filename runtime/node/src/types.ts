@@ -12,7 +12,10 @@ export interface FunctionRequest<Body = any> {
   readonly headers: Readonly<Record<string, string>>;
   /** Query parameters; one that stands several times is an array. */
   readonly query: Readonly<Record<string, string | string[]>>;
+  /** The parameters of the route's pattern, decoded once; empty for a handler that was found by its name. */
   readonly params: Readonly<Record<string, string>>;
+  /** The pattern of the route, as the manifest has it; empty for a handler that was found by its name. */
+  readonly route: string;
   /** JSON and forms parsed, text as a string, anything else as bytes; undefined when there is none. A ReadableStream for a handler with "body": "stream". */
   readonly body: Body;
   /** The bytes as they came; empty for a handler with "body": "stream". */
@@ -75,6 +78,71 @@ export interface FunctionResponse {
 export type FunctionResult = FunctionResponse | Response | ReadableStream<Uint8Array> | Uint8Array | object | string | number | boolean | null | undefined | void;
 
 export type FunctionHandler = (context: FunctionContext, request: FunctionRequest) => FunctionResult | Promise<FunctionResult>;
+
+/** What a handler of events is given: a module whose only function is named handler, or "style": "event" in the manifest. */
+export interface FunctionEvent {
+  readonly httpMethod: string;
+  /** The path below the function's address, decoded once. */
+  readonly path: string;
+  /** The pattern of the route, as the manifest has it; empty when there is none. */
+  readonly resource: string;
+  readonly pathParameters: Readonly<Record<string, string>>;
+  /** Of a parameter that stands several times, the last. */
+  readonly queryStringParameters: Readonly<Record<string, string>>;
+  readonly multiValueQueryStringParameters: Readonly<Record<string, readonly string[]>>;
+  /** Names in lower case. Credentials are not among them. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Text as it came, anything else in base64; null when there is none. */
+  readonly body: string | null;
+  readonly isBase64Encoded: boolean;
+  readonly requestContext: { readonly requestId: string; readonly identity: EventIdentity };
+}
+
+/** Who called, as the gateway recognised them; null fields and the method "none" for an open handler. */
+export interface EventIdentity {
+  readonly apiKeyId: string | null;
+  readonly projectId: string | null;
+  readonly scopes: readonly string[];
+  readonly method: string;
+  readonly sourceIp: string;
+}
+
+/** An event with "eventFormat": "v2": the payload of Amazon API Gateway, version 2.0, with our identity in its context. */
+export interface EventV2 {
+  readonly version: '2.0';
+  readonly routeKey: string;
+  readonly rawPath: string;
+  readonly rawQueryString: string;
+  readonly cookies?: readonly string[];
+  readonly headers: Readonly<Record<string, string>>;
+  readonly queryStringParameters?: Readonly<Record<string, string>>;
+  readonly pathParameters?: Readonly<Record<string, string>>;
+  readonly body?: string;
+  readonly isBase64Encoded: boolean;
+  readonly requestContext: {
+    readonly requestId: string;
+    readonly routeKey: string;
+    readonly stage: string;
+    readonly domainName: string;
+    readonly domainPrefix: string;
+    readonly time: string;
+    readonly timeEpoch: number;
+    readonly identity: EventIdentity;
+    readonly http: { readonly method: string; readonly path: string; readonly protocol: string; readonly sourceIp: string; readonly userAgent: string };
+  };
+}
+
+/** A result of a handler of events. A body that is a string is sent as JSON unless a content-type says otherwise. */
+export interface EventResponse {
+  statusCode: number;
+  headers?: Record<string, string | number | boolean>;
+  multiValueHeaders?: Record<string, readonly (string | number | boolean)[]>;
+  cookies?: readonly string[];
+  body?: unknown;
+  isBase64Encoded?: boolean;
+}
+
+export type EventHandler<Event = any> = (event: Event, context: FunctionContext) => EventResponse | FunctionResult | Promise<EventResponse | FunctionResult>;
 
 /** 200 with a body, 204 without. */
 export declare function ok(body?: unknown): FunctionResponse;

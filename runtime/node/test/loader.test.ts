@@ -31,6 +31,18 @@ test('the same function twice is one handler', () => {
   assert.equal(inspect({ a: f, default: { a: f } }).handlers.size, 1);
 });
 
+for (const [name, ns, said, style, events] of [
+  ['a lone handler', { handler: f }, {}, 'event', 'simple'], ['a lone handler in the default export', { default: { handler: f } }, {}, 'event', 'simple'],
+  ['a lone handler, v2', { handler: f }, { format: 'v2' }, 'event', 'v2'], ['a lone handler beside auth and a value', { handler: f, auth: '*', n: 1 }, {}, 'event', 'simple'],
+  ['a handler beside another', { handler: f, other: f }, {}, 'context', undefined], ['one of another name', { main: f }, { format: 'v2' }, 'context', undefined],
+  ['a lone handler of contexts', { handler: f }, { style: 'context' }, 'context', undefined], ['two of events', { a: f, b: f }, { style: 'event' }, 'event', 'simple'],
+] as const) {
+  test(`style: ${name}`, () => {
+    const m = inspect(ns, said);
+    assert.deepEqual([m.style, m.events], [style, events]);
+  });
+}
+
 for (const bad of [{ statusCode: 199 }, { statusCode: 600 }, { statusCode: NaN }, { statusCode: 200, headers: { 'a b': '1' } }, { statusCode: 200, headers: { a: '1\n2' } },
   { statusCode: 200, headers: { a: '€' } }, { statusCode: 200, body: Symbol('x') }, () => 1, 1n]) {
   test(`cannot send ${typeof bad === 'object' ? JSON.stringify(bad) : typeof bad}`, () => assert.throws(() => toReply(bad), ResultError));

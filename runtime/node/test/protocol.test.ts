@@ -33,7 +33,7 @@ for (const v of vectors.filter((x) => x.from === 'host' && !x.bad)) {
     assert.equal(f.table.count, v.strings!.length);
     v.strings!.slice(0, REQ.HEADERS).forEach((s, i) => assert.equal(f.table.get(i), s));
     const pairs: string[] = [];
-    f.table.pairs(REQ.HEADERS, (n, value) => pairs.push(n, value));
+    f.table.pairs(REQ.HEADERS, (n, value) => pairs.push(n, n.startsWith(':') ? Buffer.from(value, 'latin1').toString() : value));
     assert.deepEqual(pairs, v.strings!.slice(REQ.HEADERS));
     assert.equal(f.body.toString('hex'), v.body ?? '');
   });
