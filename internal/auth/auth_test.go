@@ -94,7 +94,7 @@ func TestAuthenticate(t *testing.T) {
 		p, err := auth.Authenticate(d, h, now)
 		got := ""
 		if p.Key != nil {
-			got = p.Key.ID
+			got = p.Key.ID()
 		}
 		if got != tc.want || err != tc.err {
 			if !errors.Is(err, tc.err) || got != tc.want {
@@ -201,7 +201,7 @@ func TestDirectory_IsAMap(t *testing.T) {
 					continue
 				}
 				p, err := auth.Authenticate(d, map[string][]string{"Authorization": basic(id, want.secret)}, now)
-				if err != nil || p.Key.ID != id {
+				if err != nil || p.Key.ID() != id {
 					t.Fatalf("key %s with its secret: %v", id, err)
 				}
 			}
@@ -217,20 +217,20 @@ func TestDirectory_RateSurvivesAChange(t *testing.T) {
 	t.Parallel()
 	k, _ := mint(func(k *platform.AccessKey) { k.RatePerSecond = 1 })
 	d := auth.NewDirectory().With(k)
-	if _, ok := d.ByID(k.ID).Rate.Allow(now); !ok {
+	if _, ok := d.ByID(k.ID).Rate().Allow(now); !ok {
 		t.Fatal("the first is refused")
 	}
 	k.DisplayName = "renamed"
-	if _, ok := d.With(k).ByID(k.ID).Rate.Allow(now); ok {
+	if _, ok := d.With(k).ByID(k.ID).Rate().Allow(now); ok {
 		t.Error("a change of the key gave it a fresh rate")
 	}
 	b := auth.Rebuild(d)
 	b.Add(k)
-	if _, ok := b.Directory().ByID(k.ID).Rate.Allow(now); ok {
+	if _, ok := b.Directory().ByID(k.ID).Rate().Allow(now); ok {
 		t.Error("reading all keys again gave it a fresh rate")
 	}
 	k.RatePerSecond = 2
-	if _, ok := d.With(k).ByID(k.ID).Rate.Allow(now); !ok {
+	if _, ok := d.With(k).ByID(k.ID).Rate().Allow(now); !ok {
 		t.Error("another rate has the old state")
 	}
 }
@@ -293,6 +293,6 @@ func benchmarkWith(b *testing.B, keys int) {
 	d, k, _ := build(keys)
 	b.ReportAllocs()
 	for b.Loop() {
-		d.With(k)
+		d = d.With(k)
 	}
 }

@@ -65,7 +65,7 @@ func (g *Gateway) logAccess(x *exchange, took time.Duration) {
 			list = append(list, slog.String("handler", h.Name), slog.String("guard", function.GuardWord(x.match.Guard)))
 		}
 	}
-	if id := x.principal.ID(); id != "" {
+	if id := x.callerID(); id != "" {
 		list = append(list, slog.String("keyId", id), slog.String("auth", string(x.principal.Method)))
 	}
 	g.access.LogAttrs(context.Background(), slog.LevelInfo, "request", list...)

@@ -99,7 +99,7 @@ func (g *Gateway) invoke(x *exchange) error {
 		req.Method = http.MethodGet // the server leaves the body out
 	}
 	if p := x.principal; p.Method != auth.MethodNone {
-		req.KeyID, req.ProjectID, req.Scopes = p.ID(), p.ProjectID(), p.Scopes()
+		req.KeyID, req.ProjectID, req.Scopes = x.callerID(), p.ProjectID(), p.Scopes()
 	}
 	if x.rest != nil {
 		req.Body, req.Inline = x.rest, nil
