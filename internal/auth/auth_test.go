@@ -246,6 +246,8 @@ func build(n int) (*auth.Directory, platform.AccessKey, string) {
 	return b.Directory(), k, secret
 }
 
+// Nothing else of this package's tests may run meanwhile: what is measured is
+// the whole heap.
 func TestDirectory_MemoryPerKey(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
@@ -255,10 +257,14 @@ func TestDirectory_MemoryPerKey(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	perKey := float64(after.HeapAlloc-before.HeapAlloc) / n
-	t.Logf("%.0f bytes a key", perKey)
-	// The two tables themselves are 3 MB whatever the number of keys.
-	if perKey > 300 {
-		t.Errorf("%.0f bytes a key at %d keys, want at most 300", perKey, n)
+	objects := int64(after.HeapObjects) - int64(before.HeapObjects)
+	t.Logf("%.0f bytes a key, %d objects", perKey, objects)
+	if perKey > 130 {
+		t.Errorf("%.0f bytes a key at %d keys, want at most 130", perKey, n)
+	}
+	// The two indices are 8,192 leaves whatever the number of keys.
+	if objects > 12_000 {
+		t.Errorf("%d objects for %d keys, want at most 12,000", objects, n)
 	}
 	runtime.KeepAlive(d)
 }
