@@ -194,9 +194,9 @@ func (d *Directory) Without(id string) *Directory {
 	return &next
 }
 
-// How much of a sweep a change does. To look through as many records as there
-// are for half as many live ones again, it takes a change for three live ones;
-// meanwhile fewer records come than go.
+// How much of a sweep a change does. Once through all records, where half as
+// many are dead as live, takes a change for three live ones at most: those and
+// the changes are 4/3 as many new records as there are keys, and 3/2 go.
 const (
 	sweepLooks = 12
 	sweepMoves = 3
