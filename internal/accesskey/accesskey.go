@@ -54,15 +54,8 @@ func In(text string) bool {
 // Crockford's alphabet, whose 128 bits begin with a digit of 0 to 7. There is
 // one spelling of an ID, so upper case is refused.
 func ValidID(s string) bool {
-	if len(s) != IDLen || s[:len(idPrefix)] != idPrefix || s[len(idPrefix)] > '7' {
-		return false
-	}
-	for i := len(idPrefix); i < len(s); i++ {
-		if strings.IndexByte("0123456789abcdefghjkmnpqrstvwxyz", s[i]) < 0 {
-			return false
-		}
-	}
-	return true
+	_, ok := PackID(s)
+	return ok
 }
 
 // Secret is the secret half of an access key. It formats as [redacted] in

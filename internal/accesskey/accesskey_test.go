@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	"pgregory.net/rapid"
 
 	"postern.dev/postern/internal/accesskey"
@@ -132,4 +133,21 @@ func BenchmarkWellFormed(b *testing.B) {
 			b.Fatal("refused")
 		}
 	}
+}
+
+// What is packed is the ID and nothing else.
+func TestPackID(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		packed := [16]byte(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "bits"))
+		text := accesskey.UnpackID(packed)
+		again, ok := accesskey.PackID(string(text[:]))
+		if !ok || again != packed || !accesskey.ValidID(string(text[:])) {
+			t.Fatalf("%x is %s, and that %x", packed, text, again)
+		}
+		u, err := ulid.ParseStrict(string(text[4:]))
+		if err != nil || u != ulid.ULID(packed) {
+			t.Fatalf("%s is not the ULID %x: %v", text, packed, err)
+		}
+	})
 }

@@ -38,7 +38,7 @@ func (s *Server) recordToken(d oauth.Decision) {
 		e.KeyID, e.Method = d.KeyID, "client"
 	} else if k := s.gateway.Keys().ByID(d.KeyID); k != nil {
 		// Somebody else tries to be this key: its owner should see it.
-		e.ProjectID, e.Target = k.ProjectID, k.ID
+		e.ProjectID, e.Target = k.ProjectID(), k.ID()
 	}
 	if d.Scope != "" {
 		e.Detail = map[string]string{"scope": d.Scope}

@@ -13,7 +13,6 @@ package auth
 
 import (
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"net/netip"
 	"slices"
@@ -69,7 +68,7 @@ type Principal struct {
 func (p Principal) ProjectID() string {
 	switch {
 	case p.Key != nil:
-		return p.Key.ProjectID
+		return p.Key.ProjectID()
 	case p.Token != nil:
 		return p.Token.projectID
 	}
@@ -77,11 +76,12 @@ func (p Principal) ProjectID() string {
 }
 
 // ID is the key's ID; of another issuer's token it is that issuer, "#" and the
-// subject, which no key's ID looks like.
+// subject, which no key's ID looks like. The text of a key's ID is made for
+// each call.
 func (p Principal) ID() string {
 	switch {
 	case p.Key != nil:
-		return p.Key.ID
+		return p.Key.ID()
 	case p.Token != nil:
 		return p.Token.subject
 	}
@@ -173,7 +173,7 @@ func basic(d *Directory, value string, now time.Time) *Key {
 		return nil
 	}
 	k, _ := d.byHash(sha256.Sum256(secret), now)
-	if k == nil || subtle.ConstantTimeCompare([]byte(k.ID), plain[:accesskey.IDLen]) != 1 || !k.live(now) {
+	if k == nil || !k.named(plain[:accesskey.IDLen]) || !k.live(now) {
 		return nil
 	}
 	return k
@@ -187,7 +187,7 @@ func Client(d *Directory, id, secret string, now time.Time) (k *Key, generation 
 		return nil, 0
 	}
 	k, generation = d.byHash(sha256.Sum256([]byte(secret)), now)
-	if k == nil || subtle.ConstantTimeCompare([]byte(k.ID), []byte(id)) != 1 || !k.live(now) || k.rest().planID != "" {
+	if k == nil || !k.named([]byte(id)) || !k.live(now) || k.rest().planID != "" {
 		return nil, 0
 	}
 	return k, generation

@@ -178,19 +178,20 @@ func (a *Authenticator) Proof(projectID, shown, method, url string, now time.Tim
 func (a *Authenticator) verified(d *Directory, raw string, now time.Time) (*Token, *Key, error) {
 	sum := hashToken(raw)
 	if t := a.cache.get(sum); t != nil && t.signing == d.signing {
-		if k := t.key; k == nil && now.Before(t.again) || k != nil && d.ByID(k.ID) == k {
-			return t, k, t.good(d, now)
+		if k := d.same(t.key); k != nil || now.Before(t.again) {
+			return t, k, t.good(d, k, now)
 		}
 	}
 	t, err := a.verify(d, raw, now)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := t.good(d, now); err != nil {
+	k := d.same(t.key)
+	if err := t.good(d, k, now); err != nil {
 		return nil, nil, err
 	}
 	a.cache.put(sum, t)
-	return t, t.key, nil
+	return t, k, nil
 }
 
 // verify checks a token that is not in memory.
@@ -208,14 +209,14 @@ func (a *Authenticator) verify(d *Directory, raw string, now time.Time) (*Token,
 		return nil, ErrToken
 	}
 	k := d.ByID(c.Subject)
-	if k == nil || k.ProjectID != c.ProjectID || !k.live(now) || !k.honours(c.Generation, now) || !k.binds(c) || d.revoked.has(c.ID) {
+	if k == nil || k.ProjectID() != c.ProjectID || !k.live(now) || !k.honours(c.Generation, now) || !k.binds(c) || d.revoked.has(c.ID) {
 		return nil, ErrToken // also of one that expired: a new one could not be had
 	}
 	if expired {
 		return nil, ErrExpired
 	}
 	t := newToken(d, c)
-	t.key, t.kid, t.generation, t.projectID, t.subject = k, kid, c.Generation, c.ProjectID, c.Subject
+	t.key, t.kid, t.generation, t.projectID, t.subject = k.identity(), kid, c.Generation, c.ProjectID, c.Subject
 	t.invoke, t.control = parseScopes(c.Scope)
 	return t, nil
 }

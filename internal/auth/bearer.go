@@ -25,7 +25,7 @@ type Token struct {
 	control    bool
 	jkt, x5t   string
 
-	key     *Key      // nil: of another issuer
+	key     identity  // of another issuer: none
 	again   time.Time // of another issuer: when to verify it again
 	kid     string    // what signed it, where that is a key of ours
 	signing *signing
@@ -62,10 +62,11 @@ func (t *Token) meant(audiences []string) bool {
 	return false
 }
 
-// good checks what may change while a token is in memory.
-func (t *Token) good(d *Directory, now time.Time) error {
+// good checks what may change while a token is in memory. Of another issuer's
+// there is no key.
+func (t *Token) good(d *Directory, k *Key, now time.Time) error {
 	switch {
-	case t.key != nil && (!t.key.live(now) || !t.key.honours(t.generation, now) || t.signing.ended(t.kid, now)), d.revoked.has(t.id):
+	case k != nil && (!k.live(now) || !k.honours(t.generation, now) || t.signing.ended(t.kid, now)), d.revoked.has(t.id):
 		return ErrToken
 	case !now.Before(t.expires):
 		return ErrExpired

@@ -131,7 +131,7 @@ func TestBearer(t *testing.T) {
 			if !errors.Is(err, tc.want) || (err == nil) != (tc.want == nil) {
 				t.Errorf("%s: %v, want %v", name, err, tc.want)
 			}
-			if err == nil && (p.Key.ID != k.ID || p.Method != auth.MethodBearer || p.Scopes() != "invoke") {
+			if err == nil && (p.Key.ID() != k.ID || p.Method != auth.MethodBearer || p.Scopes() != "invoke") {
 				t.Errorf("%s: %+v", name, p)
 			}
 			if told := auth.Challenge(err, ""); strings.Contains(told, "expired") != (tc.want == auth.ErrExpired) {
@@ -282,7 +282,7 @@ func TestPlanToken(t *testing.T) {
 	} {
 		r := &auth.Request{Header: map[string][]string{"Authorization": {tc.shown}}, PlanID: tc.plan, Now: now}
 		p, err := a.Authenticate(d, r)
-		if !errors.Is(err, tc.want) || err == nil && (p.Method != auth.MethodPlan || p.Key.ID != k.ID) {
+		if !errors.Is(err, tc.want) || err == nil && (p.Method != auth.MethodPlan || p.Key.ID() != k.ID) {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
 	}

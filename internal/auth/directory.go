@@ -16,13 +16,21 @@ import (
 // Directory is an immutable set of live keys. With and Without return another
 // one that shares nearly everything with it, so that a change costs the same
 // with ten keys and with a million. It is safe for concurrent use.
+//
+// A key that is replaced or goes leaves its record behind. When more than a
+// third of the records are left behind, each change also moves a few live ones
+// out of the oldest slab, which then goes as a whole.
 type Directory struct {
 	hashes  index // by SHA-256 of a secret; a key that was rotated is there twice
 	ids     index // by hash of the ID
-	seed    maphash.Seed
+	slabs   []*slab
+	first   uint32 // the number of the first slab, modulo slabNumbers
+	swept   int    // the records of the first slab that were looked at to empty it
 	size    int
+	seed    maphash.Seed
 	signing *signing // what verifies our own tokens
-	revoked *revoked // shared by all that came from one another
+	revoked *revoked // shared by all that came from one another, as is lineage
+	lineage *lineage
 }
 
 // signing is the keys that our own tokens are verified with. When each ends is
@@ -40,18 +48,9 @@ func (s *signing) ended(kid string, now time.Time) bool {
 	return !end.IsZero() && !now.Before(end)
 }
 
-// index is a two-level table of small buckets. A bucket is found by 16 bits
-// of a tag and searched for the whole tag.
-type index [256]*[256][]place
-
-type place struct {
-	tag uint64
-	key *Key
-}
-
 // NewDirectory returns an empty directory.
 func NewDirectory() *Directory {
-	return &Directory{seed: maphash.MakeSeed(), signing: &signing{set: token.NewKeySet()}, revoked: &revoked{}}
+	return &Directory{seed: maphash.MakeSeed(), signing: &signing{set: token.NewKeySet()}, revoked: &revoked{}, lineage: &lineage{}}
 }
 
 // Len is the number of keys.
@@ -59,10 +58,41 @@ func (d *Directory) Len() int { return d.size }
 
 // ByID returns the key with an ID, or nil.
 func (d *Directory) ByID(id string) *Key {
-	for _, p := range d.ids.bucket(d.idTag(id)) {
-		if p.key.ID == id {
-			return p.key
+	k, _ := d.find(id)
+	return k
+}
+
+// find is ByID, and says where the key is.
+func (d *Directory) find(id string) (*Key, ref) {
+	packed, form := packID(id)
+	k, at := d.packed(packed)
+	if k == nil || (k.flags&isOdd == 0) != form || !form && k.rest().id != id {
+		return nil, nowhere
+	}
+	return k, at
+}
+
+func (d *Directory) packed(id [16]byte) (*Key, ref) {
+	tag := d.idTag(id)
+	leaf := d.ids.leaf(tag)
+	for i := seek(leaf, entry(tag, 0)); ; i++ {
+		at, ok := tagged(leaf, i, tag)
+		if !ok {
+			return nil, nowhere
 		}
+		if k := d.key(at); k.id == id {
+			return k, at
+		}
+	}
+}
+
+// same returns the key with an identity; nil if it has changed, or is gone.
+func (d *Directory) same(i identity) *Key {
+	if i.lineage != d.lineage {
+		return nil
+	}
+	if k, _ := d.packed(i.id); k != nil && k.serial == i.serial {
+		return k
 	}
 	return nil
 }
@@ -71,87 +101,122 @@ func (d *Directory) ByID(id string) *Key {
 // generation, or nil.
 func (d *Directory) byHash(hash [sha256.Size]byte, now time.Time) (k *Key, generation int) {
 	tag := binary.BigEndian.Uint64(hash[:])
-	for _, p := range d.hashes.bucket(tag) {
-		if p.tag == tag {
-			if generation, ok := p.key.shows(hash, now); ok {
-				return p.key, generation
-			}
+	leaf := d.hashes.leaf(tag)
+	for i := seek(leaf, entry(tag, 0)); ; i++ {
+		at, ok := tagged(leaf, i, tag)
+		if !ok {
+			return nil, 0
+		}
+		k := d.key(at)
+		if generation, ok := k.shows(hash, now); ok {
+			return k, generation
 		}
 	}
-	return nil, 0
 }
 
-func (d *Directory) idTag(id string) uint64 { return maphash.String(d.seed, id) }
+func (d *Directory) idTag(id [16]byte) uint64 { return maphash.Bytes(d.seed, id[:]) }
 
-func (x *index) bucket(tag uint64) []place {
-	if middle := x[tag>>56]; middle != nil {
-		return middle[byte(tag>>48)]
+func (d *Directory) key(at ref) *Key {
+	return &d.slabs[(uint32(at>>slotBits)-d.first)%slabNumbers].keys[at%(1<<slotBits)]
+}
+
+// ref is where a key is that is in the slab with a number, counted from the first.
+func (d *Directory) ref(n int, slot int) ref {
+	return ref((d.first+uint32(n))%slabNumbers<<slotBits | uint32(slot))
+}
+
+// take takes a key's slab into the directory, if it is not there, and returns
+// where the key is. The last slab of a directory is the only one that can be
+// its lineage's open one.
+func (d *Directory) take(k *Key) ref {
+	if s := k.slab(); len(d.slabs) == 0 || d.slabs[len(d.slabs)-1] != s {
+		d.slabs = withSlab(d.slabs, s)
 	}
-	return nil
+	return d.ref(len(d.slabs)-1, int(k.slot))
 }
 
-// edit returns the bucket of a tag for writing, with the way to it copied.
-func (x *index) edit(tag uint64) *[]place {
-	middle := new([256][]place)
-	if old := x[tag>>56]; old != nil {
-		*middle = *old
+// tags are under which tags of hashes a key is found, two at most; of nil none.
+func (k *Key) tags(room *[2]uint64) []uint64 {
+	if k == nil {
+		return nil
 	}
-	x[tag>>56] = middle
-	return &middle[byte(tag>>48)]
-}
-
-// spot is one place of a key in one of the indices.
-type spot struct {
-	at  *index
-	tag uint64
-}
-
-// spots lists where a key stands in the directory.
-func (d *Directory) spots(k *Key) []spot {
-	list := []spot{{at: &d.hashes, tag: binary.BigEndian.Uint64(k.hash[:])}, {at: &d.ids, tag: d.idTag(k.ID)}}
-	if m := k.rest(); m.previousUntil != 0 {
-		list = append(list, spot{at: &d.hashes, tag: binary.BigEndian.Uint64(m.previous[:])})
+	list := append(room[:0], binary.BigEndian.Uint64(k.hash[:]))
+	if m := k.rest(); m.previousUntil != 0 && m.previous != k.hash {
+		list = append(list, binary.BigEndian.Uint64(m.previous[:]))
 	}
 	return list
+}
+
+// put puts one form of a key in the place of another in the indices; either
+// may be nil, and nowhere.
+func (d *Directory) put(id [16]byte, old *Key, from ref, key *Key, to ref) {
+	var one, two [2]uint64
+	had, has := old.tags(&one), key.tags(&two)
+	for _, tag := range had {
+		if !slices.Contains(has, tag) {
+			d.hashes.swap(tag, from, nowhere)
+		}
+	}
+	for _, tag := range has {
+		if slices.Contains(had, tag) {
+			d.hashes.swap(tag, from, to)
+		} else {
+			d.hashes.swap(tag, nowhere, to)
+		}
+	}
+	d.ids.swap(d.idTag(id), from, to)
 }
 
 // With returns a directory that has the key, in place of any with its ID. A
 // key that keeps its limits keeps their state as well.
 func (d *Directory) With(k platform.AccessKey) *Directory {
-	key := newKey(&k)
-	old := d.ByID(k.ID)
-	key.keepState(old)
 	next := *d
-	if old != nil {
-		next = *d.Without(k.ID)
+	old, from := d.find(k.ID)
+	key := d.lineage.add(&k, old)
+	next.put(key.id, old, from, key, next.take(key))
+	if old == nil {
+		next.size++
 	}
-	for _, s := range next.spots(key) {
-		b := s.at.edit(s.tag)
-		*b = append((*b)[:len(*b):len(*b)], place{s.tag, key})
-	}
-	next.size++
+	next.sweep()
 	return &next
 }
 
 // Without returns a directory that has no key with that ID.
 func (d *Directory) Without(id string) *Directory {
-	key := d.ByID(id)
+	key, from := d.find(id)
 	if key == nil {
 		return d
 	}
 	next := *d
-	for _, s := range next.spots(key) {
-		b := s.at.edit(s.tag)
-		var kept []place
-		for _, p := range *b {
-			if p.key != key {
-				kept = append(kept, p)
-			}
-		}
-		*b = kept
-	}
+	next.put(key.id, key, from, nil, nowhere)
 	next.size--
+	next.sweep()
 	return &next
+}
+
+// How much of a sweep a change does. Once through all records, where half as
+// many are dead as live, takes a change for three live ones at most: those and
+// the changes are 4/3 as many new records as there are keys, and 3/2 go.
+const (
+	sweepLooks = 12
+	sweepMoves = 3
+)
+
+// sweep goes on emptying the oldest slab, if too many records are left behind.
+// That slab is none that a key can still come into: there are two more.
+func (d *Directory) sweep() {
+	for looks, moves := 0, 0; len(d.slabs)*slabSize > d.size+d.size/2+2*slabSize && looks < sweepLooks && moves < sweepMoves; looks++ {
+		k, at := &d.slabs[0].keys[d.swept], d.ref(0, d.swept)
+		if d.ids.has(d.idTag(k.id), at) {
+			moved := d.lineage.move(k)
+			d.put(k.id, k, at, moved, d.take(moved))
+			moves++
+		}
+		if d.swept++; d.swept == slabSize {
+			// Copied, because what is before a slice stays in memory with it.
+			d.slabs, d.first, d.swept = slices.Clone(d.slabs[1:]), (d.first+1)%slabNumbers, 0
+		}
+	}
 }
 
 // WithSigning returns a directory in which tokens are verified with these
@@ -193,9 +258,8 @@ func (d *Directory) Revoke(now time.Time, tokens ...platform.RevokedToken) {
 // Builder makes a directory of many keys at once. It is not safe for
 // concurrent use, and of no use after Directory.
 type Builder struct {
-	d        *Directory
-	projects map[string]string // so that a project's ID is in memory once
-	old      *Directory        // whose keys keep the state of their limits
+	d   *Directory
+	old *Directory // whose keys keep the state of their limits
 }
 
 // NewBuilder returns an empty builder.
@@ -205,37 +269,27 @@ func NewBuilder() *Builder { return Rebuild(NewDirectory()) }
 // another one: a key that keeps its limits keeps their state as well.
 func Rebuild(old *Directory) *Builder {
 	d := NewDirectory()
-	d.signing, d.revoked = old.signing, old.revoked
-	return &Builder{d, map[string]string{}, old}
+	d.signing, d.revoked, d.lineage = old.signing, old.revoked, old.lineage
+	return &Builder{d, old}
 }
 
 // Add adds a key, in place of any with its ID.
 func (b *Builder) Add(k platform.AccessKey) {
-	if b.d.ByID(k.ID) != nil { // it changed while the keys were read
-		b.d = b.d.Without(k.ID)
+	b.d = b.d.Without(k.ID) // it may have changed while the keys were read
+	old, _ := b.old.find(k.ID)
+	key := b.d.lineage.add(&k, old)
+	at := b.d.take(key)
+	var room [2]uint64
+	for _, tag := range key.tags(&room) {
+		b.d.hashes.add(tag, at)
 	}
-	if p, ok := b.projects[k.ProjectID]; ok {
-		k.ProjectID = p
-	} else {
-		b.projects[k.ProjectID] = k.ProjectID
-	}
-	key := newKey(&k)
-	key.keepState(b.old.ByID(k.ID))
-	for _, s := range b.d.spots(key) {
-		s.at.insert(s.tag, key)
-	}
+	b.d.ids.add(b.d.idTag(key.id), at)
 	b.d.size++
 }
 
-func (x *index) insert(tag uint64, key *Key) {
-	middle := x[tag>>56]
-	if middle == nil {
-		middle = new([256][]place)
-		x[tag>>56] = middle
-	}
-	bucket := &middle[byte(tag>>48)]
-	*bucket = append(*bucket, place{tag, key})
-}
-
 // Directory returns what was built.
-func (b *Builder) Directory() *Directory { return b.d }
+func (b *Builder) Directory() *Directory {
+	b.d.hashes.clip()
+	b.d.ids.clip()
+	return b.d
+}

@@ -94,7 +94,7 @@ func TestAuthenticate_UsersTokenBesideAKey(t *testing.T) {
 			r.Header["X-Api-Key"] = []string{strings.TrimPrefix(tc.key, "-")}
 		}
 		p, err := a.Authenticate(d, r)
-		if !errors.Is(err, tc.want) || err == nil && (p.Key.ID != k.ID) {
+		if !errors.Is(err, tc.want) || err == nil && (p.Key.ID() != k.ID) {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
 	}

@@ -35,7 +35,7 @@ func (u *Uses) Mark(k *Key, now time.Time) {
 	if u.dirty == nil {
 		u.dirty = map[string]use{}
 	}
-	u.dirty[k.ID] = use{key: k}
+	u.dirty[k.ID()] = use{key: k}
 }
 
 // Take returns what is to be written: only when each key was used last, and

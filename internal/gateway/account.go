@@ -68,7 +68,7 @@ func (g *Gateway) logAccess(x *exchange, took time.Duration) {
 			list = append(list, slog.String("route", x.match.Pattern))
 		}
 	}
-	if id := x.principal.ID(); id != "" {
+	if id := x.callerID(); id != "" {
 		list = append(list, slog.String("keyId", id), slog.String("auth", string(x.principal.Method)))
 	}
 	g.access.LogAttrs(context.Background(), slog.LevelInfo, "request", list...)

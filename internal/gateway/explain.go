@@ -36,7 +36,7 @@ func (g *Gateway) recognise(x *exchange) (auth.Principal, error) {
 		return g.options.Auth.Authenticate(x.snapshot.keys, x.credentials(g))
 	}
 	p, err := auth.Assume(x.snapshot.keys, q.KeyID, planOf(x.own), x.began)
-	if p.Key != nil && p.Key.ProjectID != q.ProjectID && p.Key.ProjectID != q.CallerID {
+	if p.Key != nil && p.Key.ProjectID() != q.ProjectID && p.Key.ProjectID() != q.CallerID {
 		return auth.Principal{}, auth.ErrInvalid // whether others have such a key is not for the asker
 	}
 	return p, err
@@ -88,7 +88,7 @@ func (g *Gateway) Explain(q audit.Question) (audit.Explanation, error) {
 		err = g.admit(x)
 	}
 	if x.target != nil && x.target.function.ProjectID != q.ProjectID || x.target == nil && x.step == stepRoute && err != errLoading {
-		x.target, x.match, x.principal, x.step = nil, function.Match{}, auth.Principal{}, stepRoute
+		x.target, x.match, x.principal, x.caller, x.step = nil, function.Match{}, auth.Principal{}, "", stepRoute
 		err = errForeign
 	}
 	if x.why = err; err != nil {

@@ -52,4 +52,4 @@ func Asked(mode platform.BodyMode, code string, streamed, whole bool) bool {
 }
 
 // AccountOf is on whom a call is counted.
-func AccountOf(p auth.Principal) string { return accountOf(p) }
+func AccountOf(p auth.Principal) string { return accountOf(p, p.ID()) }

@@ -102,7 +102,7 @@ func (g *Gateway) invoke(x *exchange) error {
 		req.Route, req.Params, req.Values = m.Pattern, m.Names, m.Values[:len(m.Names)]
 	}
 	if p := x.principal; p.Method != auth.MethodNone {
-		req.KeyID, req.ProjectID, req.Scopes = p.ID(), p.ProjectID(), p.Scopes()
+		req.KeyID, req.ProjectID, req.Scopes = x.callerID(), p.ProjectID(), p.Scopes()
 	}
 	if a := x.r.Header["Authorization"]; len(a) > 0 && (x.principal.Method == auth.MethodNone || x.principal.Method == auth.MethodAPIKey) {
 		req.ForeignAuthorization = g.options.Auth.Foreign(a[0])

@@ -49,7 +49,7 @@ func (p *passage) take(x *exchange) {
 			p.handler = h.Name
 		}
 		if t.owns(x.principal) {
-			p.keyID = x.principal.ID()
+			p.keyID = x.callerID()
 		}
 	}
 	if x.why != nil {

@@ -37,6 +37,7 @@ type exchange struct {
 	shown     auth.Request   // 3
 	principal auth.Principal // 3
 	callback  callback       // 3 of a handler that is guarded by signature
+	caller    string         // the principal's ID, once callerID was asked for it
 
 	counted bool             // 5 the call was taken from the key's rate
 	body    []byte           // 5 a small body, read whole
@@ -178,6 +179,7 @@ func (e *methodError) Unwrap() error { return errRouteMethod }
 
 // authenticate is step 3. A guard that it does not know lets nobody in.
 func (g *Gateway) authenticate(x *exchange) (err error) {
+	x.caller = ""
 	switch x.match.Guard {
 	case platform.GuardOpen:
 		x.principal = auth.Principal{Method: auth.MethodNone}
@@ -189,6 +191,14 @@ func (g *Gateway) authenticate(x *exchange) (err error) {
 		return g.verify(x)
 	}
 	return errSignature
+}
+
+// callerID is the ID of who was recognised, whose text is made once.
+func (x *exchange) callerID() string {
+	if x.caller == "" {
+		x.caller = x.principal.ID()
+	}
+	return x.caller
 }
 
 // authorise is step 4.
@@ -219,8 +229,8 @@ func (x *exchange) group() string {
 // announced. A call that is over the rate takes nothing from the quota.
 func (g *Gateway) limit(x *exchange) error {
 	if k := x.principal.Key; k != nil && !x.counted {
-		if k.Rate != nil {
-			if wait, ok := x.take(k.Rate); !ok {
+		if r := k.Rate(); r != nil {
+			if wait, ok := x.take(r); !ok {
 				return &limitError{errRate, wait}
 			}
 		}

@@ -30,7 +30,7 @@ func (g *Gateway) meter(x *exchange, over time.Time) {
 	f := usage.Function{ProjectID: x.target.function.ProjectID, ID: x.target.function.ID, Name: x.target.function.Name}
 	switch {
 	case x.asked():
-		c := usage.Call{Caller: accountOf(x.principal), At: over, Took: x.work.took, Failed: x.status >= 500 || x.code == codeAborted, BytesIn: int64(len(x.body)), BytesOut: x.sent}
+		c := usage.Call{Caller: accountOf(x.principal, x.callerID()), At: over, Took: x.work.took, Failed: x.status >= 500 || x.code == codeAborted, BytesIn: int64(len(x.body)), BytesOut: x.sent}
 		if x.rest != nil {
 			c.BytesIn = x.rest.taken.Load()
 		}
@@ -53,13 +53,14 @@ func (x *exchange) asked() bool {
 const codeAborted = "aborted"
 
 // accountOf is on whom a call is counted: a key, or of another issuer's tokens
-// the issuer alone, whose subjects nobody here can number.
-func accountOf(p auth.Principal) string {
+// the issuer alone, whose subjects nobody here can number. id is the
+// principal's, as text.
+func accountOf(p auth.Principal, id string) string {
 	switch {
 	case p.Key == nil && p.Token != nil:
 		return p.Token.Issuer()
-	case p.ID() != "":
-		return p.ID()
+	case id != "":
+		return id
 	case p.Method == auth.MethodNone:
 		return platform.CallerOpen
 	}

@@ -103,7 +103,7 @@ func (s *Server) authenticate(c *call) error {
 		}
 	}
 	if c.client != nil {
-		c.KeyID, c.ProjectID = c.client.ID, c.client.ProjectID
+		c.KeyID, c.ProjectID = c.client.ID(), c.client.ProjectID()
 		return s.allowedFrom(c)
 	}
 	// Some clients try a wrong secret twice, by Basic and then by the form:

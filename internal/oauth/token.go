@@ -35,7 +35,7 @@ type response struct {
 
 // token is the token endpoint (RFC 6749 §3.2).
 func (s *Server) token(c *call) (any, error) {
-	if wait, ok := s.granted.Allow(c.client.ID, c.now); !ok {
+	if wait, ok := s.granted.Allow(c.client.ID(), c.now); !ok {
 		return nil, tooMany(wait)
 	}
 	name := c.form.Get("grant_type")
@@ -50,7 +50,7 @@ func (s *Server) token(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	claims := token.Claims{Issuer: s.o.Issuer, Subject: c.client.ID, ClientID: c.client.ID, ProjectID: c.client.ProjectID, Generation: c.secret, ID: rand.Text(),
+	claims := token.Claims{Issuer: s.o.Issuer, Subject: c.client.ID(), ClientID: c.client.ID(), ProjectID: c.client.ProjectID(), Generation: c.secret, ID: rand.Text(),
 		Audience: give.audience, Scope: give.scope, IssuedAt: c.now, ExpiresAt: c.now.Add(s.o.Lifetime)}
 	if end := c.client.ExpiresAt(); !end.IsZero() && end.Before(claims.ExpiresAt) {
 		claims.ExpiresAt = end
@@ -81,7 +81,7 @@ func (s *Server) token(c *call) (any, error) {
 // 8705 §3), where the client asks for it or its access key demands it.
 func (s *Server) bind(c *call, claims *token.Claims) (err error) {
 	if shown := c.r.Header["Dpop"]; len(shown) == 1 {
-		if claims.JKT, err = s.o.Auth.Proof(c.client.ProjectID, shown[0], c.r.Method, httpx.Origin(c.r, s.o.Issuer)+c.r.URL.EscapedPath(), c.now); err != nil {
+		if claims.JKT, err = s.o.Auth.Proof(c.client.ProjectID(), shown[0], c.r.Method, httpx.Origin(c.r, s.o.Issuer)+c.r.URL.EscapedPath(), c.now); err != nil {
 			return badRequest("invalid_dpop_proof", "the DPoP proof is not valid for this request")
 		}
 	}
@@ -120,11 +120,11 @@ func (s *Server) introspect(c *call) (any, error) {
 		return nil, invalidRequest("token is missing")
 	}
 	p, confirm, err := s.o.Auth.Introspect(s.o.Directory(), raw, c.now)
-	if err != nil || p.ProjectID() != c.client.ProjectID || p.Key == nil {
+	if err != nil || p.ProjectID() != c.client.ProjectID() || p.Key == nil {
 		return introspection{}, nil
 	}
 	t := p.Token
-	out := introspection{Active: true, Scope: p.Scopes(), ClientID: p.Key.ID, TokenType: "bearer", Expires: t.ExpiresAt().Unix(), Subject: p.Key.ID,
+	out := introspection{Active: true, Scope: p.Scopes(), ClientID: p.Key.ID(), TokenType: "bearer", Expires: t.ExpiresAt().Unix(), Subject: p.Key.ID(),
 		Audience: t.Audience(), Issuer: s.o.Issuer, ID: t.ID(), ProjectID: p.ProjectID(), Confirm: confirm}
 	if confirm["jkt"] != nil {
 		out.TokenType = "DPoP"
@@ -143,7 +143,7 @@ func (s *Server) revoke(c *call) (any, error) {
 	if err != nil || p.Key == nil {
 		return nil, nil
 	}
-	if p.Key.ID != c.client.ID {
+	if p.Key.ID() != c.client.ID() {
 		return nil, badRequest("unauthorized_client", "the token is another client's")
 	}
 	seq, err := s.o.Store.RevokeToken(c.r.Context(), platform.RevokedToken{ID: p.Token.ID(), ExpiresAt: p.Token.ExpiresAt()}, c.now)
