@@ -36,10 +36,11 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// start starts the server and fails the test if it does not come up.
+// start starts the server and fails the test if it does not come up. One worker
+// serves each function, because handlers count in its memory.
 func (s *site) start(flags ...string) {
 	s.Helper()
-	args := append([]string{"serve", "--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0", "--data", s.data, "--log-format", "json"}, flags...)
+	args := append([]string{"serve", "--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0", "--data", s.data, "--log-format", "json", "--workers", "1"}, flags...)
 	var err error
 	s.server, err = startServer(binary, "", os.Environ(), args)
 	if err != nil || s.gateway == "" {
