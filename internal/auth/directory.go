@@ -18,7 +18,7 @@ import (
 // with ten keys and with a million. It is safe for concurrent use.
 //
 // A key that is replaced or goes leaves its record behind. When more than a
-// third of the records are left behind, each change also moves a few live ones
+// fifth of the records are left behind, each change also moves a few live ones
 // out of the oldest slab, which then goes as a whole.
 type Directory struct {
 	hashes  index // by SHA-256 of a secret; a key that was rotated is there twice
@@ -194,18 +194,18 @@ func (d *Directory) Without(id string) *Directory {
 	return &next
 }
 
-// How much of a sweep a change does. Once through all records, where half as
-// many are dead as live, takes a change for three live ones at most: those and
-// the changes are 4/3 as many new records as there are keys, and 3/2 go.
+// How much of a sweep a change does. Once through all records, where a quarter
+// as many are dead as live, takes a change for five live ones at most: those and
+// the changes are 6/5 as many new records as there are keys, and 5/4 go.
 const (
 	sweepLooks = 12
-	sweepMoves = 3
+	sweepMoves = 5
 )
 
 // sweep goes on emptying the oldest slab, if too many records are left behind.
 // That slab is none that a key can still come into: there are two more.
 func (d *Directory) sweep() {
-	for looks, moves := 0, 0; len(d.slabs)*slabSize > d.size+d.size/2+2*slabSize && looks < sweepLooks && moves < sweepMoves; looks++ {
+	for looks, moves := 0, 0; len(d.slabs)*slabSize > d.size+d.size/4+2*slabSize && looks < sweepLooks && moves < sweepMoves; looks++ {
 		k, at := &d.slabs[0].keys[d.swept], d.ref(0, d.swept)
 		if d.ids.has(d.idTag(k.id), at) {
 			moved := d.lineage.move(k)

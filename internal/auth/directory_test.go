@@ -194,7 +194,7 @@ func TestDirectory_BoundedByItsKeys(t *testing.T) {
 			d = d.With(list[next(i)])
 			most = max(most, len(d.slabs)*slabSize)
 		}
-		if t.Logf("%s: room for %d", name, most); most > 2*keys+3*slabSize {
+		if t.Logf("%s: room for %d", name, most); most > keys*3/2+4*slabSize {
 			t.Errorf("%s: room for %d keys, and there are %d", name, most, keys)
 		}
 		for i := range list {
