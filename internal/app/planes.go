@@ -94,8 +94,11 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 	return nil
 }
 
-// functionLine keeps a line that a function wrote.
+// functionLine keeps what a function wrote, its stacks as its developer reads them.
 func (s *Server) functionLine(functionID, deploymentID string, l worker.Line) {
+	if strings.Contains(l.Text, "\n    at ") {
+		l.Text = deploy.OwnFrames(l.Text)
+	}
 	s.book.Append(functionID, funclog.Entry{At: l.At, Level: l.Level, RequestID: l.RequestID, DeploymentID: deploymentID, Text: l.Text})
 }
 

@@ -263,7 +263,7 @@ func smokeTestFault(err error) error {
 	}
 	text := e.Message
 	if e.Stack != "" && code == "module_failed" {
-		text = ownFrames(e.Stack)
+		text = OwnFrames(e.Stack)
 	}
 	if len(e.LastLines) > 0 {
 		text += "\nIts last lines:\n  " + strings.Join(e.LastLines, "\n  ")
@@ -271,26 +271,36 @@ func smokeTestFault(err error) error {
 	return fault.Wrap(err, fault.Invalid, text).WithCode(code)
 }
 
-// ownFrames is a stack without the frames of the runtime and of the bundle
-// around the developer's code, and with the paths as the developer knows them.
-func ownFrames(stack string) string {
+// OwnFrames is a text in which stacks are without the frames of the runtime and
+// of the bundle around the developer's code, and have the paths as the
+// developer knows them.
+func OwnFrames(stack string) string {
 	var kept []string
 	for line := range strings.SplitSeq(strings.TrimRight(stack, "\n"), "\n") {
 		frame := strings.HasPrefix(strings.TrimSpace(line), "at ")
 		if frame && (strings.Contains(line, bundle.Entry) || strings.Contains(line, "postern:") || strings.Contains(line, "postern-runtime") || strings.Contains(line, "(node:")) {
 			continue
 		}
-		if before, rest, ok := strings.Cut(line, "("); frame && ok {
-			if _, file, ok := strings.Cut(rest, "/artefacts/"); ok {
-				if first, below, ok := strings.Cut(file, "/"); ok && blobName(first) {
-					file = below
-				}
-				line = before + "(" + file
+		if before, file, ok := strings.Cut(line, "/artefacts/"); frame && ok {
+			if first, below, ok := strings.Cut(file, "/"); ok && blobName(first) {
+				file = below
 			}
+			line = before[:pathAt(before)] + file
 		}
 		kept = append(kept, line)
 	}
 	return strings.Join(kept, "\n")
+}
+
+// pathAt is where the path begins in a frame that was cut off within it:
+// "at name (path", or "at path" and "at async path" of code without a name.
+func pathAt(frame string) int {
+	for _, mark := range []string{"(", "at async ", "at "} {
+		if i := strings.Index(frame, mark); i >= 0 {
+			return i + len(mark)
+		}
+	}
+	return len(frame)
 }
 
 // blobName reports whether a path segment is an artefact's hash.
