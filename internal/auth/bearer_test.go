@@ -414,3 +414,23 @@ func BenchmarkBearer_New(b *testing.B) {
 		}
 	}
 }
+
+// A signing key that cannot be read verifies nothing, and takes no other with it.
+func TestSigning_LeavesOutWhatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	good, damaged := newSigner(t, token.EdDSA), newSigner(t, token.EdDSA)
+	k, _ := mint(nil)
+	row := damaged.row(t)
+	row.Public = row.Public[1:]
+	d, err := auth.NewDirectory().With(k).WithSigning([]platform.SigningKey{row, good.row(t)})
+	if e, ok := errors.AsType[*platform.UnreadableError](err); !ok || e.ID != damaged.KID() || d == nil {
+		t.Fatalf("%v, %v", d, err)
+	}
+	a := auth.NewAuthenticator(issuer)
+	if _, err := a.Authenticate(d, bearer(good.token(t, k, nil), now)); err != nil {
+		t.Errorf("the other key: %v", err)
+	}
+	if _, err := a.Authenticate(d, bearer(damaged.token(t, k, nil), now)); !errors.Is(err, auth.ErrToken) {
+		t.Errorf("the damaged key: %v", err)
+	}
+}

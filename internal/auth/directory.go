@@ -4,7 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/binary"
-	"fmt"
+	"errors"
 	"hash/maphash"
 	"slices"
 	"time"
@@ -220,13 +220,16 @@ func (d *Directory) sweep() {
 }
 
 // WithSigning returns a directory in which tokens are verified with these
-// keys, each until it ends.
+// keys, each until it ends. One that cannot be read verifies nothing, and is
+// told of by a platform.UnreadableError beside a directory with the others.
 func (d *Directory) WithSigning(keys []platform.SigningKey) (*Directory, error) {
 	s := &signing{ends: map[string]time.Time{}}
+	var bad error
 	for _, k := range keys {
 		p, err := x509.ParsePKIXPublicKey(k.Public)
 		if err != nil {
-			return nil, fmt.Errorf("signing key %s: %w", k.KID, err)
+			bad = errors.Join(bad, &platform.UnreadableError{ID: k.KID, Err: err})
+			continue
 		}
 		s.keys = append(s.keys, token.PublicKey{KID: k.KID, Algorithm: token.Algorithm(k.Algorithm), Key: p})
 		if !k.ExpiresAt.IsZero() {
@@ -236,7 +239,7 @@ func (d *Directory) WithSigning(keys []platform.SigningKey) (*Directory, error) 
 	s.set = token.NewKeySet(s.keys...)
 	next := *d
 	next.signing = s
-	return &next, nil
+	return &next, bad
 }
 
 // Signing is the keys that tokens are verified with, ended ones included.

@@ -76,10 +76,14 @@ func (g *Gateway) Load(ctx context.Context, src Source) error {
 // signing returns the directory with the signing keys as they are now.
 func (g *Gateway) signing(ctx context.Context, src Source, keys *auth.Directory) (*auth.Directory, error) {
 	signing, err := src.SigningKeys(ctx, time.Now())
-	if err != nil {
+	if err != nil && !unreadable(err) {
 		return nil, fmt.Errorf("load signing keys: %w", err)
 	}
-	return keys.WithSigning(signing)
+	next, bad := keys.WithSigning(signing)
+	if err = errors.Join(err, bad); err != nil {
+		g.log.Error("some signing keys cannot be read, and verify nothing", "error", err)
+	}
+	return next, nil
 }
 
 // revoke ends the tokens that were revoked: the one with an ID, or all.

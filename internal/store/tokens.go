@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,7 +12,9 @@ import (
 
 const signingColumns = `kid, algorithm, public, sealed, created_at, active_at, expires_at`
 
-// SigningKeys lists the signing keys that have not expired at a time, oldest first.
+// SigningKeys lists the signing keys that have not expired at a time, oldest
+// first. Those that cannot be read are left out, and told of by a
+// platform.UnreadableError beside the others.
 func (db *DB) SigningKeys(ctx context.Context, now time.Time) ([]platform.SigningKey, error) {
 	rows, err := db.read.QueryContext(ctx, `SELECT `+signingColumns+` FROM signing_keys WHERE expires_at = 0 OR expires_at > $1 ORDER BY active_at, kid`, micros(now))
 	if err != nil {
@@ -19,6 +22,7 @@ func (db *DB) SigningKeys(ctx context.Context, now time.Time) ([]platform.Signin
 	}
 	defer rows.Close()
 	var out []platform.SigningKey
+	var bad error
 	for rows.Next() {
 		var k platform.SigningKey
 		var public, sealed string
@@ -30,12 +34,16 @@ func (db *DB) SigningKeys(ctx context.Context, now time.Time) ([]platform.Signin
 			k.Sealed, err = base64.StdEncoding.DecodeString(sealed)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("signing key %s: a column does not parse: %w", k.KID, err)
+			bad = errors.Join(bad, unreadable(k.KID, err))
+			continue
 		}
 		k.CreatedAt, k.ActiveAt, k.ExpiresAt = fromMicros(created), fromMicros(active), fromMicros(expires)
 		out = append(out, k)
 	}
-	return out, failed("list signing keys", rows.Err())
+	if err := rows.Err(); err != nil {
+		return nil, failed("list signing keys", err)
+	}
+	return out, bad
 }
 
 // AddSigningKey stores a signing key that replaces the newest one, which
