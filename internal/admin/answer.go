@@ -121,7 +121,8 @@ var rpcCodes = map[string]string{
 	"project_not_empty":  "FAILED_PRECONDITION",
 }
 
-// rpcStatuses is the name of each other status.
+// rpcStatuses is the name of each other status, as google.rpc.Code has them:
+// UNIMPLEMENTED is its word for a method that a path does not take.
 var rpcStatuses = map[int]string{
 	400: "INVALID_ARGUMENT", 413: "INVALID_ARGUMENT", 415: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND",
 	405: "UNIMPLEMENTED", 408: "DEADLINE_EXCEEDED", 409: "ABORTED", 429: "RESOURCE_EXHAUSTED", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED",

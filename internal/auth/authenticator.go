@@ -3,6 +3,7 @@ package auth
 import (
 	"crypto/x509"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -119,11 +120,11 @@ func byAPIKey(d *Directory, r *Request) (Principal, error) {
 // bearer recognises the caller by a token, or by the static one of a plan.
 func (a *Authenticator) bearer(d *Directory, raw string, proven bool, r *Request) (Principal, error) {
 	if len(raw) == accesskey.SecretLen {
-		if k := bySecret(d, raw, r.Now); k == nil || proven || r.PlanID == "" || k.rest().planID != r.PlanID {
+		k := bySecret(d, raw, r.Now)
+		if k == nil || proven || r.PlanID == "" || k.rest().planID != r.PlanID {
 			return Principal{}, ErrToken
-		} else {
-			return Principal{Key: k, Method: MethodPlan}, nil
 		}
+		return Principal{Key: k, Method: MethodPlan}, nil
 	}
 	t, k, err := a.verified(d, raw, r.Now)
 	if err != nil {
@@ -244,7 +245,7 @@ func (a *Authenticator) verifyForeign(d *Directory, issuer, raw string, now time
 	}
 	c, err := trust.Verify(raw, now)
 	expired := errors.Is(err, token.ErrExpired)
-	if err != nil && !expired || c.Subject == "" || trust.Scope != "" && !hasWord(c.Scope, trust.Scope) {
+	if err != nil && !expired || c.Subject == "" || trust.Scope != "" && !slices.Contains(strings.Fields(c.Scope), trust.Scope) {
 		return nil, ErrToken // also of one that expired: a new one would not do
 	}
 	if expired {
@@ -259,15 +260,6 @@ func (a *Authenticator) verifyForeign(d *Directory, issuer, raw string, now time
 // foreignFor is how long a token of another issuer is remembered: it may have
 // withdrawn a key meanwhile.
 const foreignFor = time.Minute
-
-func hasWord(text, word string) bool {
-	for w := range strings.FieldsSeq(text) {
-		if w == word {
-			return true
-		}
-	}
-	return false
-}
 
 // Introspect says whose token this is and to what it is bound, for a door that
 // does not use it: audience and proof are not looked at.

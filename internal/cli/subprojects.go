@@ -60,6 +60,15 @@ func findSubproject(ctx context.Context, client *api.Client, nameOrID string) (a
 	return all[0], nil
 }
 
+// tellSubproject prints one subproject as it was asked for.
+func tellSubproject(out printer, p api.Subproject, asJSON bool) error {
+	if asJSON {
+		return out.json(p)
+	}
+	printSubproject(out, p)
+	return nil
+}
+
 func printSubproject(out printer, p api.Subproject) {
 	rows := [][]string{{"name", p.DisplayName}, {"parent", p.ParentProjectID}}
 	for _, name := range slices.Sorted(maps.Keys(p.Labels)) {
@@ -126,12 +135,7 @@ func newSubprojectsShow(std Stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			out := newPrinter(std.Out)
-			if asJSON {
-				return out.json(p)
-			}
-			printSubproject(out, p)
-			return nil
+			return tellSubproject(newPrinter(std.Out), p, asJSON)
 		},
 	}, &asJSON)
 }

@@ -76,12 +76,7 @@ func newSubprojectsUpdate(std Stdio) *cobra.Command {
 			if p, err = client.UpdateSubproject(cmd.Context(), p.SubprojectID, in); err != nil {
 				return err
 			}
-			out := newPrinter(std.Out)
-			if asJSON {
-				return out.json(p)
-			}
-			printSubproject(out, p)
-			return nil
+			return tellSubproject(newPrinter(std.Out), p, asJSON)
 		},
 	}, &asJSON)
 	cmd.Flags().StringVar(&name, "name", "", "another name")

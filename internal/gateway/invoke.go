@@ -11,6 +11,7 @@ import (
 
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/httpx"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/worker"
@@ -93,7 +94,7 @@ func (g *Gateway) invoke(x *exchange) error {
 		timeout = h.Timeout
 	}
 	deadline := time.Now().Add(timeout)
-	req := worker.Request{ID: x.id, Method: x.r.Method, Handler: h.Name, Path: x.own, Query: x.query, Host: x.r.Host, ClientIP: clientIP(x.r.RemoteAddr),
+	req := worker.Request{ID: x.id, Method: x.r.Method, Handler: h.Name, Path: x.own, Query: x.query, Host: x.r.Host, ClientIP: httpx.PeerIP(x.r.RemoteAddr),
 		AuthMethod: string(x.principal.Method), Header: x.r.Header, Inline: x.body, Stream: h.Body == platform.BodyStream, Deadline: deadline}
 	if req.Method == http.MethodHead {
 		req.Method = http.MethodGet // the server leaves the body out
@@ -187,19 +188,6 @@ func (x *exchange) stream(res *worker.Response, rc *http.ResponseController) err
 			return err
 		}
 	}
-}
-
-// clientIP is the address in a "host:port", without its port.
-func clientIP(remote string) string {
-	for i := len(remote) - 1; i > 0; i-- {
-		if remote[i] == ':' {
-			if remote[0] == '[' {
-				return remote[1 : i-1]
-			}
-			return remote[:i]
-		}
-	}
-	return remote
 }
 
 // asFault says in the gateway's words what went wrong in steps 6 and 7.

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"strings"
 	"time"
 
 	"postern.dev/postern/internal/auth"
@@ -64,5 +63,5 @@ func accountOf(p auth.Principal, id string) string {
 	case p.Method == auth.MethodNone:
 		return platform.CallerOpen
 	}
-	return strings.ToLower(string(p.Method))
+	return string(p.Method)
 }

@@ -43,3 +43,17 @@ func Origin(r *http.Request, public string) string {
 	}
 	return public
 }
+
+// PeerIP is the address in a "host:port" as net/http gives it, without its
+// port and brackets.
+func PeerIP(remote string) string {
+	for i := len(remote) - 1; i > 0; i-- {
+		if remote[i] == ':' {
+			if remote[0] == '[' {
+				return remote[1 : i-1]
+			}
+			return remote[:i]
+		}
+	}
+	return remote
+}

@@ -11,6 +11,7 @@ import (
 
 	"postern.dev/postern/internal/accesskey"
 	"postern.dev/postern/internal/auth"
+	"postern.dev/postern/internal/httpx"
 )
 
 // call is one POST to one of the three endpoints, parsed once.
@@ -111,7 +112,7 @@ func (s *Server) authenticate(c *call) error {
 	if c.Repeated = s.failures.again(id, secret, c.now); c.Repeated {
 		return errClient
 	}
-	if wait, ok := s.failed.Allow(host(c.Remote), c.now); !ok {
+	if wait, ok := s.failed.Allow(httpx.PeerIP(c.Remote), c.now); !ok {
 		return tooMany(wait)
 	}
 	return errClient
@@ -139,7 +140,7 @@ func (c *call) credentials() (id, secret string, err error) {
 // allowedFrom applies the key's list of addresses to getting tokens as well.
 func (s *Server) allowedFrom(c *call) error {
 	if !c.client.AllowedFrom(c.Remote) {
-		return badRequest("unauthorized_client", "this key may not be used from this address")
+		return badRequest("unauthorized_client", "this key may not be used from this address", "call from an address of the key's list, or change the list: postern keys update")
 	}
 	return nil
 }
@@ -169,12 +170,4 @@ func (s *Server) document(w http.ResponseWriter, r *http.Request, body []byte) {
 	h["Cache-Control"] = []string{"public, max-age=300"}
 	h["Access-Control-Allow-Origin"] = []string{"*"}
 	w.Write(body)
-}
-
-// host is the address in a "host:port", without its port.
-func host(remote string) string {
-	if i := strings.LastIndexByte(remote, ':'); i > 0 {
-		return remote[:i]
-	}
-	return remote
 }

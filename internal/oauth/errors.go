@@ -23,7 +23,7 @@ type oauthError struct {
 func (e *oauthError) Error() string { return e.code + ": " + e.text }
 
 var (
-	errMethod = &oauthError{status: http.StatusMethodNotAllowed, code: "invalid_request", text: "only POST is served here"}
+	errMethod = &oauthError{status: http.StatusMethodNotAllowed, code: "invalid_request", text: "only POST is served here", hint: "send a form by POST"}
 	errClient = &oauthError{status: http.StatusUnauthorized, code: "invalid_client", text: "the client is not known, or its secret is wrong", hint: "send an access key: its ID and its secret, by HTTP Basic"}
 )
 
@@ -31,12 +31,12 @@ func invalidRequest(text string) error {
 	return &oauthError{status: http.StatusBadRequest, code: "invalid_request", text: text}
 }
 
-func badRequest(code, text string) error {
-	return &oauthError{status: http.StatusBadRequest, code: code, text: text}
+func badRequest(code, text, hint string) error {
+	return &oauthError{status: http.StatusBadRequest, code: code, text: text, hint: hint}
 }
 
 func tooMany(wait time.Duration) error {
-	return &oauthError{status: http.StatusTooManyRequests, code: "temporarily_unavailable", text: "too many calls at once", hint: "keep a token for its hour; wait as long as Retry-After says", wait: wait}
+	return &oauthError{status: http.StatusTooManyRequests, code: "temporarily_unavailable", text: "too many calls at once", hint: "keep a token until it expires; wait as long as Retry-After says", wait: wait}
 }
 
 // refuse writes an error. What is unknown is internal, goes to the log, and is

@@ -31,11 +31,11 @@ func (s *Server) audience(asked []string) (out []string, err error) {
 		case f != "":
 			out = append(out, f)
 		default:
-			return nil, badRequest("invalid_target", "the resource is not this control plane, its gateway, or a function of it")
+			return nil, badRequest("invalid_target", "the resource is not this control plane, its gateway, or a function of it", "leave resource out, or name one of these by its URL")
 		}
 	}
 	if len(out) > maxAudiences {
-		return nil, badRequest("invalid_target", "there are too many resources")
+		return nil, badRequest("invalid_target", "there are too many resources", "name at most 8")
 	}
 	if len(out) == 0 {
 		out = []string{s.o.Gateway, s.o.Issuer}

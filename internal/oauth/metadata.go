@@ -9,7 +9,7 @@ import (
 )
 
 // metadata describes the token server (RFC 8414 §2).
-func (s *Server) metadata() []byte {
+func metadata(issuer string) []byte {
 	client := []string{"client_secret_basic", "client_secret_post"}
 	out, err := json.Marshal(struct {
 		Issuer            string   `json:"issuer"`
@@ -26,8 +26,8 @@ func (s *Server) metadata() []byte {
 		Proofs            []string `json:"dpop_signing_alg_values_supported"`
 		CertificateBound  bool     `json:"tls_client_certificate_bound_access_tokens"`
 	}{
-		s.o.Issuer, s.o.Issuer + TokenPath, client, s.o.Issuer + IntrospectPath, client, s.o.Issuer + RevokePath, client, s.o.Issuer + JWKSPath,
-		[]string{string(platform.ScopeInvoke), string(platform.ScopeControl)}, []string{}, []string{"client_credentials"}, token.ProofAlgorithms(), strings.HasPrefix(s.o.Issuer, "https://"),
+		issuer, issuer + TokenPath, client, issuer + IntrospectPath, client, issuer + RevokePath, client, issuer + JWKSPath,
+		[]string{string(platform.ScopeInvoke), string(platform.ScopeControl)}, []string{}, []string{"client_credentials"}, token.ProofAlgorithms(), strings.HasPrefix(issuer, "https://"),
 	})
 	if err != nil {
 		panic(err) // our own type, which always encodes

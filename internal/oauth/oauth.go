@@ -8,7 +8,8 @@
 // [Ring] holds the signing keys and replaces them in time.
 //
 // Answers follow RFC 6749 to the letter, with what clients in the field need
-// besides: scope is always there, an error has four members, and the challenge
+// besides: scope is always there, an error has a hint and a verbose text where
+// older servers had them, and the challenge
 // of a 401 has its name in lower case.
 package oauth
 
@@ -38,8 +39,7 @@ type Store interface {
 	RevokeToken(ctx context.Context, r platform.RevokedToken, at time.Time) (seq int64, err error)
 }
 
-// Options are what a Server works with. Lifetime and Record may be
-// left out.
+// Options are what a Server works with. Lifetime and Record may be left out.
 type Options struct {
 	Issuer string // the URL that this server is reached at, without a path
 	// Gateway is the gateway's URL, and Function the URL of the function that an
@@ -79,6 +79,8 @@ type Server struct {
 	granted  *limit.Book // by key
 	failed   *limit.Book // by address
 	failures *failures
+	// described is the metadata, which does not change.
+	described []byte
 }
 
 // The limits of the token endpoint: so many a second, and so many at once.
@@ -97,7 +99,7 @@ func New(o Options) *Server {
 		o.Lifetime = usualLifetime
 	}
 	return &Server{o: o, grants: map[string]grant{"client_credentials": clientCredentials},
-		granted: limit.NewBook(tokensPerSecond, tokensAtOnce, limitedNames), failed: limit.NewBook(tokensPerSecond, tokensAtOnce, limitedNames), failures: newFailures()}
+		granted: limit.NewBook(tokensPerSecond, tokensAtOnce, limitedNames), failed: limit.NewBook(tokensPerSecond, tokensAtOnce, limitedNames), failures: newFailures(), described: metadata(o.Issuer)}
 }
 
 // Paths are those that the server answers.
@@ -117,7 +119,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case RevokePath:
 		s.answer(w, c, s.revoke)
 	case MetadataPath:
-		s.document(w, r, s.metadata())
+		s.document(w, r, s.described)
 	case JWKSPath:
 		s.document(w, r, s.o.Directory().JWKS(c.now))
 	default:

@@ -3,6 +3,7 @@ package oauth
 import (
 	"context"
 	"crypto/rand"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,7 +45,7 @@ func (s *Server) token(c *call) (any, error) {
 	}
 	g, ok := s.grants[name]
 	if !ok {
-		return nil, badRequest("unsupported_grant_type", "the grant is not client_credentials")
+		return nil, badRequest("unsupported_grant_type", "the grant is not client_credentials", "send grant_type=client_credentials")
 	}
 	give, err := g(s, c)
 	if err != nil {
@@ -82,7 +83,7 @@ func (s *Server) token(c *call) (any, error) {
 func (s *Server) bind(c *call, claims *token.Claims) (err error) {
 	if shown := c.r.Header["Dpop"]; len(shown) == 1 {
 		if claims.JKT, err = s.o.Auth.Proof(c.client.ProjectID(), shown[0], c.r.Method, httpx.Origin(c.r, s.o.Issuer)+c.r.URL.EscapedPath(), c.now); err != nil {
-			return badRequest("invalid_dpop_proof", "the DPoP proof is not valid for this request")
+			return badRequest("invalid_dpop_proof", "the DPoP proof is not valid for this request", "make a new proof for each request, with htm POST and this endpoint's URL as htu, by a clock that is right")
 		}
 	}
 	demanded := c.client.Bound()
@@ -91,7 +92,7 @@ func (s *Server) bind(c *call, claims *token.Claims) (err error) {
 	}
 	switch want := c.client.Thumbprint(); {
 	case demanded == platform.BindingDPoP && claims.JKT == "":
-		return badRequest("invalid_dpop_proof", "this key's tokens are bound to a key of the client's: send a DPoP proof")
+		return badRequest("invalid_dpop_proof", "this key's tokens are bound to a key of the client's: send a DPoP proof", "add the header DPoP (RFC 9449), with htm POST and this endpoint's URL as htu")
 	case demanded == platform.BindingMTLS && (claims.X5T == "" || want != "" && want != claims.X5T):
 		return &oauthError{status: 401, code: "invalid_client", text: "this key's tokens are bound to the client's certificate: send it over TLS"}
 	}
@@ -144,7 +145,7 @@ func (s *Server) revoke(c *call) (any, error) {
 		return nil, nil
 	}
 	if p.Key.ID() != c.client.ID() {
-		return nil, badRequest("unauthorized_client", "the token is another client's")
+		return nil, badRequest("unauthorized_client", "the token is another client's", "end it with the access key that it was got with")
 	}
 	seq, err := s.o.Store.RevokeToken(c.r.Context(), platform.RevokedToken{ID: p.Token.ID(), ExpiresAt: p.Token.ExpiresAt()}, c.now)
 	if err != nil {
@@ -167,18 +168,16 @@ func scopesOf(k *auth.Key, asked string) (string, error) {
 	if asked == "" {
 		return k.Scopes(), nil
 	}
-	var out []string
-	for _, s := range []platform.Scope{platform.ScopeInvoke, platform.ScopeControl} {
-		for word := range strings.FieldsSeq(asked) {
-			if word == string(s) && k.Has(s) {
-				out = append(out, word)
-				break
-			}
+	words := strings.Fields(asked)
+	for _, word := range words {
+		if !k.Has(platform.Scope(word)) {
+			return "", badRequest("invalid_scope", "a scope is not known, or this key does not have it", "ask for scopes of the key, or leave scope out to have all of them")
 		}
 	}
-	for word := range strings.FieldsSeq(asked) {
-		if !strings.Contains(" "+strings.Join(out, " ")+" ", " "+word+" ") {
-			return "", badRequest("invalid_scope", "a scope is not known, or this key does not have it")
+	var out []string
+	for _, s := range []platform.Scope{platform.ScopeInvoke, platform.ScopeControl} {
+		if slices.Contains(words, string(s)) {
+			out = append(out, string(s))
 		}
 	}
 	return strings.Join(out, " "), nil
