@@ -3,8 +3,9 @@
 //
 // [Gateway] is an http.Handler; serve.go lists the eight steps of a request.
 // Steps 1 to 5 read one immutable snapshot of keys and functions and touch
-// memory only; follow.go keeps the snapshot in step with the store. A request
-// that is refused never reaches a worker. When in doubt the answer is no.
+// memory only, but for the body of a signed callback; follow.go keeps the
+// snapshot in step with the store. A request that is refused never reaches a
+// worker. When in doubt the answer is no.
 package gateway
 
 import (
