@@ -24,9 +24,8 @@ type leaf struct {
 	method  string // empty: any
 	pattern string
 	names   []string
-	group   string
-	scopes  []platform.Scope
-	handler platform.Handler // with the route's guard and limits
+	door    int
+	handler platform.Handler // with the route's guard and rule
 }
 
 func (b *branch) add(p pattern, l *leaf) {

@@ -69,7 +69,7 @@ func TestMatch_Routes(t *testing.T) {
 func TestMatch_RoutesAndNames(t *testing.T) {
 	t.Parallel()
 	table := function.NewTable([]platform.Handler{
-		{Name: "customer", Routes: []platform.Route{{Pattern: "GET /customers/{id}", Group: "public"}, {Pattern: "POST /admin/{path...}", Guard: open, Group: "admin", BodyLimit: 9}}, BodyLimit: 5},
+		{Name: "customer", Rule: platform.Rule{BodyLimit: 5}, Routes: []platform.Route{{Pattern: "GET /customers/{id}", Rule: platform.Rule{Group: "public"}}, {Pattern: "POST /admin/{path...}", Guard: open, Rule: platform.Rule{Group: "admin", BodyLimit: 9}}}},
 		{Name: "health", Routes: []platform.Route{{Pattern: "/admin/health"}}}, {Name: "home", Kind: root}, {Name: "ice", Kind: callback, Guard: sig},
 		{Name: "smsWebhook", Kind: service, Routes: []platform.Route{{Pattern: "POST /sms"}}}, {Name: "status", Guard: open}})
 	for _, tc := range []struct{ method, path, want string }{
@@ -83,7 +83,7 @@ func TestMatch_RoutesAndNames(t *testing.T) {
 	}
 	m, _ := table.Match("POST", "/admin/x")
 	n, _ := table.Match("GET", "/customers/1")
-	if m.Guard != open || m.Group != "admin" || m.Handler.BodyLimit != 9 || m.Handler.Guard != open || n.Guard != key || n.Group != "public" || n.Handler.BodyLimit != 5 {
+	if m.Guard != open || m.Handler.Group != "admin" || m.Handler.BodyLimit != 9 || m.Handler.Guard != open || n.Guard != key || n.Handler.Group != "public" || n.Handler.BodyLimit != 5 {
 		t.Errorf("%+v, %+v", m, n)
 	}
 	if h, ok := table.Match("GET", "/health"); !ok || h.Handler != nil || h.Guard != open {
@@ -317,7 +317,7 @@ func TestProtect_Routes(t *testing.T) {
 		t.Errorf("warnings %q, %v", warnings, err)
 	}
 	want := []platform.Handler{
-		{Name: "customer", Routes: []platform.Route{{Pattern: "GET /customers/{id}", Group: "public"}, {Pattern: "POST /customers", Group: "admin", Scopes: []platform.Scope{platform.ScopeControl}, BodyLimit: 7}}},
+		{Name: "customer", Routes: []platform.Route{{Pattern: "GET /customers/{id}", Rule: platform.Rule{Group: "public"}}, {Pattern: "POST /customers", Rule: platform.Rule{Group: "admin", Scopes: []platform.Scope{platform.ScopeControl}, BodyLimit: 7}}}},
 		{Name: "news", Guard: open, Routes: []platform.Route{{Pattern: "GET /news", Guard: open}, {Pattern: "POST /news"}}},
 		{Name: "prices", Routes: []platform.Route{{Pattern: "GET /prices", Guard: open, Loosened: true}}}, {Name: "rest"}}
 	if d := cmp.Diff(want, hs); d != "" {

@@ -22,7 +22,7 @@ func Protect(m Manifest, d platform.Declaration) ([]platform.Handler, []string, 
 	var open []string
 	for _, dh := range d.Handlers {
 		o := m.Handlers[dh.Name]
-		h := platform.Handler{Name: dh.Name, Kind: dh.Kind, Guard: guardOf(m, d, dh), Body: o.Body, BodyLimit: o.BodyLimit, Timeout: o.Timeout}
+		h := platform.Handler{Name: dh.Name, Kind: dh.Kind, Guard: guardOf(m, d, dh), Body: o.Body, Rule: platform.Rule{BodyLimit: o.BodyLimit, Timeout: o.Timeout}}
 		if h.Guard == platform.GuardOpen {
 			open = append(open, h.Name)
 		}
@@ -114,7 +114,7 @@ func routesOf(m Manifest, d platform.Declaration, h platform.Handler) []platform
 		if r.Handler != h.Name {
 			continue
 		}
-		route := platform.Route{Pattern: r.Path, Guard: h.Guard, Group: r.Group, BodyLimit: r.BodyLimit, Timeout: r.Timeout}
+		route := platform.Route{Pattern: r.Path, Guard: h.Guard, Rule: platform.Rule{Group: r.Group, BodyLimit: r.BodyLimit, Timeout: r.Timeout}}
 		for _, s := range r.Scopes {
 			route.Scopes = append(route.Scopes, platform.Scope(s))
 		}

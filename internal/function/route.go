@@ -1,6 +1,7 @@
 package function
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,23 +11,39 @@ import (
 
 // Table finds the handler of a path. It is immutable and safe for concurrent use.
 type Table struct {
-	byName   map[string]*platform.Handler // that have no routes of their own
-	services map[string]*platform.Handler // by the service's name, without the suffix
-	root     *platform.Handler
+	byName   map[string]*named // that have no routes of their own
+	services map[string]*named // by the service's name, without the suffix
+	root     *named
 	routes   *branch // nil: there are none
+	doors    []Door
 }
+
+// named is a handler that is found by its name.
+type named struct {
+	*platform.Handler
+	door int
+}
+
+// Door is what of a function is guarded in one way: a route, or all addresses
+// of a handler that is found by its name.
+type Door struct {
+	Handler *platform.Handler // with the guard and the rule of this door; nil of the built-in health answer
+	Pattern string            // empty: found by its name
+}
+
+// Doors lists the doors. The first is /health, which asks for nothing.
+func (t *Table) Doors() []Door { return t.doors }
 
 // Match is what a path found.
 type Match struct {
-	// Handler is the handler to run; nil for the built-in health answer.
+	// Handler is the handler to run, with the rule of its route; nil for the
+	// built-in health answer.
 	Handler *platform.Handler
 	// Guard is how this call is guarded: the handler's own guard, that of the
 	// route, or GuardOpen for exactly /health.
 	Guard platform.Guard
-	// Group is the group of the route; empty: that named like the function.
-	Group string
-	// Scopes are what a key needs beside ScopeInvoke.
-	Scopes []platform.Scope
+	// Door is the place in Table.Doors.
+	Door int
 	// Pattern is the route's pattern, Names are its parameters, and Values as
 	// many segments of the path; empty where no route was asked for.
 	Pattern string
@@ -38,22 +55,28 @@ type Match struct {
 
 // NewTable makes the table of a deployment's handlers. The table keeps hs.
 func NewTable(hs []platform.Handler) *Table {
-	t := &Table{byName: make(map[string]*platform.Handler, len(hs)), services: map[string]*platform.Handler{}}
+	t := &Table{byName: make(map[string]*named, len(hs)), services: map[string]*named{}, doors: make([]Door, 1, 1+len(hs))}
 	for i := range hs {
 		h := &hs[i]
 		if len(h.Routes) > 0 { // else a route's guard and group could be gone round by another address
 			t.addRoutes(h)
 			continue
 		}
-		t.byName[h.Name] = h
+		n := &named{h, t.door(h, "")}
+		t.byName[h.Name] = n
 		if h.Kind == platform.HandlerService {
-			t.services[strings.TrimSuffix(h.Name, serviceSuffix)] = h
+			t.services[strings.TrimSuffix(h.Name, serviceSuffix)] = n
 		}
 		if h.Kind == platform.HandlerRoot && (t.root == nil || h.Name == "home") {
-			t.root = h
+			t.root = n
 		}
 	}
 	return t
+}
+
+func (t *Table) door(h *platform.Handler, pattern string) int {
+	t.doors = append(t.doors, Door{h, pattern})
+	return len(t.doors) - 1
 }
 
 func (t *Table) addRoutes(h *platform.Handler) {
@@ -65,14 +88,10 @@ func (t *Table) addRoutes(h *platform.Handler) {
 		if err != nil {
 			continue // was refused when it was deployed: whoever wrote it here since opens nothing
 		}
-		l := &leaf{pattern: r.Pattern, group: r.Group, scopes: r.Scopes, handler: *h}
-		l.handler.Routes, l.handler.Guard = nil, r.Guard
-		if r.BodyLimit > 0 {
-			l.handler.BodyLimit = r.BodyLimit
-		}
-		if r.Timeout > 0 {
-			l.handler.Timeout = r.Timeout
-		}
+		l := &leaf{pattern: r.Pattern, handler: *h}
+		l.handler.Routes, l.handler.Guard, l.handler.Rule = nil, r.Guard, r.Rule
+		l.handler.BodyLimit, l.handler.Timeout = cmp.Or(r.BodyLimit, h.BodyLimit), cmp.Or(r.Timeout, h.Timeout)
+		l.door = t.door(&l.handler, r.Pattern)
 		t.routes.add(p, l)
 	}
 }
@@ -93,11 +112,11 @@ const (
 // also where none has the method.
 func (t *Table) Match(method, path string) (Match, bool) {
 	if path == "/health" {
-		h := t.byName["health"]
-		if h != nil && h.Kind != platform.HandlerCustom {
-			h = nil
+		m := Match{Guard: platform.GuardOpen}
+		if h := t.byName["health"]; h != nil && h.Kind == platform.HandlerCustom {
+			m.Handler = h.Handler
 		}
-		return Match{Handler: h, Guard: platform.GuardOpen}, true
+		return m, true
 	}
 	last := path[strings.LastIndexByte(path, '/')+1:]
 	h := t.byName[last]
@@ -140,15 +159,15 @@ func (t *Table) matchRoute(method, path string) (m Match, ok bool) {
 		return Match{Allow: t.routes.allow(left)}, false
 	}
 	clear(m.Values[len(l.names):]) // of routes that were tried before
-	m.Handler, m.Guard, m.Group, m.Scopes, m.Pattern, m.Names = &l.handler, l.handler.Guard, l.group, l.scopes, l.pattern, l.names
+	m.Handler, m.Guard, m.Door, m.Pattern, m.Names = &l.handler, l.handler.Guard, l.door, l.pattern, l.names
 	return m, true
 }
 
-func found(h *platform.Handler) (Match, bool) {
-	if h == nil {
+func found(n *named) (Match, bool) {
+	if n == nil {
 		return Match{}, false
 	}
-	return Match{Handler: h, Guard: h.Guard}, true
+	return Match{Handler: n.Handler, Guard: n.Guard, Door: n.door}, true
 }
 
 // IsCallback reports whether a last path segment belongs to the voice

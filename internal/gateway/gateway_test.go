@@ -60,7 +60,7 @@ const (
 var handlers = []platform.Handler{
 	{Name: "ice", Kind: platform.HandlerCallback, Guard: platform.GuardSignature},
 	{Name: "odd", Guard: platform.Guard(77)},
-	{Name: "small", Guard: platform.GuardOpen, BodyLimit: 10},
+	{Name: "small", Guard: platform.GuardOpen, Rule: platform.Rule{BodyLimit: 10}},
 	{Name: "status", Guard: platform.GuardOpen},
 	{Name: "webhook", Guard: platform.GuardKey},
 }

@@ -17,13 +17,13 @@ func routed(t testing.TB) *world {
 	w := newWorld(t)
 	d := w.src.active[fnID]
 	d.Handlers = []platform.Handler{
-		{Name: "admin", Routes: []platform.Route{{Pattern: "/admin/{path...}", Group: "admin"}}},
-		{Name: "customer", Guard: platform.GuardOpen, Routes: []platform.Route{{Pattern: "GET /customers/{id}", Group: "partner"}, {Pattern: "POST /customers", Group: "partner", BodyLimit: 4}}},
+		{Name: "admin", Routes: []platform.Route{{Pattern: "/admin/{path...}", Rule: platform.Rule{Group: "admin"}}}},
+		{Name: "customer", Guard: platform.GuardOpen, Routes: []platform.Route{{Pattern: "GET /customers/{id}", Rule: platform.Rule{Group: "partner"}}, {Pattern: "POST /customers", Rule: platform.Rule{Group: "partner", BodyLimit: 4}}}},
 		{Name: "odd", Routes: []platform.Route{{Pattern: "/odd", Guard: platform.Guard(77)}}},
 		{Name: "plain"},
 		{Name: "prices", Routes: []platform.Route{{Pattern: "GET /prices", Guard: platform.GuardOpen, Loosened: true}, {Pattern: "PUT /prices"}}},
 		{Name: "status", Guard: platform.GuardOpen, Routes: []platform.Route{{Pattern: "/status", Guard: platform.GuardOpen}}},
-		{Name: "tools", Routes: []platform.Route{{Pattern: "/tools", Scopes: []platform.Scope{platform.ScopeControl}}}},
+		{Name: "tools", Routes: []platform.Route{{Pattern: "/tools", Rule: platform.Rule{Scopes: []platform.Scope{platform.ScopeControl}}}}},
 		{Name: "webhook", Routes: []platform.Route{{Pattern: "/webhook"}}},
 	}
 	w.src.active[fnID] = d

@@ -209,8 +209,8 @@ func (x *exchange) authorise() error {
 	need := auth.Need{ProjectID: x.target.function.ProjectID, ParentID: x.target.function.ParentProjectID,
 		Scope: platform.ScopeInvoke, Group: x.group(), RemoteAddr: x.r.RemoteAddr}
 	err := auth.Decide(x.principal, need)
-	for i := 0; err == nil && i < len(x.match.Scopes); i++ {
-		need.Scope = x.match.Scopes[i]
+	for i := 0; err == nil && i < len(x.match.Handler.Scopes); i++ {
+		need.Scope = x.match.Handler.Scopes[i]
 		err = auth.Decide(x.principal, need)
 	}
 	return err
@@ -219,8 +219,8 @@ func (x *exchange) authorise() error {
 // group is the group of the route; of a handler that is in none, that which is
 // named like the function.
 func (x *exchange) group() string {
-	if x.match.Group != "" {
-		return x.match.Group
+	if g := x.match.Handler.Group; g != "" {
+		return g
 	}
 	return x.target.function.Name
 }

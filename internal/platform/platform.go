@@ -164,6 +164,7 @@ type Deployment struct {
 	Declaration Declaration
 	Handlers    []Handler         // the declaration with guards decided
 	Variables   map[string]string // the manifest's plain variables
+	Visibility  Visibility
 	// KeyID names the access key that the function itself is given;
 	// SealedKeySecret is that key's secret, sealed (package secret).
 	KeyID           string
@@ -202,12 +203,12 @@ const (
 // Handler is one routable export of a function, with how it is guarded. It is
 // recorded at deploy time; a worker that later reports another set is refused.
 type Handler struct {
-	Name      string
-	Kind      HandlerKind
-	Guard     Guard
-	Body      BodyMode
-	BodyLimit int64         // bytes; 0 means the gateway's default
-	Timeout   time.Duration // 0 means the gateway's default
+	Name  string
+	Kind  HandlerKind
+	Guard Guard
+	Body  BodyMode
+	// Rule is that of the addresses where it is found by its name.
+	Rule
 	// Routes are where it answers, and nowhere else; without any it answers
 	// where its kind says.
 	Routes []Route `json:",omitempty"`
@@ -218,12 +219,12 @@ type Handler struct {
 type Route struct {
 	Pattern string // "GET /customers/{customerId}"; without a method any will do
 	Guard   Guard
-	// Loosened says that the manifest itself opened this route: auth none.
-	Loosened  bool          `json:",omitempty"`
-	Group     string        `json:",omitempty"` // empty: that named like the function
-	Scopes    []Scope       `json:",omitempty"` // that a key needs beside ScopeInvoke
-	BodyLimit int64         `json:",omitempty"` // bytes; 0 means the handler's
-	Timeout   time.Duration `json:",omitempty"` // 0 means the handler's
+	// Loosened says that the manifest or a policy opened this very route: auth
+	// none.
+	Loosened bool `json:",omitempty"`
+	// Rule is the route's own; where its BodyLimit and Timeout are zero those
+	// of the handler hold.
+	Rule
 }
 
 // ChangeKind names what a change is about.
@@ -234,6 +235,7 @@ const (
 	ChangeFunction ChangeKind = "function" // a function was made, switched or deleted
 	ChangeSigning  ChangeKind = "signing"  // a signing key was made, retired or removed
 	ChangeToken    ChangeKind = "token"    // one access token was revoked
+	ChangePolicy   ChangeKind = "policy"   // a project's policy was applied; the ID is the project's
 )
 
 // Change is one row of the ordered change log. Seq grows by one for each row;

@@ -141,7 +141,7 @@ func TestDeployment_FromBeforeRoutes(t *testing.T) {
 			t.Fatal(err)
 		}
 		declared := platform.Declaration{Handlers: []platform.DeclaredHandler{{Name: "a"}}, Auth: platform.AuthDeclaration{Present: true, Names: []string{"a"}}}
-		handlers := []platform.Handler{{Name: "a", Guard: platform.GuardOpen, Body: platform.BodyStream, BodyLimit: 7, Timeout: time.Second}}
+		handlers := []platform.Handler{{Name: "a", Guard: platform.GuardOpen, Body: platform.BodyStream, Rule: platform.Rule{BodyLimit: 7, Timeout: time.Second}}}
 		if !d.Declaration.Equal(declared) || !cmp.Equal(d.Handlers, handlers) {
 			t.Errorf("read as %+v, %+v", d.Declaration, d.Handlers)
 		}

@@ -91,8 +91,8 @@ func deployInput(projectID, functionID, name, active string) platform.DeployInpu
 		Function: platform.Function{ID: functionID, ProjectID: projectID, Name: name},
 		Deployment: platform.Deployment{ID: function.NewDeploymentID(at), FunctionID: functionID, ProjectID: projectID, Artefact: "aa", Runtime: "node",
 			Declaration: platform.Declaration{Handlers: []platform.DeclaredHandler{{Name: "a"}}, Auth: platform.AuthDeclaration{Present: true, Names: []string{"a"}}, Style: platform.StyleEvent},
-			Handlers: []platform.Handler{{Name: "a", Guard: platform.GuardOpen, Timeout: time.Second,
-				Routes: []platform.Route{{Pattern: "GET /a/{ü}", Guard: platform.GuardOpen, Loosened: true, Group: "public", Scopes: []platform.Scope{platform.ScopeControl}, BodyLimit: 1, Timeout: time.Minute}, {Pattern: "/b"}}}}, Variables: map[string]string{"A": "ü"},
+			Handlers: []platform.Handler{{Name: "a", Guard: platform.GuardOpen, Rule: platform.Rule{Timeout: time.Second},
+				Routes: []platform.Route{{Pattern: "GET /a/{ü}", Guard: platform.GuardOpen, Loosened: true, Rule: platform.Rule{Group: "public", Scopes: []platform.Scope{platform.ScopeControl}, BodyLimit: 1, Timeout: time.Minute}}, {Pattern: "/b"}}}}, Variables: map[string]string{"A": "ü"},
 			KeyID: k.ID, SealedKeySecret: []byte{0, 1, 255}, CreatedAt: at},
 		Key: k, ExpectActive: active, OldKeyExpiresAt: at.Add(time.Minute)}
 }
