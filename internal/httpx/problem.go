@@ -44,8 +44,45 @@ func ProblemOf(err error, requestID string) Problem {
 	return p
 }
 
+// appendProblem appends p as encoding/json writes it. It is written out because
+// a stranger decides how often it is done.
+func appendProblem(b []byte, p *Problem) []byte {
+	b = appendText(append(b, `{"type":`...), p.Type)
+	b = appendText(append(b, `,"title":`...), p.Title)
+	b = strconv.AppendInt(append(b, `,"status":`...), int64(p.Status), 10)
+	if p.Detail != "" {
+		b = appendText(append(b, `,"detail":`...), p.Detail)
+	}
+	b = appendText(append(b, `,"code":`...), p.Code)
+	if p.Hint != "" {
+		b = appendText(append(b, `,"hint":`...), p.Hint)
+	}
+	if p.RequestID != "" {
+		b = appendText(append(b, `,"requestId":`...), p.RequestID)
+	}
+	return append(b, '}')
+}
+
+// appendText appends a JSON string: as it is where nothing in it needs an escape.
+func appendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			text, _ := json.Marshal(s) // a string: cannot fail
+			return append(b, text...)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
+}
+
 // Error makes a Problem an error, so that it can travel where errors do.
 func (p *Problem) Error() string { return p.Code + ": " + p.Title }
+
+// Header values that nobody changes.
+var (
+	problemType = []string{ContentType}
+	noStore     = []string{"no-store"}
+	noSniff     = []string{"nosniff"}
+)
 
 // RetryAfter is implemented by errors that know when to try again.
 type RetryAfter interface{ RetryAfter() time.Duration }
@@ -56,9 +93,7 @@ type RetryAfter interface{ RetryAfter() time.Duration }
 func WriteProblem(w http.ResponseWriter, err error, requestID string) Problem {
 	p := ProblemOf(err, requestID)
 	h := w.Header()
-	h["Content-Type"] = []string{ContentType}
-	h["Cache-Control"] = []string{"no-store"}
-	h["X-Content-Type-Options"] = []string{"nosniff"}
+	h["Content-Type"], h["Cache-Control"], h["X-Content-Type-Options"] = problemType, noStore, noSniff
 	wait := time.Duration(0)
 	if r := RetryAfter(nil); errors.As(err, &r) {
 		wait = r.RetryAfter()
@@ -69,8 +104,8 @@ func WriteProblem(w http.ResponseWriter, err error, requestID string) Problem {
 		// RFC 9110 §10.2.3: whole seconds; rounded up, so that coming back then is not too early.
 		h["Retry-After"] = []string{strconv.Itoa(int((wait + time.Second - 1) / time.Second))}
 	}
-	body, _ := json.Marshal(p) // strings and an int: cannot fail
-	body = append(body, '\n')
+	var room [1024]byte
+	body := append(appendProblem(room[:0], &p), '\n')
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(p.Status)
 	w.Write(body)
