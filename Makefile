@@ -19,7 +19,7 @@ test: ## installs what the tests need (as root on Debian), then runs everything
 check: ## runs everything; a tool that is missing is a failure that names it
 	@scripts/check
 
-bench: build ## measures against Express, node:http, HAProxy and nginx; writes docs/benchmarks.md
+bench: build ## measures against Express, node:http, HAProxy, nginx and Caddy; writes docs/benchmarks.md
 	go run ./bench
 
 clean: ## removes what the commands above made

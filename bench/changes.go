@@ -105,9 +105,14 @@ func (p *running) change(ctx context.Context, bearer, method string, share int) 
 	}
 }
 
-// paced calls the guarded handler at a steady rate and returns the 99th
-// hundredth of the time from when a call was due until its answer was read.
+// paced calls the guarded handler of the example at a steady rate.
 func (p *running) paced(ctx context.Context, d time.Duration) (time.Duration, error) {
+	return paced(ctx, p.gateway+"/fn/protect/webhook", basicOf(p.env["POSTERN_KEY_ID"], p.env["POSTERN_KEY_SECRET"]), d)
+}
+
+// paced calls an address at a steady rate and returns the 99th hundredth of the
+// time from when a call was due until its answer was read.
+func paced(ctx context.Context, url, authorization string, d time.Duration) (time.Duration, error) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: callers}}
 	defer client.CloseIdleConnections()
 	begun := time.Now()
@@ -125,7 +130,7 @@ func (p *running) paced(ctx context.Context, d time.Duration) (time.Duration, er
 				case <-timer.C:
 				}
 				if failed[i] == nil {
-					failed[i] = p.invoke(ctx, client)
+					failed[i] = invoke(ctx, client, url, authorization)
 					took[i] = append(took[i], time.Since(due))
 				}
 			}
@@ -141,12 +146,12 @@ func (p *running) paced(ctx context.Context, d time.Duration) (time.Duration, er
 	return sorted[len(sorted)*99/100], nil
 }
 
-func (p *running) invoke(ctx context.Context, client *http.Client) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.gateway+"/fn/protect/webhook", nil)
+func invoke(ctx context.Context, client *http.Client, url, authorization string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
-	req.SetBasicAuth(p.env["POSTERN_KEY_ID"], p.env["POSTERN_KEY_SECRET"])
+	req.Header.Set("Authorization", authorization)
 	res, err := client.Do(req)
 	if err != nil {
 		return err

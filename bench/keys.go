@@ -39,7 +39,7 @@ func measureKeys(ctx context.Context, rounds, connections int, d time.Duration) 
 		if err != nil {
 			return nil, err
 		}
-		if err := s.deploy(p); err != nil {
+		if err := s.deploy(p, example); err != nil {
 			return nil, err
 		}
 		p.end()
@@ -54,7 +54,7 @@ func measureKeys(ctx context.Context, rounds, connections int, d time.Duration) 
 	}
 	for round := range rounds {
 		for i, p := range servers {
-			srv := server{fmt.Sprintf("%d keys more", list[i].keys), p.gateway + "/fn/protect/webhook", basicOf(p.env["POSTERN_KEY_ID"], p.env["POSTERN_KEY_SECRET"]), false}
+			srv := server{name: fmt.Sprintf("%d keys more", list[i].keys), url: p.gateway + "/fn/protect/webhook", authorization: basicOf(p.env["POSTERN_KEY_ID"], p.env["POSTERN_KEY_SECRET"])}
 			rate, err := load(ctx, srv, d, connections)
 			if err != nil {
 				return nil, err

@@ -40,21 +40,39 @@ func main() {
 	duration := flag.Duration("duration", 3*time.Second, "of one measurement")
 	connections := flag.Int("connections", 64, "keep-alive connections")
 	dex := flag.String("dex", "", "a dex program (github.com/dexidp/dex) to measure the token server beside")
+	traefik := flag.String("traefik", "", "a traefik program (github.com/traefik/traefik) to measure the gates beside")
+	only := flag.String("only", "", "measure this part alone, and print it: gates")
 	out := flag.String("out", "docs/benchmarks.md", "where the table goes; - for the terminal only")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *rounds, *duration, *connections, *dex, *out); err != nil {
+	if err := run(ctx, options{*rounds, *connections, *duration, *dex, *traefik, *only, *out}); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, rounds int, duration time.Duration, connections int, dex, out string) error {
+// options are what the command line says.
+type options struct {
+	rounds, connections int
+	duration            time.Duration
+	dex, traefik        string
+	only, out           string
+}
+
+func run(ctx context.Context, o options) error {
+	rounds, connections, duration := o.rounds, o.connections, o.duration
 	if rounds < 1 || connections < 1 || duration < time.Second || duration%time.Second != 0 {
 		return fmt.Errorf("at least one round, one connection, and whole seconds (wrk counts no others)")
 	}
 	if err := prepare(ctx); err != nil {
+		return err
+	}
+	if o.only == "gates" {
+		gates, f, err := measureGates(ctx, o.traefik, rounds, connections, duration)
+		if err == nil {
+			fmt.Print(gatesReport(gates, f, connections))
+		}
 		return err
 	}
 	servers, stop, err := startAll(ctx)
@@ -80,7 +98,11 @@ func run(ctx context.Context, rounds int, duration time.Duration, connections in
 		}
 	}
 	stop()
-	tokens, err := measureTokens(ctx, dex, rounds, duration)
+	gates, f, err := measureGates(ctx, o.traefik, rounds, connections, duration)
+	if err != nil {
+		return err
+	}
+	tokens, err := measureTokens(ctx, o.dex, rounds, duration)
 	if err != nil {
 		return err
 	}
@@ -92,20 +114,23 @@ func run(ctx context.Context, rounds int, duration time.Duration, connections in
 	if err != nil {
 		return err
 	}
-	page := report(ctx, results, tokens, keys, micro, rounds, duration, connections)
+	page := report(ctx, results, gatesReport(gates, f, connections), tokens, keys, micro, rounds, duration, connections)
 	fmt.Print(page)
-	if out == "-" {
+	if o.out == "-" {
 		return nil
 	}
-	return os.WriteFile(out, []byte(page), 0o644)
+	return os.WriteFile(o.out, []byte(page), 0o644)
 }
 
 // load runs wrk against a server. The figure counts only if every connection
 // held and every answer was of the kind that the server is measured for.
 func load(ctx context.Context, s server, d time.Duration, connections int) (float64, error) {
-	args := []string{"-t1", "-c" + strconv.Itoa(connections), fmt.Sprintf("-d%ds", int(d.Seconds()))}
+	args := []string{"-t1", "--timeout", "10s", "-c" + strconv.Itoa(connections), fmt.Sprintf("-d%ds", int(d.Seconds()))}
 	if s.authorization != "" {
 		args = append(args, "-H", "Authorization: "+s.authorization)
+	}
+	if s.script != "" {
+		args = append(args, "-s", s.script)
 	}
 	text, err := exec.CommandContext(ctx, "wrk", append(args, s.url)...).CombinedOutput()
 	if err != nil {

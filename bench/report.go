@@ -14,7 +14,7 @@ import (
 func cpus() int { return runtime.NumCPU() }
 
 // report is the page that the measurements make.
-func report(ctx context.Context, results []result, tokens []issuing, keys []manyKeys, micro string, rounds int, d time.Duration, connections int) string {
+func report(ctx context.Context, results []result, gates string, tokens []issuing, keys []manyKeys, micro string, rounds int, d time.Duration, connections int) string {
 	var b strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format, args...) }
 	bare, express := results[0].median(), results[1].median()
@@ -26,6 +26,7 @@ func report(ctx context.Context, results []result, tokens []issuing, keys []many
 	for _, r := range results {
 		p("| %s | %.0f | %.0f–%.0f | %.2f | %.1f |\n", r.server.name, r.median(), slices.Min(r.rates), slices.Max(r.rates), r.median()/bare, r.median()/express)
 	}
+	b.WriteString(gates)
 	p("\n## Tokens\n\n`POST /oauth2/token` with client_credentials and HTTP Basic, 32 connections, %d access keys in turn (each is limited to ten tokens a second). dex, where it was given, has one client and no limit. What the signature alone costs is `BareSignature` below.\n\n", tokenClients)
 	p("| token server | tokens/s, median | range | of Postern |\n|---|---|---|---|\n")
 	for _, t := range tokens {
@@ -48,7 +49,7 @@ func report(ctx context.Context, results []result, tokens []issuing, keys []many
 
 func versions(ctx context.Context) []string {
 	out := []string{runtime.Version(), fmt.Sprintf("%d cores", cpus())}
-	for _, v := range [][]string{{"node", "--version"}, {"wrk", "-v"}, {"haproxy", "-v"}, {"nginx", "-v"}} {
+	for _, v := range [][]string{{"node", "--version"}, {"wrk", "-v"}, {"haproxy", "-v"}, {"nginx", "-v"}, {"caddy", "version"}} {
 		text, _ := exec.CommandContext(ctx, v[0], v[1:]...).CombinedOutput() // wrk -v exits with 1
 		line, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
 		if len(line) > 40 {

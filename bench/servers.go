@@ -29,6 +29,7 @@ type server struct {
 	url           string
 	authorization string // empty: none is shown
 	refuses       bool   // every answer is 401: what a stranger costs
+	script        string // for wrk; empty: none
 }
 
 // starter starts servers and remembers how to end them.
@@ -43,14 +44,14 @@ var basicAuth = basicOf(user, password)
 
 // prepare makes sure that what is measured is here.
 func prepare(ctx context.Context) error {
-	for _, tool := range []string{"wrk", "node", "npm", "haproxy", "nginx"} {
+	for _, tool := range []string{"wrk", "node", "npm", "haproxy", "nginx", "caddy"} {
 		if _, err := exec.LookPath(tool); err == nil {
 			continue
 		}
 		if os.Geteuid() != 0 {
-			return fmt.Errorf("%s is missing; install the Debian packages wrk, haproxy and nginx-light, and Node", tool)
+			return fmt.Errorf("%s is missing; install the Debian packages wrk, haproxy, nginx-light and caddy, and Node", tool)
 		}
-		install := exec.CommandContext(ctx, "sh", "-c", "apt-get update -qq && apt-get install -y -qq --no-install-recommends wrk haproxy nginx-light >/dev/null")
+		install := exec.CommandContext(ctx, "sh", "-c", "apt-get update -qq && apt-get install -y -qq --no-install-recommends wrk haproxy nginx-light caddy >/dev/null")
 		install.Stdout, install.Stderr = os.Stderr, os.Stderr
 		if err := install.Run(); err != nil {
 			return fmt.Errorf("install %s: %w", tool, err)
@@ -147,7 +148,7 @@ func (s *starter) bareNode() error {
 	if err != nil {
 		return err
 	}
-	return s.add(server{"node:http, no authentication", "http://127.0.0.1:" + port + "/webhook", "", false})
+	return s.add(server{name: "node:http, no authentication", url: "http://127.0.0.1:" + port + "/webhook"})
 }
 
 func (s *starter) express() error {
@@ -158,7 +159,7 @@ func (s *starter) express() error {
 	if err != nil {
 		return err
 	}
-	return s.add(server{"Express 5 + Basic middleware", "http://127.0.0.1:" + port + "/webhook", basicAuth, false})
+	return s.add(server{name: "Express 5 + Basic middleware", url: "http://127.0.0.1:" + port + "/webhook", authorization: basicAuth})
 }
 
 // backend is a bare node:http on a unix socket, behind a proxy.
@@ -209,7 +210,7 @@ backend node
 	if err := s.run("haproxy", "-db", "-f", config); err != nil {
 		return err
 	}
-	return s.add(server{"HAProxy + userlist → node:http", "http://127.0.0.1:" + port + "/webhook", basicAuth, false})
+	return s.add(server{name: "HAProxy + userlist → node:http", url: "http://127.0.0.1:" + port + "/webhook", authorization: basicAuth})
 }
 
 func (s *starter) nginx() error {
@@ -242,7 +243,7 @@ http {
 	if err != nil {
 		return err
 	}
-	return s.add(server{"nginx + auth_basic (SHA) → node:http", "http://127.0.0.1:" + port + "/webhook", basicAuth, false})
+	return s.add(server{name: "nginx + auth_basic (SHA) → node:http", url: "http://127.0.0.1:" + port + "/webhook", authorization: basicAuth})
 }
 
 // goAlone is Go's own server with a Basic check, answering by itself: the
@@ -264,7 +265,7 @@ func (s *starter) goAlone() error {
 	})}
 	go srv.Serve(ln)
 	s.stops = append(s.stops, func() { srv.Close() })
-	return s.add(server{"Go net/http + Basic, answering itself", "http://" + ln.Addr().String() + "/webhook", basicAuth, false})
+	return s.add(server{name: "Go net/http + Basic, answering itself", url: "http://" + ln.Addr().String() + "/webhook", authorization: basicAuth})
 }
 
 func (s *starter) posternQuiet() error {
@@ -359,15 +360,18 @@ func (s *starter) serve(p *running) (io.Reader, error) {
 	return out, nil
 }
 
-// deploy deploys the example whose guarded handler is the one that is measured.
-func (s *starter) deploy(p *running) error {
-	deploy := exec.CommandContext(s.ctx, "bin/postern", "functions", "deploy", "examples/protect")
+// example has the guarded handler that is measured.
+const example = "examples/protect"
+
+// deploy deploys a function.
+func (s *starter) deploy(p *running, dir string) error {
+	deploy := exec.CommandContext(s.ctx, "bin/postern", "functions", "deploy", dir)
 	deploy.Env = os.Environ()
 	for k, v := range p.env {
 		deploy.Env = append(deploy.Env, k+"="+v)
 	}
 	if text, err := deploy.CombinedOutput(); err != nil {
-		return fmt.Errorf("deploy the example: %w: %s", err, text)
+		return fmt.Errorf("deploy %s: %w: %s", dir, err, text)
 	}
 	return nil
 }
@@ -376,24 +380,24 @@ func (s *starter) deploy(p *running) error {
 func (s *starter) postern(name, accessLog string) error {
 	p, err := s.startPostern(filepath.Join(s.dir, "data-"+accessLog), accessLog)
 	if err == nil {
-		err = s.deploy(p)
+		err = s.deploy(p, example)
 	}
 	if err != nil {
 		return err
 	}
 	url := p.gateway + "/fn/protect/webhook"
 	id := p.env["POSTERN_KEY_ID"]
-	if err := s.add(server{name, url, basicOf(id, p.env["POSTERN_KEY_SECRET"]), false}); err != nil || accessLog != "off" {
+	if err := s.add(server{name: name, url: url, authorization: basicOf(id, p.env["POSTERN_KEY_SECRET"])}); err != nil || accessLog != "off" {
 		return err
 	}
 	token, err := p.token(s.ctx)
 	if err != nil {
 		return err
 	}
-	if err := s.add(server{name + ", bearer token", url, "Bearer " + token, false}); err != nil {
+	if err := s.add(server{name: name + ", bearer token", url: url, authorization: "Bearer " + token}); err != nil {
 		return err
 	}
-	return s.add(server{name + ", wrong secret: 401", url, basicOf(id, accesskey.NewSecret().Reveal()), true})
+	return s.add(server{name: name + ", wrong secret: 401", url: url, authorization: basicOf(id, accesskey.NewSecret().Reveal()), refuses: true})
 }
 
 func basicOf(id, secret string) string {
