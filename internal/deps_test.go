@@ -44,12 +44,12 @@ const policy = `
 	limit      < ground
 	token      < ground
 	funclog    < ground
-	function   < ground
+	signature  < ground
+	function   < ground, signature
 	runtime/node <
 	bundle     < ground, function, runtime/node
 	worker     < ground
 	audit      < ground
-	signature  < ground
 	usage      < ground
 	auth       < ground, accesskey, limit, token
 	supervisor < ground, worker

@@ -110,6 +110,9 @@ func (s *service) deploy(ctx context.Context, in *struct {
 	if open := function.Loosened(r.Deployment.Handlers); len(open) > 0 {
 		noteDetail(ctx, "authNone", fmt.Sprintf("%d: %s", len(open), strings.Join(open, ", "))) // a long list is cut, its number not
 	}
+	if open := function.Unsigned(r.Deployment.Handlers); len(open) > 0 {
+		noteDetail(ctx, "unsigned", fmt.Sprintf("%d: %s", len(open), strings.Join(open, ", ")))
+	}
 	f := s.describe(r.Function, r.Deployment)
 	return &body[api.DeployResponse]{api.DeployResponse{Function: f, Routes: f.Routes, Warnings: append([]string{}, r.Warnings...), Reused: r.Reused}}, nil
 }

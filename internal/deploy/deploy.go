@@ -155,7 +155,7 @@ func (d *Deployer) same(ctx context.Context, f platform.Function, artefact strin
 	if err != nil || active.Artefact != artefact {
 		return Result{}, false, err
 	}
-	handlers, warnings, err := function.Protect(m, active.Declaration)
+	handlers, warnings, err := function.Protect(m, active.Declaration, true)
 	warnings = append(warnings, unsigned(m, handlers)...)
 	return Result{Function: f, Deployment: active, Warnings: warnings, Reused: true}, err == nil, err
 }
@@ -185,7 +185,7 @@ func (d *Deployer) rollOut(ctx context.Context, f platform.Function, artefact st
 	if dep.Declaration, err = d.workers.Adopt(ctx, launch); err != nil {
 		return Result{}, smokeTestFault(err)
 	}
-	handlers, warnings, err := function.Protect(m, dep.Declaration)
+	handlers, warnings, err := function.Protect(m, dep.Declaration, true)
 	if err != nil {
 		d.workers.Retire(dep.ID)
 		return Result{}, err

@@ -23,6 +23,7 @@ import (
 
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/signature"
 )
 
 // The two manifests. postern.json is ours; sinch.json is read the same way
@@ -46,6 +47,9 @@ type Manifest struct {
 	Style       string      `json:"style,omitempty"`
 	EventFormat string      `json:"eventFormat,omitempty"`
 	Routes      []RouteSpec `json:"routes,omitempty"`
+	// WebhookProtection says when callbacks that are known by their handler's
+	// name must be signed.
+	WebhookProtection signature.Protection `json:"webhookProtection,omitempty"`
 }
 
 // HandlerOptions are what the manifest says of one handler. Zero fields mean
@@ -54,6 +58,8 @@ type HandlerOptions struct {
 	Body      platform.BodyMode `json:"body,omitempty"`
 	BodyLimit int64             `json:"bodyLimit,omitempty"` // bytes
 	Timeout   time.Duration     `json:"timeout,omitempty"`   // nanoseconds
+	// Signature guards the handler by its sender's signature.
+	Signature *platform.Signature `json:"signature,omitempty"`
 }
 
 // Encode is the normalised form that goes into the artefact: the same manifest
@@ -94,6 +100,9 @@ func DecodeManifest(data []byte) (Manifest, error) {
 	}
 	if err == nil {
 		err = validRoutes(m.Routes)
+	}
+	if err == nil {
+		err = m.validSignatures()
 	}
 	if err != nil {
 		return Manifest{}, fault.Wrap(err, fault.Invalid, "the artefact's manifest is not valid: "+err.Error()).WithCode("artefact_invalid")

@@ -46,6 +46,9 @@ func ParseManifest(source string, data []byte) (Manifest, []string, error) {
 	if p.m.Runtime == "" {
 		return Manifest{}, nil, p.fail(root.offset, "add: \"runtime\": \"node\"", "the field runtime is missing")
 	}
+	if err := p.declared(); err != nil {
+		return Manifest{}, nil, err
+	}
 	return p.m, p.warnings, nil
 }
 
@@ -54,6 +57,7 @@ type parser struct {
 	data     []byte
 	m        Manifest
 	warnings []string
+	mentions []mention // of variables
 }
 
 func (p *parser) fail(offset int64, hint, format string, args ...any) error {
@@ -191,22 +195,6 @@ func (p *parser) variables(f member) error {
 	return nil
 }
 
-// webhookProtection may only say what this version does: callbacks are refused
-// until there is a verifier for their signatures.
-func (p *parser) webhookProtection(f member) error {
-	s, err := p.text(f)
-	if err != nil {
-		return err
-	}
-	switch s {
-	case "deploy", "always":
-		return nil
-	case "never":
-		return p.fail(f.value.offset, `remove the line, or write "deploy"`, "webhookProtection \"never\" is not supported: callbacks stay refused")
-	}
-	return p.fail(f.value.offset, `write "deploy" or "always"`, "webhookProtection cannot be %q", s)
-}
-
 func (p *parser) handlers(f member) error {
 	if !f.value.isObject {
 		return p.fail(f.value.offset, `write: "handlers": { "upload": { "body": "stream" } }`, "handlers must be an object")
@@ -242,8 +230,12 @@ func (p *parser) handlerOption(o *HandlerOptions, handler string, f member) erro
 		return p.size(f, &o.BodyLimit, "handler "+handler)
 	case "timeout":
 		return p.duration(f, &o.Timeout, "handler "+handler)
+	case "signature":
+		s, err := p.signature(f, "handler "+handler)
+		o.Signature = s
+		return err
 	default:
-		return p.unknownOption(f, []string{"body", "bodyLimit", "timeout"}, "handler "+handler)
+		return p.unknownOption(f, []string{"body", "bodyLimit", "timeout", "signature"}, "handler "+handler)
 	}
 	return nil
 }

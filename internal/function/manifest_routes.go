@@ -16,11 +16,13 @@ import (
 type RouteSpec struct {
 	Path      string        `json:"path"` // "GET /customers/{customerId}"
 	Handler   string        `json:"handler"`
-	Auth      string        `json:"auth,omitempty"` // AuthKey, AuthNone
+	Auth      string        `json:"auth,omitempty"` // AuthKey, AuthNone, AuthSignature
 	Group     string        `json:"group,omitempty"`
 	Scopes    []string      `json:"scopes,omitempty"`
 	BodyLimit int64         `json:"bodyLimit,omitempty"` // bytes
 	Timeout   time.Duration `json:"timeout,omitempty"`   // nanoseconds
+	// Signature says how callbacks are verified where Auth is AuthSignature.
+	Signature *platform.Signature `json:"signature,omitempty"`
 }
 
 // What a route may say of who is let in. AuthNone opens exactly that route,
@@ -116,8 +118,8 @@ func (p *parser) route(n node, number int) (r RouteSpec, err error) {
 		case "group":
 			r.Group, err = p.text(f)
 		case "auth":
-			if r.Auth, err = p.text(f); err == nil && r.Auth != AuthKey && r.Auth != AuthNone {
-				err = p.fail(f.value.offset, `write "key", or "none" to open this route to everyone`, "auth of %s cannot be %q", of, r.Auth)
+			if r.Auth, err = p.text(f); err == nil && !knownAuth(r.Auth) {
+				err = p.fail(f.value.offset, `write "key", "signature", or "none" to open this route to everyone`, "auth of %s cannot be %q", of, r.Auth)
 			}
 		case "scopes":
 			r.Scopes, err = p.scopes(f, of)
@@ -125,8 +127,10 @@ func (p *parser) route(n node, number int) (r RouteSpec, err error) {
 			err = p.size(f, &r.BodyLimit, of)
 		case "timeout":
 			err = p.duration(f, &r.Timeout, of)
+		case "signature":
+			r.Signature, err = p.signature(f, of)
 		default:
-			err = p.unknownOption(f, []string{"path", "handler", "auth", "group", "scopes", "bodyLimit", "timeout"}, of)
+			err = p.unknownOption(f, []string{"path", "handler", "auth", "group", "scopes", "bodyLimit", "timeout", "signature"}, of)
 		}
 		if err != nil {
 			return r, err
@@ -156,6 +160,8 @@ func knownScope(s string) bool {
 	return s == string(platform.ScopeInvoke) || s == string(platform.ScopeControl)
 }
 
+func knownAuth(s string) bool { return s == AuthKey || s == AuthNone || s == AuthSignature }
+
 // routeSet are routes that can stand beside one another.
 type routeSet struct {
 	patterns []pattern
@@ -178,6 +184,12 @@ func (s *routeSet) add(r RouteSpec) error {
 	if r.Group != "" && !groupPattern.MatchString(r.Group) {
 		return fmt.Errorf("the route %q: %.64q is no name of a group: use at most 64 letters, digits, dots, hyphens and underscores", r.Path, r.Group)
 	}
+	if r.Signature != nil && r.Auth != AuthSignature {
+		return fmt.Errorf("the route %q has a signature, which is only looked at with \"auth\": %q", r.Path, AuthSignature)
+	}
+	if r.Auth == AuthSignature && (r.Group != "" || len(r.Scopes) > 0) {
+		return fmt.Errorf("the route %q is guarded by signature: no group or scope can be asked for", r.Path)
+	}
 	if r.Auth == AuthNone && (r.Group != "" || len(r.Scopes) > 0) {
 		return fmt.Errorf("the route %q is open to everyone: no group or scope can be asked for", r.Path)
 	}
@@ -198,7 +210,7 @@ func validRoutes(rs []RouteSpec) error {
 		if slices.ContainsFunc(r.Scopes, func(s string) bool { return !knownScope(s) }) {
 			return fmt.Errorf("the route %q asks for a scope that there is not", r.Path)
 		}
-		if _, ok := kindOf(r.Handler); !ok || r.Auth != "" && r.Auth != AuthKey && r.Auth != AuthNone {
+		if _, ok := kindOf(r.Handler); !ok || r.Auth != "" && !knownAuth(r.Auth) {
 			return fmt.Errorf("the route %q has no handler, or an auth that there is not", r.Path)
 		}
 		if r.BodyLimit < 0 || r.BodyLimit > maxBodyLimit || r.Timeout < 0 || r.Timeout > maxTimeout {

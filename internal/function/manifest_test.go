@@ -13,6 +13,7 @@ import (
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/signature"
 )
 
 func TestParseManifest_Accepts(t *testing.T) {
@@ -26,7 +27,7 @@ func TestParseManifest_Accepts(t *testing.T) {
 		t.Fatal(err, warnings)
 	}
 	want := function.Manifest{Name: "orders", Runtime: "node", Description: "d", Source: function.SourcePostern,
-		Variables: map[string]string{"GREETING": "hi", "_X1": ""},
+		Variables: map[string]string{"GREETING": "hi", "_X1": ""}, WebhookProtection: signature.ProtectDeploy,
 		Handlers: map[string]function.HandlerOptions{
 			"upload": {Body: platform.BodyStream, BodyLimit: 100 << 20, Timeout: 5 * time.Minute}, "small": {BodyLimit: 10}}}
 	if d := cmp.Diff(want, got); d != "" {
@@ -147,7 +148,6 @@ func TestParseManifest_Refuses(t *testing.T) {
 		"column after umlaut": {`{"description":"äöü","nam":1}`, `postern.json:1:22: unknown field "nam"`, `"name"`},
 		"nested too deeply":   {`{"handlers":` + strings.Repeat("[", 1<<19), "nested too deeply", ""},
 		"too large":           {strings.Repeat(" ", 1<<20+1), "larger than 1024 KiB", ""},
-		"protection never":    {`{"name":"a","runtime":"node","webhookProtection":"never"}`, "not supported", ""},
 		"protection unknown":  {`{"name":"a","runtime":"node","webhookProtection":"off"}`, "cannot be", ""},
 		"handlers a text":     {`{"name":"a","runtime":"node","handlers":"x"}`, "handlers must be an object", ""},
 		"handler a text":      {`{"name":"a","runtime":"node","handlers":{"x":"y"}}`, "options of handler x", ""},

@@ -312,7 +312,7 @@ func TestProtect_Routes(t *testing.T) {
 		{Path: "GET /prices", Handler: "prices", Auth: "none"}, {Path: "GET /news", Handler: "news"}, {Path: "POST /news", Handler: "news", Auth: "key"}}}
 	d := platform.Declaration{Handlers: []platform.DeclaredHandler{{Name: "customer"}, {Name: "news"}, {Name: "prices"}, {Name: "rest"}},
 		Auth: platform.AuthDeclaration{Present: true, Names: []string{"customer", "prices", "rest"}}}
-	hs, warnings, err := function.Protect(m, d)
+	hs, warnings, err := function.Protect(m, d, true)
 	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "GET /prices") || strings.Contains(warnings[0], "news") {
 		t.Errorf("warnings %q, %v", warnings, err)
 	}
@@ -335,7 +335,7 @@ func TestProtect_TheEventHandlerAnswersEveryPath(t *testing.T) {
 	one := []platform.DeclaredHandler{{Name: "handler"}}
 	match := func(m function.Manifest, d platform.Declaration, path string) string {
 		t.Helper()
-		hs, _, err := function.Protect(m, d)
+		hs, _, err := function.Protect(m, d, true)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,9 +12,11 @@ import (
 // Protect decides how each declared handler is guarded: opt-out for
 // postern.json (what nobody decided is closed), the source's own opt-in for
 // sinch.json (docs/decisions/0005-opt-out.md). Callbacks are guarded by
-// signature whatever auth says. An auth export or a handler option that names
-// no handler is an error, because a misspelt name would silently open a door.
-func Protect(m Manifest, d platform.Declaration) ([]platform.Handler, []string, error) {
+// signature in both (docs/callbacks.md), unless the manifest's webhookProtection
+// lets them in where the function is: deployed or not. An auth export or a
+// handler option that names no handler is an error, because a misspelt name
+// would silently open a door.
+func Protect(m Manifest, d platform.Declaration, deployed bool) ([]platform.Handler, []string, error) {
 	if err := checkNames(m, d); err != nil {
 		return nil, nil, err
 	}
@@ -22,14 +24,17 @@ func Protect(m Manifest, d platform.Declaration) ([]platform.Handler, []string, 
 	var open []string
 	for _, dh := range d.Handlers {
 		o := m.Handlers[dh.Name]
-		h := platform.Handler{Name: dh.Name, Kind: dh.Kind, Guard: guardOf(m, d, dh), Body: o.Body, Rule: platform.Rule{BodyLimit: o.BodyLimit, Timeout: o.Timeout}}
-		if h.Guard == platform.GuardOpen {
+		h := platform.Handler{Name: dh.Name, Kind: dh.Kind, Guard: guardOf(m, d, dh, deployed), Body: o.Body, Rule: platform.Rule{Signature: o.Signature, BodyLimit: o.BodyLimit, Timeout: o.Timeout}}
+		if _, byName := signedBy(m, d, dh); h.Guard == platform.GuardOpen && !byName {
 			open = append(open, h.Name)
 		}
-		h.Routes = routesOf(m, d, h)
+		var err error
+		if h.Routes, err = routesOf(m, d, h); err != nil {
+			return nil, nil, err
+		}
 		handlers = append(handlers, h)
 	}
-	var warnings []string
+	warnings := callbackWarnings(m.WebhookProtection, handlers)
 	if routes := Loosened(handlers); len(routes) > 0 {
 		warnings = append(warnings, "open to everyone by auth none: "+strings.Join(routes, ", "))
 	}
@@ -42,10 +47,13 @@ func Protect(m Manifest, d platform.Declaration) ([]platform.Handler, []string, 
 	return handlers, warnings, nil
 }
 
-func guardOf(m Manifest, d platform.Declaration, h platform.DeclaredHandler) platform.Guard {
+func guardOf(m Manifest, d platform.Declaration, h platform.DeclaredHandler, deployed bool) platform.Guard {
+	signed, byName := signedBy(m, d, h)
 	switch {
-	case h.Kind == platform.HandlerCallback:
+	case signed != nil, byName && m.WebhookProtection.Enforced(deployed):
 		return platform.GuardSignature
+	case byName:
+		return platform.GuardOpen
 	case d.Auth.All, d.Auth.Present && slices.Contains(d.Auth.Names, h.Name):
 		return platform.GuardKey
 	case d.Auth.Present, m.Source == SourceSinch:
@@ -86,6 +94,10 @@ func checkNames(m Manifest, d platform.Declaration) error {
 		if !slices.Contains(names, n) {
 			return unknownHandler(m.Source+": handlers", n, names).WithCode("manifest_invalid")
 		}
+		if o.Signature != nil && slices.Contains(d.Auth.Names, n) {
+			return fault.New(fault.Invalid, fmt.Sprintf("%s gives the handler %.64q a signature, but auth names it too: it is guarded by the one or by an access key", m.Source, n)).WithCode("manifest_invalid").
+				WithHint("remove it from auth, or its signature from the manifest")
+		}
 		if o.Body == platform.BodyStream && d.Style == platform.StyleEvent {
 			return fault.New(fault.Invalid, fmt.Sprintf("%s: the handler %.64q takes events, whose body is a string: it cannot be streamed", m.Source, n)).WithCode("manifest_invalid").
 				WithHint(`write "style": "context" for handlers that take (context, request)`)
@@ -105,9 +117,9 @@ func checkNames(m Manifest, d platform.Declaration) error {
 
 // routesOf decides the routes of a handler. The one handler of a module of
 // events answers every path when the manifest names none.
-func routesOf(m Manifest, d platform.Declaration, h platform.Handler) []platform.Route {
+func routesOf(m Manifest, d platform.Declaration, h platform.Handler) ([]platform.Route, error) {
 	if len(m.Routes) == 0 && d.Style == platform.StyleEvent && len(d.Handlers) == 1 && h.Name == eventHandler {
-		return []platform.Route{{Pattern: "/{path...}", Guard: h.Guard}}
+		return []platform.Route{{Pattern: "/{path...}", Guard: h.Guard, Rule: platform.Rule{Signature: h.Signature}}}, nil
 	}
 	var out []platform.Route
 	for _, r := range m.Routes {
@@ -123,10 +135,15 @@ func routesOf(m Manifest, d platform.Declaration, h platform.Handler) []platform
 			route.Guard = platform.GuardKey
 		case AuthNone:
 			route.Guard, route.Loosened = platform.GuardOpen, true
+		case AuthSignature:
+			route.Guard = platform.GuardSignature
+		}
+		if err := signedRoute(r, &route, h); err != nil {
+			return nil, fault.New(fault.Invalid, m.Source+": "+err.Error()).WithCode("manifest_invalid").WithHint(signatureExample)
 		}
 		out = append(out, route)
 	}
-	return out
+	return out, nil
 }
 
 // eventHandler is the export that a module of events has.

@@ -93,7 +93,7 @@ func TestTable_MatchDoesNotAllocate(t *testing.T) {
 func TestProtect_OptOut(t *testing.T) {
 	t.Parallel()
 	declared := []platform.DeclaredHandler{{Name: "default", Kind: root}, {Name: "ice", Kind: callback}, {Name: "smsWebhook", Kind: service}, {Name: "status"}, {Name: "webhook"}}
-	all := func(g platform.Guard) []platform.Guard { return []platform.Guard{g, sig, g, g, g} }
+	all := func(g platform.Guard) []platform.Guard { return []platform.Guard{g, sig, sig, g, g} }
 	for name, tc := range map[string]struct {
 		source   string
 		auth     platform.AuthDeclaration
@@ -102,14 +102,14 @@ func TestProtect_OptOut(t *testing.T) {
 	}{
 		"postern, no auth":    {function.SourcePostern, platform.AuthDeclaration{}, all(key), 0},
 		"postern, star":       {function.SourcePostern, platform.AuthDeclaration{Present: true, All: true}, all(key), 0},
-		"postern, some":       {function.SourcePostern, platform.AuthDeclaration{Present: true, Names: []string{"webhook"}}, []platform.Guard{open, sig, open, open, key}, 0},
+		"postern, some":       {function.SourcePostern, platform.AuthDeclaration{Present: true, Names: []string{"webhook"}}, []platform.Guard{open, sig, sig, open, key}, 0},
 		"postern, empty list": {function.SourcePostern, platform.AuthDeclaration{Present: true}, all(open), 0},
 		"sinch, no auth":      {function.SourceSinch, platform.AuthDeclaration{}, all(open), 1},
 		"sinch, star":         {function.SourceSinch, platform.AuthDeclaration{Present: true, All: true}, all(key), 0},
 		"sinch, empty list":   {function.SourceSinch, platform.AuthDeclaration{Present: true}, all(open), 0},
-		"sinch, some":         {function.SourceSinch, platform.AuthDeclaration{Present: true, Names: []string{"smsWebhook"}}, []platform.Guard{open, sig, key, open, open}, 0},
+		"sinch, some":         {function.SourceSinch, platform.AuthDeclaration{Present: true, Names: []string{"smsWebhook"}}, []platform.Guard{open, sig, key, open, open}, 1},
 	} {
-		hs, warnings, err := function.Protect(function.Manifest{Source: tc.source}, platform.Declaration{Handlers: declared, Auth: tc.auth})
+		hs, warnings, err := function.Protect(function.Manifest{Source: tc.source}, platform.Declaration{Handlers: declared, Auth: tc.auth}, true)
 		if err != nil {
 			t.Fatal(name, err)
 		}
@@ -149,7 +149,7 @@ func TestProtect_Refuses(t *testing.T) {
 		"declared twice":     {function.Manifest{}, platform.Declaration{Handlers: []platform.DeclaredHandler{{Name: "webhook"}, {Name: "webhook"}}}, "module_failed", ""},
 		"1 MiB in auth":      {function.Manifest{}, platform.Declaration{Handlers: handlers, Auth: platform.AuthDeclaration{Present: true, Names: []string{strings.Repeat("w", 1<<20)}}}, "auth_unknown_handler", ""},
 	} {
-		_, _, err := function.Protect(tc.m, tc.d)
+		_, _, err := function.Protect(tc.m, tc.d, true)
 		f, ok := errors.AsType[*fault.Error](err)
 		if !ok || f.Kind != fault.Invalid || f.Code != tc.code || !strings.Contains(f.Hint, tc.hint) {
 			t.Errorf("%s: err = %v, hint %q", name, err, hintOf(f))
@@ -180,7 +180,7 @@ func TestDescribe_LeavesOutWhatNothingLeadsTo(t *testing.T) {
 func TestProtect_SaysThatHealthStaysOpen(t *testing.T) {
 	t.Parallel()
 	_, warnings, err := function.Protect(function.Manifest{Source: function.SourcePostern}, platform.Declaration{
-		Handlers: []platform.DeclaredHandler{{Name: "health"}}, Auth: platform.AuthDeclaration{Present: true, Names: []string{"health"}}})
+		Handlers: []platform.DeclaredHandler{{Name: "health"}}, Auth: platform.AuthDeclaration{Present: true, Names: []string{"health"}}}, true)
 	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "/health") {
 		t.Errorf("warnings %q, err %v", warnings, err)
 	}

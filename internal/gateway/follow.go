@@ -223,7 +223,8 @@ func (g *Gateway) apply(ctx context.Context, src Source, c platform.Change) erro
 }
 
 func (g *Gateway) target(f platform.Function, d platform.Deployment) *target {
-	t := &target{function: f, deployment: d, routes: function.NewTable(d.Handlers), verifiers: g.verifiers(f, d), metrics: g.metrics.Function(f.Slug)}
+	routes := function.NewTable(d.Handlers)
+	t := &target{function: f, deployment: d, routes: routes, verifiers: g.verifiers(f, d, routes.Doors()), metrics: g.metrics.Function(f.Slug)}
 	t.describe(g.options)
 	return t
 }

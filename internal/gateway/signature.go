@@ -10,6 +10,7 @@ import (
 
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/signature"
 )
@@ -28,13 +29,15 @@ const rememberedCallbacks = 1 << 18
 type callback struct {
 	by      *signature.Verifier // nil: none was verified
 	verdict signature.Verdict
-	target  string // the function and the handler that it was verified for
+	target  string // the function, the handler and the route that it was verified for
 	handler string
+	pattern string
 }
 
-// verifiers makes the verifiers of a deployment's handlers that are guarded by
-// signature. A handler whose secret is no secret has none, and lets nobody in.
-func (g *Gateway) verifiers(f platform.Function, d platform.Deployment) map[string]*signature.Verifier {
+// verifiers makes the verifiers of the doors that are guarded by signature. A
+// door whose secret is no secret, or of which nothing says how it is signed,
+// has none and lets nobody in.
+func (g *Gateway) verifiers(f platform.Function, d platform.Deployment, doors []function.Door) []*signature.Verifier {
 	value := func(name string) string {
 		if g.options.Secrets != nil {
 			if s := g.options.Secrets.Secret(f.ID, name); s != "" {
@@ -43,39 +46,42 @@ func (g *Gateway) verifiers(f platform.Function, d platform.Deployment) map[stri
 		}
 		return d.Variables[name]
 	}
-	var made map[string]*signature.Verifier
-	for _, h := range d.Handlers {
-		guard, ok := signature.For(h.Name, h.Kind)
-		if h.Guard != platform.GuardSignature || !ok {
+	made := make([]*signature.Verifier, len(doors))
+	for i, door := range doors {
+		if door.Handler == nil || door.Handler.Guard != platform.GuardSignature {
 			continue
 		}
-		v, err := signature.New(signature.Config{Scheme: guard.Scheme, Keys: guard.Keys(value), Scope: f.ProjectID, Memory: g.options.Callbacks})
-		if err != nil {
-			g.log.Warn("callbacks are refused: their secret is not one", "function", f.Slug, "handler", h.Name, "error", err)
-			continue
+		var err error
+		if made[i], err = g.verifier(f.ID, door.Handler, value); err != nil {
+			g.log.Warn("callbacks are refused", "function", f.Slug, "handler", door.Handler.Name, "route", door.Pattern, "error", err)
 		}
-		if made == nil {
-			made = map[string]*signature.Verifier{}
-		}
-		made[h.Name] = v
 	}
 	return made
 }
 
-// verify is step 3 of a handler that is guarded by signature. It reads the body
-// whole, up to the handler's limit, and the handler gets those bytes and no
+// verifier makes the verifier of one door. What a function has taken is taken,
+// at whichever of its doors; another function may be sent the same.
+func (g *Gateway) verifier(functionID string, h *platform.Handler, value func(string) string) (*signature.Verifier, error) {
+	guard, err := signature.Of(h.Signature, h.Name, h.Kind)
+	if err != nil {
+		return nil, err
+	}
+	return signature.New(signature.Config{Scheme: guard.Scheme, Keys: guard.Keys(value), Window: guard.Window, Scope: functionID, Memory: g.options.Callbacks})
+}
+
+// verify is step 3 of a door that is guarded by signature. It reads the body
+// whole, up to the door's limit, and the handler gets those bytes and no
 // others. When the steps are taken again the callback is remembered already;
 // what it was verified for must be what it is routed to.
 func (g *Gateway) verify(x *exchange) error {
-	h := x.match.Handler
 	if c := &x.callback; c.by != nil {
-		if c.target != x.target.function.ID || c.handler != h.Name {
+		if c.target != x.target.function.ID || c.handler != x.match.Handler.Name || c.pattern != x.match.Pattern {
 			return errSignature
 		}
 		x.principal = auth.Principal{Method: auth.MethodSignature}
 		return nil
 	}
-	v := x.target.verifiers[h.Name]
+	v := x.target.verifiers[x.match.Door]
 	if v == nil {
 		return badCallback(signature.ErrNoSecret)
 	}
@@ -97,7 +103,7 @@ func (g *Gateway) verify(x *exchange) error {
 	if err != nil {
 		return badCallback(err)
 	}
-	x.callback = callback{by: v, verdict: verdict, target: x.target.function.ID, handler: h.Name}
+	x.callback = callback{by: v, verdict: verdict, target: x.target.function.ID, handler: x.match.Handler.Name, pattern: x.match.Pattern}
 	x.principal = auth.Principal{Method: auth.MethodSignature}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/md5"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"io"
 	"log/slog"
 	"net/http"
@@ -175,6 +176,61 @@ func TestCallback_Moved(t *testing.T) {
 		w.load(t)
 		if res, p := w.send(signedCallback(key, time.Now())); res.StatusCode != tc.status || len(m.asked) != tc.asked {
 			t.Errorf("%s: %d %s, asked for %v", name, res.StatusCode, p.Code, m.asked)
+		}
+	}
+}
+
+// hub is a callback as GitHub signs it.
+func hub(path, secret, body string) *http.Request {
+	m := hmac.New(sha256.New, []byte(secret))
+	io.WriteString(m, body)
+	r := httptest.NewRequest("POST", path, strings.NewReader(body))
+	r.Header = http.Header{"X-Hub-Signature-256": {"sha256=" + hex.EncodeToString(m.Sum(nil))}}
+	return r
+}
+
+// Each door has a verifier of its own: what opens the one opens no other, of the
+// same handler either.
+func TestCallback_ByDoor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := w.src.active[fnID]
+	d.Variables = vault{"OLD": "old", "NEW": "new", "OTHER": "other"}
+	signed := func(pattern string, s *platform.Signature) platform.Route {
+		return platform.Route{Pattern: pattern, Guard: platform.GuardSignature, Rule: platform.Rule{Signature: s}}
+	}
+	d.Handlers = []platform.Handler{{Name: "hook", Routes: []platform.Route{
+		signed("POST /rotating", &platform.Signature{Scheme: "github", Secrets: []string{"NEW", "OLD"}}),
+		signed("POST /other", &platform.Signature{Scheme: "github", Secrets: []string{"OTHER"}}),
+		signed("POST /slack", &platform.Signature{Scheme: "slack", Secrets: []string{"NEW"}}),
+		signed("POST /unset", &platform.Signature{Scheme: "github", Secrets: []string{"NONE"}}),
+		signed("POST /undescribed", nil),
+		signed("POST /unknown", &platform.Signature{Scheme: "none", Secrets: []string{"NEW"}}),
+	}}, {Name: "named", Guard: platform.GuardSignature, Rule: platform.Rule{Signature: &platform.Signature{Scheme: "github", Secrets: []string{"NEW"}}}}}
+	w.src.active[fnID] = d
+	w.load(t)
+	for _, tc := range []struct {
+		name, path, secret, body string
+		runs                     bool
+	}{
+		{"the new secret", "rotating", "new", "1", true},
+		{"the old secret", "rotating", "old", "2", true},
+		{"another door's secret", "rotating", "other", "3", false},
+		{"an empty secret", "rotating", "", "4", false},
+		{"the other door", "other", "other", "5", true},
+		{"the other door with this one's secret", "other", "new", "6", false},
+		{"another scheme", "slack", "new", "7", false},
+		{"a variable that is not set", "unset", "", "8", false},
+		{"nothing says how", "undescribed", "new", "9", false},
+		{"a scheme that nobody knows", "unknown", "new", "10", false},
+		{"found by its name", "named", "new", "11", true},
+		{"found by its name below a segment", "a/named", "new", "12", true},
+		{"by the name of a handler with routes", "hook", "new", "13", false},
+	} {
+		before := w.invoker.acquired.Load()
+		res, p := w.send(hub("/fn/orders/"+tc.path, tc.secret, tc.body))
+		if ran := w.invoker.acquired.Load() - before; (ran == 1) != tc.runs || !tc.runs && res.StatusCode != 401 && p.Code != "handler_not_found" {
+			t.Errorf("%s: %d %s, ran %d times", tc.name, res.StatusCode, p.Code, ran)
 		}
 	}
 }

@@ -25,7 +25,7 @@ type target struct {
 	function   platform.Function
 	deployment platform.Deployment
 	routes     *function.Table
-	verifiers  map[string]*signature.Verifier // of the handlers that are guarded by signature
+	verifiers  []*signature.Verifier // by door; nil where the guard is no signature, or nobody is let in
 	metrics    *telemetry.Function
 	resource   // as a protected resource
 }

@@ -67,8 +67,11 @@ type Signature struct {
 	// Secrets name the function's secrets or variables that hold the sender's
 	// secret; several while one replaces the other.
 	Secrets []string
-	Window  time.Duration    `json:",omitempty"` // 0: 5 minutes
-	Custom  *SignatureScheme `json:",omitempty"`
+	// KeyID names the variable with the sender's name for its key, where the
+	// scheme has one; empty: the scheme's own.
+	KeyID  string           `json:",omitempty"`
+	Window time.Duration    `json:",omitempty"` // 0: 5 minutes
+	Custom *SignatureScheme `json:",omitempty"`
 }
 
 // SignatureScheme describes a scheme as data; package signature says what its

@@ -86,6 +86,11 @@ func (d Custom) Scheme() (Scheme, error) {
 	if d.Name == "" || d.Header == "" {
 		return nil, errors.New("a scheme needs a name and the header that the signature is in")
 	}
+	for _, name := range []string{d.Header, d.TimestampHeader} {
+		if !isHeaderName(name) {
+			return nil, fmt.Errorf("%.64q is no name of a header", name)
+		}
+	}
 	s.size = s.sum().Size()
 	s.Header, s.TimestampHeader = textproto.CanonicalMIMEHeaderKey(d.Header), textproto.CanonicalMIMEHeaderKey(d.TimestampHeader)
 	s.Signed = cmp.Or(d.Signed, bodyPlace)

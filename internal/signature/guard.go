@@ -1,7 +1,9 @@
 package signature
 
 import (
+	"fmt"
 	"strings"
+	"time"
 
 	"postern.dev/postern/internal/platform"
 )
@@ -29,77 +31,118 @@ func (p Protection) Enforced(deployed bool) bool {
 	return true
 }
 
-// Guard says how a handler's callbacks are signed, and which variables of its
-// function hold what they are verified with.
+// Guard says how the callbacks of an address are signed, and which variables of
+// their function hold what they are verified with.
 type Guard struct {
 	Scheme Scheme
 	// KeyID is the variable with the sender's name for the key; empty where the
 	// scheme has none.
 	KeyID string
-	// Secret is the variable with the secret.
-	Secret string
+	// Secrets are the variables with a secret; several while one replaces the
+	// other.
+	Secrets []string
+	Window  time.Duration // 0: 5 minutes
 }
 
 // For is the guard of a handler, by its name and kind: the voice callbacks, and
 // of the services voice, conversation, sms and numbers. Another service's
-// handler has none by its name alone: an operator gives it one.
+// handler has none by its name alone: its manifest or an operator gives it one.
 func For(name string, kind platform.HandlerKind) (Guard, bool) {
 	if kind == platform.HandlerCallback {
-		return Guard{VoiceV1(), "VOICE_APPLICATION_KEY", "VOICE_APPLICATION_SECRET"}, true
+		return Guard{Scheme: VoiceV1(), KeyID: voiceKeys["voice-v1"], Secrets: []string{"VOICE_APPLICATION_SECRET"}}, true
 	}
 	if kind != platform.HandlerService {
 		return Guard{}, false
 	}
 	switch service := strings.TrimSuffix(name, "Webhook"); service {
 	case "voice":
-		return Guard{VoiceV2(), "VOICE_SERVICE_ID", "VOICE_SERVICE_SECRET"}, true
+		return Guard{Scheme: VoiceV2(), KeyID: voiceKeys["voice-v2"], Secrets: []string{"VOICE_SERVICE_SECRET"}}, true
 	case "conversation", "sms":
-		return Guard{Scheme: Conversation(), Secret: strings.ToUpper(service) + "_WEBHOOK_SECRET"}, true
+		return Guard{Scheme: Conversation(), Secrets: []string{strings.ToUpper(service) + "_WEBHOOK_SECRET"}}, true
 	case "numbers":
-		return Guard{Scheme: Numbers(), Secret: "NUMBERS_CALLBACK_SECRET"}, true
+		return Guard{Scheme: Numbers(), Secrets: []string{"NUMBERS_CALLBACK_SECRET"}}, true
 	}
 	return Guard{}, false
+}
+
+// Of is the guard of an address: what its rule says or, where that says
+// nothing, what goes by the handler's name.
+func Of(s *platform.Signature, name string, kind platform.HandlerKind) (Guard, error) {
+	if s != nil {
+		return Named(s)
+	}
+	if g, ok := For(name, kind); ok {
+		return g, nil
+	}
+	return Guard{}, fmt.Errorf("nothing says how the callbacks of %s are signed", name)
 }
 
 // Keys takes the guard's keys from a function's variables and secrets; value is
 // empty for one that is not there. Without a secret, or without the name that
 // belongs to it, there is none, and what New makes of that refuses everything.
-func (g Guard) Keys(value func(variable string) string) []Key {
-	id, secret := g.Scheme.Name(), value(g.Secret)
-	if g.KeyID != "" {
-		id = value(g.KeyID)
+func (g Guard) Keys(value func(variable string) string) (keys []Key) {
+	for _, name := range g.Secrets {
+		id := name
+		if g.KeyID != "" {
+			id = value(g.KeyID)
+		}
+		if secret := value(name); id != "" && secret != "" {
+			keys = append(keys, Key{id, NewSecret(secret)})
+		}
 	}
-	if id == "" || secret == "" {
-		return nil
-	}
-	return []Key{{id, NewSecret(secret)}}
+	return keys
 }
 
-// Unset says which of a deployment's handlers that are guarded by signature let
-// nobody in, and what they lack: one sentence for each pair of variables.
+// lacks says why the guard lets nobody in; empty if it may let somebody in.
+func (g Guard) lacks(value func(variable string) string) string {
+	keys := g.Keys(value)
+	if len(keys) == 0 {
+		return "until the function has " + strings.TrimPrefix(g.KeyID+" and "+strings.Join(g.Secrets, " or "), " and ")
+	}
+	for _, name := range g.Secrets {
+		if text := value(name); text == "" {
+			continue
+		} else if _, err := g.Scheme.key(text); err != nil {
+			return "because " + name + " is no secret of " + g.Scheme.Name() + ": " + err.Error()
+		}
+	}
+	return ""
+}
+
+// Unset says which of a deployment's addresses that are guarded by signature let
+// nobody in, and what they lack: one sentence for each lack.
 func Unset(handlers []platform.Handler, value func(variable string) string) []string {
 	var out []string
-	missing := map[string]int{} // variables → place in out
-	for _, h := range handlers {
-		g, ok := For(h.Name, h.Kind)
-		if h.Guard != platform.GuardSignature || !ok {
-			continue
+	missing := map[string]int{} // lack → place in out
+	look := func(label string, guard platform.Guard, s *platform.Signature, h *platform.Handler) {
+		if guard != platform.GuardSignature {
+			return
 		}
+		g, err := Of(s, h.Name, h.Kind)
 		why := ""
-		if keys := g.Keys(value); len(keys) == 0 {
-			why = "until the function has " + strings.TrimPrefix(g.KeyID+" and "+g.Secret, " and ")
-		} else if _, err := g.Scheme.key(keys[0].Secret.reveal()); err != nil {
-			why = "because " + g.Secret + " is no secret of " + g.Scheme.Name() + ": " + err.Error()
+		if err != nil {
+			why = "because " + err.Error()
+		} else {
+			why = g.lacks(value)
 		}
 		if why == "" {
-			continue
+			return
 		}
 		if at, again := missing[why]; again {
-			out[at] = h.Name + ", " + out[at]
-			continue
+			out[at] = label + ", " + out[at]
+			return
 		}
 		missing[why] = len(out)
-		out = append(out, h.Name+": every callback is refused "+why)
+		out = append(out, label+": every callback is refused "+why)
+	}
+	for i := range handlers {
+		h := &handlers[i]
+		if len(h.Routes) == 0 {
+			look(h.Name, h.Guard, h.Signature, h)
+		}
+		for _, r := range h.Routes {
+			look(r.Pattern, r.Guard, r.Signature, h)
+		}
 	}
 	return out
 }

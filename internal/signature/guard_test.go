@@ -28,7 +28,7 @@ func TestFor(t *testing.T) {
 		g, ok := signature.For(tc.name, tc.kind)
 		got := ""
 		if ok {
-			got = g.Scheme.Name() + " " + g.KeyID + " " + g.Secret
+			got = g.Scheme.Name() + " " + g.KeyID + " " + strings.Join(g.Secrets, " ")
 		}
 		if got != tc.want {
 			t.Errorf("%s of kind %d: %q, want %q", tc.name, tc.kind, got, tc.want)

@@ -47,6 +47,12 @@ func isPrintable(s string) bool {
 	return true
 }
 
+// isHeaderName reports whether a name is made of letters, digits and hyphens, as
+// the headers of all known senders are, or empty.
+func isHeaderName(s string) bool {
+	return len(s) <= maxToken && strings.Trim(s, "-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+}
+
 // isToken reports whether a text may stand for a nonce or an ID.
 func isToken(s string) bool {
 	return s != "" && len(s) <= maxToken && isPrintable(s) && strings.IndexByte(s, ' ') < 0

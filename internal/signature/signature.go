@@ -152,7 +152,7 @@ type Config struct {
 
 const (
 	defaultWindow = 5 * time.Minute
-	maxWindow     = 24 * time.Hour
+	maxWindow     = time.Hour
 	defaultKeep   = 24 * time.Hour
 	// A callback is remembered for that much longer than it is good, so that a
 	// clock that steps back does not make it new.

@@ -1,0 +1,225 @@
+package function
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/signature"
+)
+
+// AuthSignature guards a route by its sender's signature: as the route's own
+// signature says, else as that of its handler.
+const AuthSignature = "signature"
+
+const signatureExample = `write: "signature": { "scheme": "github", "secrets": ["GITHUB_SECRET"] }`
+
+// mention is a variable that is named somewhere, to be looked for when the
+// whole manifest is read.
+type mention struct {
+	name   string
+	offset int64
+	of     string
+}
+
+var customFields = []string{"header", "prefix", "signatureField", "timestampHeader", "timestampField", "signed", "encoding", "hash", "secretEncoding", "idMember"}
+
+// signature reads how callbacks are signed.
+func (p *parser) signature(f member, of string) (*platform.Signature, error) {
+	if !f.value.isObject {
+		return nil, p.fail(f.value.offset, signatureExample, "signature of %s must be an object", of)
+	}
+	s := &platform.Signature{}
+	for _, o := range f.value.object {
+		if err := p.signatureField(s, o, of); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := signature.Named(s); err != nil {
+		hint := signatureExample
+		if near := Nearest(s.Scheme, signature.Names); near != "" && near != s.Scheme {
+			hint = fmt.Sprintf("did you mean %q?", near)
+		}
+		return nil, p.fail(f.value.offset, hint, "signature of %s: %s", of, err)
+	}
+	return s, nil
+}
+
+func (p *parser) signatureField(s *platform.Signature, f member, of string) (err error) {
+	switch f.key {
+	case "scheme":
+		s.Scheme, err = p.text(f)
+	case "secrets":
+		for _, n := range f.value.list {
+			name, _ := n.value.(string)
+			s.Secrets = append(s.Secrets, name)
+			p.mentions = append(p.mentions, mention{name, n.offset, of})
+		}
+		if len(s.Secrets) == 0 {
+			err = p.fail(f.value.offset, signatureExample, "secrets of %s must be a list of names of variables", of)
+		}
+	case "keyId":
+		if s.KeyID, err = p.text(f); err == nil {
+			p.mentions = append(p.mentions, mention{s.KeyID, f.value.offset, of})
+		}
+	case "window":
+		err = p.duration(f, &s.Window, of)
+	case "custom":
+		s.Custom, err = p.customScheme(f, of)
+	default:
+		err = p.unknownOption(f, []string{"scheme", "secrets", "keyId", "window", "custom"}, "the signature of "+of)
+	}
+	return err
+}
+
+func (p *parser) customScheme(f member, of string) (*platform.SignatureScheme, error) {
+	if !f.value.isObject {
+		return nil, p.fail(f.value.offset, `write: "custom": { "header": "X-Signature" }`, "custom of %s must be an object", of)
+	}
+	c := &platform.SignatureScheme{}
+	into := map[string]*string{"header": &c.Header, "prefix": &c.Prefix, "signatureField": &c.SignatureField, "timestampHeader": &c.TimestampHeader, "timestampField": &c.TimestampField,
+		"signed": &c.Signed, "encoding": &c.Encoding, "hash": &c.Hash, "secretEncoding": &c.SecretEncoding, "idMember": &c.IDMember}
+	for _, o := range f.value.object {
+		field := into[o.key]
+		if field == nil {
+			return nil, p.unknownOption(o, customFields, "the scheme of "+of)
+		}
+		var err error
+		if *field, err = p.text(o); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// declared checks that each secret that is named is one that the function has
+// or says it will have: a misspelt name would shut the door for good.
+func (p *parser) declared() error {
+	for _, s := range p.mentions {
+		if _, ok := p.m.Variables[s.name]; !ok {
+			hint := fmt.Sprintf(`declare it: "variables": { %q: "" }`, s.name)
+			if near := Nearest(s.name, variableNames(p.m)); near != "" {
+				hint = fmt.Sprintf("did you mean %q?", near)
+			}
+			return p.fail(s.offset, hint, "signature of %s names %.64q, which the function has not", s.of, s.name)
+		}
+	}
+	return nil
+}
+
+func variableNames(m Manifest) (names []string) {
+	for name := range m.Variables {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// validSignatures checks signatures that no parser of ours has read.
+func (m Manifest) validSignatures() error {
+	var all []*platform.Signature
+	for _, o := range m.Handlers {
+		all = append(all, o.Signature)
+	}
+	for _, r := range m.Routes {
+		all = append(all, r.Signature)
+	}
+	for _, s := range all {
+		if s == nil {
+			continue
+		}
+		if _, err := signature.Named(s); err != nil {
+			return err
+		}
+		for _, name := range append(slices.Clip(s.Secrets), s.KeyID) {
+			if _, ok := m.Variables[name]; !ok && name != "" {
+				return fmt.Errorf("a signature names %.64q, which the function has not", name)
+			}
+		}
+	}
+	return m.validProtection()
+}
+
+var protections = []signature.Protection{"", signature.ProtectDeploy, signature.ProtectAlways, signature.ProtectNever}
+
+func (m Manifest) validProtection() error {
+	if !slices.Contains(protections, m.WebhookProtection) {
+		return fmt.Errorf("webhookProtection cannot be %.64q", m.WebhookProtection)
+	}
+	return nil
+}
+
+func (p *parser) webhookProtection(f member) error {
+	s, err := p.text(f)
+	if err != nil {
+		return err
+	}
+	p.m.WebhookProtection = signature.Protection(s)
+	if err := p.m.validProtection(); err != nil || s == "" {
+		return p.fail(f.value.offset, `write "deploy", "always" or "never"`, "webhookProtection cannot be %q", s)
+	}
+	return nil
+}
+
+// signedBy reports by what the callbacks of a handler are verified: what the
+// manifest says of it, or its name. A name counts for nothing where the
+// module's auth names the handler too: its author wants an access key there.
+func signedBy(m Manifest, d platform.Declaration, h platform.DeclaredHandler) (s *platform.Signature, byName bool) {
+	if s := m.Handlers[h.Name].Signature; s != nil {
+		return s, false
+	}
+	_, byName = signature.For(h.Name, h.Kind)
+	return nil, byName && !slices.Contains(d.Auth.Names, h.Name)
+}
+
+// Unsigned lists the callbacks that are taken from anybody, because the
+// manifest says never.
+func Unsigned(hs []platform.Handler) (names []string) {
+	for _, h := range hs {
+		open := h.Guard == platform.GuardOpen && len(h.Routes) == 0
+		for _, r := range h.Routes {
+			open = open || r.Guard == platform.GuardOpen && !r.Loosened
+		}
+		if _, callback := signature.For(h.Name, h.Kind); callback && open {
+			names = append(names, h.Name)
+		}
+	}
+	return names
+}
+
+// callbackWarnings are sentences about callbacks that are not checked by
+// signature.
+func callbackWarnings(p signature.Protection, handlers []platform.Handler) (warnings []string) {
+	if open := Unsigned(handlers); len(open) > 0 {
+		why := "in dev"
+		if p == signature.ProtectNever {
+			why = "by webhookProtection never"
+		}
+		warnings = append(warnings, "callbacks of anybody are taken "+why+": "+strings.Join(open, ", "))
+	}
+	for _, h := range handlers {
+		if g, callback := signature.For(h.Name, h.Kind); callback && h.Guard == platform.GuardKey {
+			warnings = append(warnings, fmt.Sprintf("auth names %s: it asks for an access key, and not for the signature of its sender (%s)", h.Name, g.Scheme.Name()))
+		}
+	}
+	return warnings
+}
+
+// signedRoute is what a route that is guarded by signature is verified by, and
+// nothing that would not be looked at.
+func signedRoute(r RouteSpec, route *platform.Route, h platform.Handler) error {
+	if route.Guard != platform.GuardSignature {
+		return nil
+	}
+	if route.Signature = r.Signature; r.Signature == nil {
+		route.Signature = h.Signature
+	}
+	if _, err := signature.Of(route.Signature, h.Name, h.Kind); err != nil {
+		return fmt.Errorf("the route %q asks for a signature, but %w", r.Path, err)
+	}
+	if r.Group != "" || len(r.Scopes) > 0 {
+		return fmt.Errorf("the route %q is guarded by signature: no group or scope can be asked for", r.Path)
+	}
+	return nil
+}
