@@ -26,12 +26,13 @@ const module = "postern.dev/postern/"
 const policy = `
 	ground: platform, fault
 
-	httpx      < ground
+	wire       <
+	httpx      < ground, wire
 	telemetry  < ground
 	scaffold   < ground
 	userfile   < ground
 	config     < ground, userfile
-	base: httpx, telemetry, scaffold, userfile, config
+	base: httpx, wire, telemetry, scaffold, userfile, config
 
 	blob       < ground
 	store      < ground

@@ -3,8 +3,8 @@ package app
 import (
 	"context"
 	"encoding/json"
-	"net"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -92,17 +92,22 @@ func index(w http.ResponseWriter, _ *http.Request) {
 		"Functions are on the other listener.\n"))
 }
 
-// loopbackOnly hides h from callers on other machines. It looks at the peer of
-// the connection and at no header, because a header can say anything.
+// loopbackOnly hides h from callers on other machines: both who called and the
+// peer of the connection must be on this one, so that neither a proxy here lets
+// others in nor a proxy elsewhere says that it speaks for somebody here.
 func loopbackOnly(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host, _, err := net.SplitHostPort(r.RemoteAddr)
-		if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+		if !loopback(r.RemoteAddr) || !loopback(httpx.Peer(r)) {
 			httpx.WriteProblem(w, fault.New(fault.NotFound, "this is answered to callers on this machine only"), httpx.NewRequestID())
 			return
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+func loopback(remote string) bool {
+	addr, err := netip.ParseAddrPort(remote)
+	return err == nil && addr.Addr().Unmap().IsLoopback()
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

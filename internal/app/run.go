@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"postern.dev/postern/internal/config"
 	"postern.dev/postern/internal/httpx"
 )
 
@@ -38,8 +39,8 @@ func (s *Server) Run(ctx context.Context) error {
 	// so does all that follows.
 	s.gateway.WaitApplied(ctx, s.firstSeq)
 	workers.start("supervisor", s.supervisor.Run)
-	doors.start("gateway", (&httpx.Server{Listener: s.gatewayLn, Handler: s.gateway, TLS: s.tls, Drain: s.cfg.DrainTimeout, Log: s.log}).Serve)
-	control.start("control plane", (&httpx.Server{Listener: s.controlLn, Handler: s.control, TLS: s.controlTLS(), Limits: controlLimits, Drain: s.cfg.DrainTimeout, Log: s.log}).Serve)
+	doors.start("gateway", s.listener("gateway", httpx.Server{Listener: s.gatewayLn, Handler: s.gateway, TLS: s.tls}).Serve)
+	control.start("control plane", s.listener("control", httpx.Server{Listener: s.controlLn, Handler: s.control, TLS: s.controlTLS(), Limits: controlLimits}).Serve)
 	s.health.enter(serving)
 	s.announce()
 	close(s.ready)
@@ -58,6 +59,27 @@ func (s *Server) Run(ctx context.Context) error {
 		s.log.Info("stopped")
 	}
 	return err
+}
+
+// listener sets what all listeners have.
+func (s *Server) listener(name string, l httpx.Server) *httpx.Server {
+	l.MaxConnections, l.MaxPerAddress, l.Proxies = s.connections(), s.cfg.MaxPerAddress, s.cfg.TrustedProxies
+	l.Counter, l.Drain, l.Log = s.metrics.Listener(name), s.cfg.DrainTimeout, s.log
+	return &l
+}
+
+// connections is the most that a listener takes. A fifth of what the process
+// may open stays for the store, the workers and the logs: a server that has
+// taken its last file for a caller cannot answer one.
+func (s *Server) connections() int {
+	files := openFiles()
+	if most := files - files/5; files > 0 && most < s.cfg.MaxConnections {
+		if s.cfg.Origin("max-connections").Source != config.FromDefault {
+			s.log.Warn("fewer connections are taken than set: the process may not open as many files", "max-connections", most, "files", files)
+		}
+		return most
+	}
+	return s.cfg.MaxConnections
 }
 
 // recordUse writes down which keys were used, now and then and at the end.

@@ -12,6 +12,7 @@ package config
 
 import (
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -25,6 +26,12 @@ type Config struct {
 	Listen string
 	// ControlListen is the address of the control plane.
 	ControlListen string
+	// TrustedProxies are the networks of the proxies in front of the listeners
+	// whose word on who called them is believed. Empty: nobody's.
+	TrustedProxies []netip.Prefix
+	// MaxConnections is the most connections that each listener has open, and
+	// MaxPerAddress the most of one address; 0: no bound.
+	MaxConnections, MaxPerAddress int
 	// BaseDomain is the domain below which functions answer by host name.
 	BaseDomain string
 	// PublicURL is where callers reach the gateway when that is not its own

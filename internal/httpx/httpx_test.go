@@ -183,7 +183,8 @@ func TestCodes_StatusesAreProblems(t *testing.T) {
 	}
 }
 
-// A request whose end two readers may see in two places ends its connection.
+// What follows a request is read as one only where nobody can see that request
+// end elsewhere.
 func TestServe_OneReadingOfARequest(t *testing.T) {
 	t.Parallel()
 	ln, err := httpx.Listen(t.Context(), "127.0.0.1:0", "--listen")
@@ -207,7 +208,8 @@ func TestServe_OneReadingOfARequest(t *testing.T) {
 	}{
 		"no body":                      {"GET / HTTP/1.1\r\nHost: h\r\n\r\n", 2},
 		"length":                       {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi", 2},
-		"chunked":                      {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", 1},
+		"chunked":                      {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", 2},
+		"HTTP/1.0":                     {"GET / HTTP/1.0\r\nHost: h\r\n\r\n", 1},
 		"chunked and length":           {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\nhi\r\n0\r\n\r\n", 1},
 		"HTTP/1.0 kept alive, chunked": {"POST / HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n", 1},
 	} {

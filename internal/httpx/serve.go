@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"strings"
 	"syscall"
 	"time"
 
@@ -62,29 +64,83 @@ type Server struct {
 	Handler  http.Handler
 	Limits   Limits
 	// TLS, when set, makes the listener speak TLS with HTTP/2 and HTTP/1.1.
+	// HTTP/1 is read by package wire first, with TLS and without.
 	// Without it the listener speaks HTTP/1.1 only: h2c is off, because an
 	// upgrade in clear is a second way in that proxies do not see.
 	TLS *tls.Config
 	// Drain bounds how long requests in flight may take to end; then their
 	// connections are closed. Zero means 10 s.
 	Drain time.Duration
-	Log   *slog.Logger
+	// MaxConnections is how many connections may be open at a time, and
+	// MaxPerAddress how many of one address, proxies excepted; zero: no bound.
+	// What is above is closed when it comes.
+	MaxConnections, MaxPerAddress int
+	// Proxies say in X-Forwarded-For who called them.
+	Proxies Proxies
+	// Counter, when set, is told of connections.
+	Counter Counter
+	Log     *slog.Logger
 }
 
-// oneReading ends the connection after a request whose end another reader of
-// the same bytes may see elsewhere, so that what follows is never taken for a
-// request: that is how requests are smuggled past a proxy in front of us.
-// A request with both Content-Length and Transfer-Encoding must be treated so
-// (RFC 9112, section 6.1), and so must one of HTTP/1.0 with Transfer-Encoding;
-// net/http drops the telling header before a handler can see it, so every
-// chunked request and every request of HTTP/1.0 is.
-func oneReading(next http.Handler) http.Handler {
+// The limits of HTTP/2, where they are not those of Limits. Frames are small
+// because each connection keeps room for its largest.
+const (
+	streams    = 250      // requests at a time on one connection; what is above waits, or ends it
+	frameSize  = 64 << 10 // bytes
+	tableSize  = 4 << 10  // of header compression, in either direction
+	connWindow = 1 << 20  // bytes of bodies that nobody has read yet, of one connection
+	bodyWindow = 512 << 10
+)
+
+func http2(limits Limits) *http.HTTP2Config {
+	return &http.HTTP2Config{
+		MaxConcurrentStreams:          streams,
+		MaxDecoderHeaderTableSize:     tableSize,
+		MaxEncoderHeaderTableSize:     tableSize,
+		MaxReadFrameSize:              frameSize,
+		MaxReceiveBufferPerConnection: connWindow,
+		MaxReceiveBufferPerStream:     bodyWindow,
+		WriteByteTimeout:              limits.Write,
+	}
+}
+
+const maxFields = 200 // header fields of one request, as of one in HTTP/1
+
+var (
+	errTwoHosts = fault.New(fault.Invalid, "the request names two hosts").WithHint("send :authority alone, or a Host header that says the same")
+	errFields   = fault.New(fault.Invalid, "the request has more header fields than are taken")
+)
+
+// oneHead refuses of HTTP/2 what package wire refuses of HTTP/1. What concerns
+// connections (Connection, Transfer-Encoding, TE other than trailers) net/http
+// itself answers with 400.
+func oneHead(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ProtoMajor == 1 && (len(r.TransferEncoding) > 0 || r.ProtoMinor == 0) {
-			w.Header()["Connection"] = []string{"close"}
+		if r.ProtoMajor == 2 {
+			if err := checkHead(r); err != nil {
+				WriteProblem(w, err, NewRequestID())
+				return
+			}
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+func checkHead(r *http.Request) error {
+	if hosts := r.Header["Host"]; len(hosts) > 0 {
+		if len(hosts) > 1 || !strings.EqualFold(hosts[0], r.Host) {
+			return errTwoHosts
+		}
+		delete(r.Header, "Host") // as of HTTP/1: Request.Host has it
+	}
+	n := 0
+	for _, values := range r.Header {
+		n += len(values)
+	}
+	if n > maxFields {
+		return errFields
+	}
+	return nil
 }
 
 // Serve serves until ctx ends, then stops accepting, waits for requests in
@@ -95,28 +151,34 @@ func (s *Server) Serve(ctx context.Context) error {
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(s.TLS != nil)
 	srv := &http.Server{
-		Handler:           oneReading(s.Handler),
+		Handler:           s.Handler,
 		ReadHeaderTimeout: limits.ReadHeader,
 		ReadTimeout:       limits.Read,
 		WriteTimeout:      limits.Write,
 		IdleTimeout:       limits.Idle,
 		MaxHeaderBytes:    limits.MaxHeaderBytes,
-		TLSConfig:         s.TLS,
 		Protocols:         protocols,
+		HTTP2:             http2(limits),
+		ConnState:         hijacked,
 		// OPTIONS * must reach the handler: Go's own answer would come before any check.
 		DisableGeneralOptionsHandler: true,
 	}
 	if s.Log != nil {
 		srv.ErrorLog = slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug)
 	}
+	if len(s.Proxies) > 0 {
+		srv.Handler, srv.ConnContext = s.Proxies.believe(s.Handler), s.Proxies.know
+	}
+	entrance := s.door()
+	ln := net.Listener(entrance)
+	if s.TLS != nil {
+		config := s.TLS.Clone()
+		config.NextProtos = []string{"h2", "http/1.1"}
+		srv.Handler, srv.TLSConfig = oneHead(srv.Handler), config.Clone() // net/http may write to its own
+		ln = secure(entrance, config)
+	}
 	done := make(chan error, 1)
-	go func() {
-		if s.TLS != nil {
-			done <- srv.ServeTLS(s.Listener, "", "")
-		} else {
-			done <- srv.Serve(s.Listener)
-		}
-	}()
+	go func() { done <- srv.Serve(ln) }()
 	select {
 	case err := <-done:
 		return fmt.Errorf("serve %s: %w", s.Listener.Addr(), err)
@@ -133,4 +195,23 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	<-done
 	return nil
+}
+
+// door is the server's listener with its bounds.
+func (s *Server) door() *door {
+	d := &door{Listener: s.Listener, most: s.MaxConnections, each: s.MaxPerAddress, exempt: s.Proxies, counter: s.Counter, log: s.Log, from: map[netip.Addr]int{}}
+	if d.counter == nil {
+		d.counter = uncounted{}
+	}
+	if d.log == nil {
+		d.log = slog.New(slog.DiscardHandler)
+	}
+	return d
+}
+
+// hijacked tells a connection that a handler took it over.
+func hijacked(c net.Conn, state http.ConnState) {
+	if c, ok := c.(interface{ Hijacked() }); ok && state == http.StateHijacked {
+		c.Hijacked()
+	}
 }

@@ -88,6 +88,8 @@ type Metrics struct {
 	refused  *prometheus.CounterVec
 	starts   *prometheus.CounterVec
 	tokens   *prometheus.CounterVec
+	open     *prometheus.GaugeVec
+	closed   *prometheus.CounterVec
 	InFlight prometheus.Gauge
 	Keys     prometheus.Gauge
 	Stale    prometheus.Gauge
@@ -105,12 +107,14 @@ func NewMetrics() *Metrics {
 		refused:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postern_refused_total", Help: "Requests that ran nothing, by problem code."}, []string{"code"}),
 		starts:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postern_worker_starts_total", Help: "Starts of workers, by outcome."}, []string{"outcome"}),
 		tokens:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postern_token_requests_total", Help: "Requests to the token endpoint: granted, the OAuth error, or repeated for the same mistake a moment later."}, []string{"result"}),
+		open:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "postern_connections", Help: "Open connections, by listener."}, []string{"listener"}),
+		closed:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postern_connections_refused_total", Help: "Connections that were ended by the listener: as many as may be were open (full), or of one address (address); no TLS came about (handshake); what was sent can be read in two ways (framing)."}, []string{"listener", "reason"}),
 		InFlight:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "postern_requests_in_flight", Help: "Requests that have not ended."}),
 		Keys:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "postern_access_keys", Help: "Live access keys in the gateway's memory."}),
 		Stale:     prometheus.NewGauge(prometheus.GaugeOpts{Name: "postern_snapshot_stale", Help: "1 while the database is away and the gateway serves from memory."}),
 		AuditLost: prometheus.NewCounter(prometheus.CounterOpts{Name: "postern_audit_lost_total", Help: "Decisions of which the audit log has only a count, because the database was away or slow."}),
 	}
-	m.Registry.MustRegister(m.requests, m.seconds, m.refused, m.starts, m.tokens, m.InFlight, m.Keys, m.Stale, m.AuditLost,
+	m.Registry.MustRegister(m.requests, m.seconds, m.refused, m.starts, m.tokens, m.open, m.closed, m.InFlight, m.Keys, m.Stale, m.AuditLost,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -130,6 +134,24 @@ func (m *Metrics) Started(err error) {
 // TokenRequested counts a request to the token endpoint. The result is one of
 // a few words of ours.
 func (m *Metrics) TokenRequested(result string) { m.tokens.WithLabelValues(result).Inc() }
+
+// Listener counts the connections of one listener.
+type Listener struct {
+	open   prometheus.Gauge
+	closed *prometheus.CounterVec
+}
+
+// Listener resolves the counters of a listener of that name.
+func (m *Metrics) Listener(name string) *Listener {
+	return &Listener{m.open.WithLabelValues(name), m.closed.MustCurryWith(prometheus.Labels{"listener": name})}
+}
+
+// Connected counts a connection that came, or with -1 one that went.
+func (l *Listener) Connected(change int) { l.open.Add(float64(change)) }
+
+// Refused counts a connection that the listener ended. The reason is one of a
+// few words of ours.
+func (l *Listener) Refused(reason string) { l.closed.WithLabelValues(reason).Inc() }
 
 // Function is the counters of one function, resolved once.
 type Function struct {
