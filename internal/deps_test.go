@@ -26,12 +26,13 @@ const module = "postern.dev/postern/"
 const policy = `
 	ground: platform, fault
 
+	field      <
 	httpx      < ground
 	telemetry  < ground
 	scaffold   < ground
 	userfile   < ground
 	config     < ground, userfile
-	base: httpx, telemetry, scaffold, userfile, config
+	base: field, httpx, telemetry, scaffold, userfile, config
 
 	blob       < ground
 	store      < ground
@@ -47,7 +48,7 @@ const policy = `
 	function   < ground
 	runtime/node <
 	bundle     < ground, function, runtime/node
-	worker     < ground
+	worker     < ground, field
 	audit      < ground
 	signature  < ground
 	usage      < ground
