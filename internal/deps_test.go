@@ -27,12 +27,13 @@ const policy = `
 	ground: platform, fault
 
 	wire       <
+	field      <
 	httpx      < ground, wire
 	telemetry  < ground
 	scaffold   < ground
 	userfile   < ground
 	config     < ground, userfile
-	base: httpx, wire, telemetry, scaffold, userfile, config
+	base: wire, field, httpx, telemetry, scaffold, userfile, config
 
 	blob       < ground
 	store      < ground
@@ -49,7 +50,7 @@ const policy = `
 	function   < ground, signature
 	runtime/node <
 	bundle     < ground, function, runtime/node
-	worker     < ground
+	worker     < ground, field
 	audit      < ground
 	usage      < ground
 	auth       < ground, accesskey, limit, token

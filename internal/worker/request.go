@@ -5,8 +5,9 @@ import (
 	"errors"
 	"io"
 	"math"
-	"strings"
 	"time"
+
+	"postern.dev/postern/internal/field"
 )
 
 // ErrTooLarge says that a request's header does not fit into a frame.
@@ -72,7 +73,7 @@ func appendRequest(b []byte, stream uint32, r *Request) ([]byte, error) {
 		pairs += 1 + len(r.Params)
 	}
 	for name, values := range r.Header {
-		if !stripped(name, connection) || name == "Authorization" && r.ForeignAuthorization && !listed(connection, name) {
+		if !field.Stripped(name, connection) || name == "Authorization" && r.ForeignAuthorization && !field.Listed(connection, name) {
 			names = append(names, name)
 			pairs += len(values)
 		}
@@ -161,56 +162,4 @@ func isASCII(b []byte) bool {
 		}
 	}
 	return true
-}
-
-// stripped reports whether a header field must not reach the handler:
-// credentials, what belongs to the connection (RFC 9110 §7.6.1), names by which
-// a caller could pretend to be the gateway, and what only a proxy may say: no
-// proxy is trusted, so it would be the caller who says it. "_" and "." count as "-",
-// because runtimes that turn headers into variables do not tell them apart.
-func stripped(name string, connection []string) bool {
-	switch name { // the common ones, as net/http spells them
-	case "Accept", "Accept-Encoding", "Content-Length", "Content-Type", "User-Agent":
-		return len(connection) > 0 && listed(connection, name)
-	case "Authorization", "X-Api-Key", "Connection":
-		return true
-	}
-	if name == "" || name[0] == ':' {
-		return true // would be read as a path parameter
-	}
-	var plain [32]byte
-	n := min(len(name), len(plain))
-	for i := range n {
-		c := name[i]
-		switch {
-		case c >= 'A' && c <= 'Z':
-			c += 'a' - 'A'
-		case c == '_' || c == '.':
-			c = '-'
-		}
-		plain[i] = c
-	}
-	if len(name) <= len(plain) {
-		switch string(plain[:n]) {
-		case "authorization", "proxy-authorization", "x-api-key", "dpop", "host", "connection", "keep-alive", "proxy-connection",
-			"forwarded", "x-real-ip", "x-original-url", "x-rewrite-url", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings":
-			return true
-		}
-	}
-	if strings.HasPrefix(string(plain[:n]), "x-postern-") || strings.HasPrefix(string(plain[:n]), "x-forwarded-") {
-		return true
-	}
-	return len(connection) > 0 && listed(connection, name)
-}
-
-// listed reports whether a Connection field names the header as hop-by-hop.
-func listed(connection []string, name string) bool {
-	for _, line := range connection {
-		for token := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(strings.TrimSpace(token), name) {
-				return true
-			}
-		}
-	}
-	return false
 }
