@@ -129,6 +129,9 @@ func (s *service) updateKey(ctx context.Context, in *struct {
 		if k.FunctionID != "" {
 			return errKeyOfFunction
 		}
+		if k.ByPolicy {
+			return errKeyOfPolicy
+		}
 		if err := alter(k, in.Body, now); err != nil {
 			return err
 		}
@@ -141,6 +144,10 @@ func (s *service) updateKey(ctx context.Context, in *struct {
 }
 
 var errKeyOfFunction = fault.New(fault.Invalid, "this key was given to a function by its deploy, and only a deploy changes it").WithCode("key_of_function")
+
+// A policy that is applied again would undo what was changed by hand, and bring
+// back a secret that was taken away.
+var errKeyOfPolicy = fault.New(fault.Invalid, "this key is made by the project's policy, and only a policy changes it").WithCode("key_of_policy")
 
 func (s *service) rotateKey(ctx context.Context, in *struct {
 	KeyPath
@@ -163,6 +170,8 @@ func (s *service) rotateKey(ctx context.Context, in *struct {
 		switch {
 		case k.FunctionID != "":
 			return errKeyOfFunction
+		case k.ByPolicy:
+			return errKeyOfPolicy
 		case !k.LiveAt(now):
 			return fault.New(fault.Invalid, "the key has expired, and so would its new secret have").WithCode("key_expired")
 		}

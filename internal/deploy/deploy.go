@@ -32,6 +32,7 @@ type Store interface {
 	Deployment(ctx context.Context, id string) (platform.Deployment, error)
 	Deploy(ctx context.Context, in platform.DeployInput) (platform.DeployResult, error)
 	DeleteFunction(ctx context.Context, projectID, name string, at time.Time) (platform.Function, int64, error)
+	Policy(ctx context.Context, projectID string, number int) (platform.Policy, error)
 }
 
 // Artefacts gives the bytes of an artefact, checked. *blob.Store is one.
@@ -212,7 +213,7 @@ func (d *Deployer) rollOut(ctx context.Context, f platform.Function, artefact st
 func (d *Deployer) record(ctx context.Context, in platform.DeployInput) (platform.DeployResult, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
-	out, err := d.o.Store.Deploy(ctx, in)
+	out, err := d.write(ctx, in)
 	if err == nil {
 		return out, nil
 	}

@@ -137,9 +137,10 @@ var namePattern = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$`)
 
 // ValidName checks a function's name: a DNS label of at most 40 characters
 // that begins with a letter, because the name becomes a host name. "fn-" at
-// the start is kept for addresses by ID.
+// the start is kept for addresses by ID, and so is what looks like an upstream's.
 func ValidName(name string) error {
-	if !namePattern.MatchString(name) || strings.HasPrefix(name, "fn-") || strings.Contains(name, "--") {
+	upstream := strings.HasPrefix(name, "up-") && len(name) == len("up-")+ulid.EncodedSize
+	if !namePattern.MatchString(name) || upstream || strings.HasPrefix(name, "fn-") || strings.Contains(name, "--") {
 		return fault.New(fault.Invalid, fmt.Sprintf("%q is no function name", name)).WithCode("manifest_invalid").
 			WithHint("use at most 40 lower-case letters, digits and single dashes, beginning with a letter, not with fn-")
 	}
@@ -151,6 +152,9 @@ func NewFunctionID(now time.Time) string { return "fn-" + newULID(now) }
 
 // NewDeploymentID: see NewFunctionID.
 func NewDeploymentID(now time.Time) string { return "dep_" + newULID(now) }
+
+// NewUpstreamID: see NewFunctionID.
+func NewUpstreamID(now time.Time) string { return "up-" + newULID(now) }
 
 // NewProjectID: see NewFunctionID.
 func NewProjectID(now time.Time) string { return "prj_" + newULID(now) }

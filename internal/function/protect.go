@@ -149,9 +149,13 @@ func routesOf(m Manifest, d platform.Declaration, h platform.Handler) ([]platfor
 // eventHandler is the export that a module of events has.
 const eventHandler = "handler"
 
-// Loosened lists the patterns of the routes that the manifest itself opened.
+// Loosened lists what the manifest or a policy itself opened: the patterns of
+// routes, and the names of handlers that are found by them.
 func Loosened(hs []platform.Handler) (patterns []string) {
 	for _, h := range hs {
+		if h.Loosened && len(h.Routes) == 0 {
+			patterns = append(patterns, h.Name)
+		}
 		for _, r := range h.Routes {
 			if r.Loosened {
 				patterns = append(patterns, r.Pattern)

@@ -53,3 +53,14 @@ func Asked(mode platform.BodyMode, code string, streamed, whole bool) bool {
 
 // AccountOf is on whom a call is counted.
 func AccountOf(p auth.Principal) string { return accountOf(p, p.ID()) }
+
+// Version is the number of the deployment that requests of a function find, and
+// the policy that is over it.
+func (g *Gateway) Version(functionID string) (deployment, policy int) {
+	s := g.snapshot.Load()
+	t := s.byID[functionID]
+	if p := s.policies[t.function.ProjectID]; p != nil {
+		policy = p.Number
+	}
+	return t.deployment.Number, policy
+}

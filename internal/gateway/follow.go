@@ -8,7 +8,6 @@ import (
 
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/fault"
-	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
 )
 
@@ -28,6 +27,9 @@ type Source interface {
 	RevokedTokens(ctx context.Context, id string, now time.Time) ([]platform.RevokedToken, error)
 	// ActiveFunction gives a function as it is now; a fault NotFound when it is gone.
 	ActiveFunction(ctx context.Context, functionID string) (platform.Function, platform.Deployment, error)
+	// Policies gives the policy in force of a project, or of all where the ID is
+	// empty. Those that cannot be read it tells of, by their projects.
+	Policies(ctx context.Context, projectID string) ([]platform.Policy, error)
 }
 
 const (
@@ -41,17 +43,24 @@ func (g *Gateway) Load(ctx context.Context, src Source) error {
 	old := g.snapshot.Load()
 	b := auth.Rebuild(old.keys)
 	next := emptySnapshot()
+	before, err := g.policies(ctx, src, "")
+	if err != nil {
+		return err
+	}
+	var active []platform.ActiveFunction
 	seq, err := src.Load(ctx,
 		func(k platform.AccessKey) error { b.Add(k); return nil },
 		func(f platform.Function, d platform.Deployment) error {
-			t := g.target(f, d)
-			next.bySlug[f.Slug], next.byID[f.ID] = t, t
+			active = append(active, platform.ActiveFunction{Function: f, Deployment: d})
 			return nil
 		})
 	if unreadable(err) {
 		g.log.Error("some keys or functions cannot be read, and are left out", "error", err)
 	} else if err != nil {
 		return fmt.Errorf("load keys and functions: %w", err)
+	}
+	if err := g.loadPolicies(ctx, src, next, active, before); err != nil {
+		return err
 	}
 	next.seq = seq
 	if next.keys, err = g.signing(ctx, src, b.Directory()); err != nil {
@@ -63,7 +72,7 @@ func (g *Gateway) Load(ctx context.Context, src Source) error {
 	g.publish(next)
 	// After a reload, what was replaced meanwhile has to go.
 	for id, t := range old.byID {
-		if now := next.byID[id]; now == nil || now.deployment.ID != t.deployment.ID {
+		if now := next.byID[id]; t.deployment.ID != "" && (now == nil || now.deployment.ID != t.deployment.ID) {
 			g.invoker.Retire(t.deployment.ID)
 		}
 		if next.bySlug[t.function.Slug] == nil {
@@ -155,7 +164,7 @@ func (g *Gateway) catchUp(ctx context.Context, src Source) error {
 func (g *Gateway) apply(ctx context.Context, src Source, c platform.Change) error {
 	s := g.snapshot.Load()
 	var next *snapshot
-	retired := ""
+	var retired []string
 	switch c.Kind {
 	case platform.ChangeKey:
 		k, err := src.KeyByID(ctx, c.ID)
@@ -174,25 +183,14 @@ func (g *Gateway) apply(ctx context.Context, src Source, c platform.Change) erro
 			next.keys = s.keys.With(k)
 		}
 	case platform.ChangeFunction:
-		f, d, err := src.ActiveFunction(ctx, c.ID)
-		old := s.byID[c.ID]
-		if unreadable(err) {
-			g.log.Error("a function cannot be read, and is not served any more", "functionId", c.ID, "error", err)
-		}
-		switch {
-		case fault.KindOf(err) == fault.NotFound, unreadable(err):
-			next = s.without(c.ID)
-			if old != nil {
-				retired = old.deployment.ID
-				g.metrics.Forget(old.function.Slug)
-			}
-		case err != nil:
+		var err error
+		if next, retired, err = g.applyFunction(ctx, src, s, c.ID); err != nil {
 			return err
-		default:
-			next = s.with(g.target(f, d))
-			if old != nil && old.deployment.ID != d.ID {
-				retired = old.deployment.ID
-			}
+		}
+	case platform.ChangePolicy:
+		var err error
+		if next, retired, err = g.applyPolicy(ctx, src, s, c.ID); err != nil {
+			return err
 		}
 	case platform.ChangeSigning:
 		copied := *s
@@ -216,17 +214,10 @@ func (g *Gateway) apply(ctx context.Context, src Source, c platform.Change) erro
 	}
 	next.seq = c.Seq
 	g.publish(next)
-	if retired != "" {
-		g.invoker.Retire(retired) // after the swap: who routes now finds the new one
+	for _, id := range retired {
+		g.invoker.Retire(id) // after the swap: who routes now finds the new one
 	}
 	return nil
-}
-
-func (g *Gateway) target(f platform.Function, d platform.Deployment) *target {
-	routes := function.NewTable(d.Handlers)
-	t := &target{function: f, deployment: d, routes: routes, verifiers: g.verifiers(f, d, routes.Doors()), metrics: g.metrics.Function(f.Slug)}
-	t.describe(g.options)
-	return t
 }
 
 // publish makes a snapshot the one that requests read, and wakes who waits for it.

@@ -24,13 +24,15 @@ type source struct {
 	keys      map[string]platform.AccessKey
 	functions map[string]platform.Function
 	active    map[string]platform.Deployment
+	policies  map[string]platform.Policy
+	onPolicy  func() // called when policies are read, not locked
 	changes   []platform.Change
 	damaged   string // the ID of a key that cannot be read
 	bell      chan struct{}
 }
 
 func newSource() *source {
-	return &source{keys: map[string]platform.AccessKey{}, functions: map[string]platform.Function{}, active: map[string]platform.Deployment{}, bell: make(chan struct{}, 1)}
+	return &source{keys: map[string]platform.AccessKey{}, functions: map[string]platform.Function{}, active: map[string]platform.Deployment{}, policies: map[string]platform.Policy{}, bell: make(chan struct{}, 1)}
 }
 
 func (s *source) Load(_ context.Context, onKey func(platform.AccessKey) error, onFunction func(platform.Function, platform.Deployment) error) (int64, error) {
@@ -96,6 +98,26 @@ func (s *source) ActiveFunction(_ context.Context, id string) (platform.Function
 		return f, s.active[id], nil
 	}
 	return platform.Function{}, platform.Deployment{}, fault.New(fault.NotFound, "no function")
+}
+
+func (s *source) Policies(_ context.Context, projectID string) ([]platform.Policy, error) {
+	if s.onPolicy != nil {
+		s.onPolicy()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []platform.Policy
+	err := s.away
+	for id, p := range s.policies {
+		switch {
+		case projectID != "" && id != projectID:
+		case p.Number < 0:
+			err = errors.Join(err, &platform.UnreadableError{ID: id, Err: errors.New("damaged")})
+		default:
+			out = append(out, p)
+		}
+	}
+	return out, err
 }
 
 func (s *source) change(kind platform.ChangeKind, id string, f func()) int64 {

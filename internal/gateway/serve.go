@@ -159,6 +159,9 @@ func (g *Gateway) route(x *exchange) error {
 		}
 		return errNoFunction
 	}
+	if x.target.closed {
+		return errClosed
+	}
 	var ok bool
 	if x.match, ok = x.target.routes.Match(x.r.Method, x.own); ok {
 		return nil

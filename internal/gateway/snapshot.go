@@ -18,12 +18,17 @@ type snapshot struct {
 	keys   *auth.Directory
 	bySlug map[string]*target
 	byID   map[string]*target
+	// policies are those in force, by project; one without a number could not be
+	// read, and what it is above stays shut. The map is never written into.
+	policies map[string]*platform.Policy
 }
 
 // target is one function with its active deployment.
 type target struct {
 	function   platform.Function
 	deployment platform.Deployment
+	visibility platform.Visibility // Private where the manifest or the policy says so
+	closed     bool                // its policy does not fit: no door opens
 	routes     *function.Table
 	verifiers  []*signature.Verifier // by door; nil where the guard is no signature, or nobody is let in
 	metrics    *telemetry.Function
@@ -31,7 +36,7 @@ type target struct {
 }
 
 func emptySnapshot() *snapshot {
-	return &snapshot{keys: auth.NewDirectory(), bySlug: map[string]*target{}, byID: map[string]*target{}}
+	return &snapshot{keys: auth.NewDirectory(), bySlug: map[string]*target{}, byID: map[string]*target{}, policies: map[string]*platform.Policy{}}
 }
 
 // with returns a snapshot that has the function, in place of its earlier form.

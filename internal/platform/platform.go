@@ -55,6 +55,9 @@ type AccessKey struct {
 	// FunctionID is set on the key that the platform mints for a deployment
 	// and gives to the function itself; empty on keys that people made.
 	FunctionID string
+	// ByPolicy says that a policy made the key, from its digest: a policy alone
+	// changes it, but whoever may can revoke it.
+	ByPolicy bool
 	// ServicePlanID makes the secret the static token of an SMS service plan:
 	// it is good as a bearer on paths that name the plan, and for nothing else.
 	ServicePlanID string
@@ -207,6 +210,9 @@ type Handler struct {
 	Kind  HandlerKind
 	Guard Guard
 	Body  BodyMode
+	// Loosened says that a policy opened it where it is found by its name: auth
+	// none.
+	Loosened bool `json:",omitempty"`
 	// Rule is that of the addresses where it is found by its name.
 	Rule
 	// Routes are where it answers, and nowhere else; without any it answers
@@ -293,6 +299,9 @@ type DeployInput struct {
 	// ExpectActive is the deployment that the deploy means to replace; empty
 	// for the first. When another is active the deploy has been raced.
 	ExpectActive string
+	// ExpectPolicy is the number of the project's policy that the handlers were
+	// checked against; 0: it had none.
+	ExpectPolicy int
 	// OldKeyExpiresAt is when the keys of earlier deployments end; their calls
 	// in flight may use them until then.
 	OldKeyExpiresAt time.Time

@@ -6,13 +6,49 @@ import "time"
 // say of themselves. It is one document, applied as a whole.
 type Policy struct {
 	ProjectID string
-	Number    int    // 1, 2, 3 … within the project
-	Document  []byte // as it was applied
+	// ParentProjectID is the parent of its project, where that is a subproject;
+	// known of policies that are in force only.
+	ParentProjectID string
+	Number          int    // 1, 2, 3 … within the project
+	Document        []byte // as it was applied; of policies in force it is left out
 	Functions []FunctionPolicy
 	Groups    []GroupPolicy
 	Upstreams []Upstream
 	AppliedAt time.Time
 	AppliedBy string // the ID of the key
+}
+
+// ActiveFunction is a function with what of it serves.
+type ActiveFunction struct {
+	Function   Function
+	Deployment Deployment
+}
+
+// PolicyState is what an apply finds, and must fit.
+type PolicyState struct {
+	Current   *Policy // nil: the project has none
+	Functions []ActiveFunction
+	Upstreams []Upstream  // their IDs, names and slugs alone
+	Keys      []AccessKey // the live keys that people and policies made
+}
+
+// PolicyInput is everything that one apply writes.
+type PolicyInput struct {
+	// Policy needs no Number. An upstream needs an ID for the case that there is
+	// none of its name yet; its slug is given here.
+	Policy Policy
+	// Keys are the keys that the policy makes, with their digests. One that it
+	// made before and that is not among them is revoked.
+	Keys []AccessKey
+}
+
+// PolicyResult is what an apply wrote.
+type PolicyResult struct {
+	Policy Policy
+	// Unchanged says that document and keys are what they were, and nothing was
+	// written.
+	Unchanged bool
+	Seq       int64
 }
 
 // FunctionPolicy governs the function of a name. It names handlers and routes

@@ -33,8 +33,9 @@ type RateLimit struct {
 	Per      time.Duration
 	Burst    int `json:",omitempty"` // 0: as many as Requests
 	By       LimitBy
-	// Pool is what several addresses share this limit under; empty: it is of
-	// the one address alone.
+	// Pool is what several addresses share this limit under, within their
+	// project: all limits that are alike and have the same pool are one. Empty:
+	// it is of the one address alone.
 	Pool string `json:",omitempty"`
 }
 

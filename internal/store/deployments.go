@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -11,7 +12,7 @@ import (
 	"postern.dev/postern/internal/platform"
 )
 
-const deploymentColumns = `d.id, d.function_id, f.project_id, d.number, d.artefact, d.runtime, d.declaration, d.handlers, d.variables, d.key_id, d.sealed_key_secret, d.created_at`
+const deploymentColumns = `d.id, d.function_id, f.project_id, d.number, d.artefact, d.runtime, d.declaration, d.handlers, d.variables, d.visibility, d.key_id, d.sealed_key_secret, d.created_at`
 
 // Deploy records a deployment and makes it the active one, in one transaction:
 // after a crash either all of it is there or nothing.
@@ -24,6 +25,9 @@ func (db *DB) Deploy(ctx context.Context, in platform.DeployInput) (out platform
 		}
 		if f.ActiveDeploymentID != in.ExpectActive {
 			return fault.New(fault.Conflict, "another deploy of this function was faster").WithCode("deploy_raced")
+		}
+		if now, err := policyNumber(ctx, t, f.ProjectID); err != nil || now != in.ExpectPolicy {
+			return cmp.Or(err, error(fault.New(fault.Conflict, "the project's policy was changed during the deploy").WithCode("policy_raced")))
 		}
 		expires := in.OldKeyExpiresAt
 		if expires.IsZero() {
@@ -52,9 +56,9 @@ func (db *DB) Deploy(ctx context.Context, in platform.DeployInput) (out platform
 func insertDeployment(ctx context.Context, t *tx, d *platform.Deployment) error {
 	err := t.QueryRowContext(ctx, `SELECT COALESCE(MAX(number), 0) + 1 FROM deployments WHERE function_id = $1`, d.FunctionID).Scan(&d.Number)
 	if err == nil {
-		_, err = t.ExecContext(ctx, `INSERT INTO deployments (id, function_id, number, artefact, runtime, declaration, handlers, variables, key_id, sealed_key_secret, created_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`, d.ID, d.FunctionID, d.Number, d.Artefact, d.Runtime, encode(d.Declaration), encode(d.Handlers),
-			encode(d.Variables), d.KeyID, base64.StdEncoding.EncodeToString(d.SealedKeySecret), micros(d.CreatedAt))
+		_, err = t.ExecContext(ctx, `INSERT INTO deployments (id, function_id, number, artefact, runtime, declaration, handlers, variables, visibility, key_id, sealed_key_secret, created_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, d.ID, d.FunctionID, d.Number, d.Artefact, d.Runtime, encode(d.Declaration), encode(d.Handlers),
+			encode(d.Variables), string(d.Visibility), d.KeyID, base64.StdEncoding.EncodeToString(d.SealedKeySecret), micros(d.CreatedAt))
 	}
 	if err != nil {
 		return fmt.Errorf("insert deployment %s: %w", d.ID, err)
@@ -109,7 +113,7 @@ func scanDeployment(row scanner, before ...any) (platform.Deployment, error) {
 	var d platform.Deployment
 	var declaration, handlers, variables, sealed string
 	var created int64
-	err := row.Scan(append(before, &d.ID, &d.FunctionID, &d.ProjectID, &d.Number, &d.Artefact, &d.Runtime, &declaration, &handlers, &variables, &d.KeyID, &sealed, &created)...)
+	err := row.Scan(append(before, &d.ID, &d.FunctionID, &d.ProjectID, &d.Number, &d.Artefact, &d.Runtime, &declaration, &handlers, &variables, &d.Visibility, &d.KeyID, &sealed, &created)...)
 	if err != nil {
 		return platform.Deployment{}, notFound(err, "deployment")
 	}

@@ -2,11 +2,8 @@ package store
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"postern.dev/postern/internal/fault"
@@ -51,6 +48,9 @@ func (db *DB) DeleteFunction(ctx context.Context, projectID, name string, at tim
 		}
 		if _, err := t.ExecContext(ctx, `DELETE FROM functions WHERE id = $1`, f.ID); err != nil {
 			return fmt.Errorf("delete function %s: %w", f.ID, err)
+		}
+		if err := freeSlug(ctx, t, f.ID); err != nil {
+			return err
 		}
 		return t.log(ctx, platform.ChangeFunction, f.ID, at)
 	})
@@ -100,18 +100,17 @@ func (db *DB) upsertFunction(ctx context.Context, t *tx, f platform.Function, at
 	if fault.KindOf(err) != fault.NotFound {
 		return have, err
 	}
-	f.Slug, f.CreatedAt, f.UpdatedAt, f.ActiveDeploymentID = f.Name, at, at, ""
-	for {
-		var one int
-		err := t.QueryRowContext(ctx, `SELECT 1 FROM functions WHERE slug = $1`, f.Slug).Scan(&one)
-		if errors.Is(err, sql.ErrNoRows) {
-			break
-		}
-		if err != nil {
-			return f, fmt.Errorf("look for a free address: %w", err)
-		}
-		f.Slug = f.Name + "-" + strings.ToLower(rand.Text()[:4])
+	var taken int
+	if err := t.QueryRowContext(ctx, `SELECT COUNT(*) FROM upstreams WHERE project_id = $1 AND name = $2`, f.ProjectID, f.Name).Scan(&taken); err != nil {
+		return f, fmt.Errorf("look for an upstream %s: %w", f.Name, err)
 	}
+	if taken > 0 {
+		return f, fault.New(fault.Conflict, fmt.Sprintf("%q is the name of an upstream of this project's policy", f.Name)).WithCode("name_taken")
+	}
+	if f.Slug, err = takeSlug(ctx, t, f.Name, f.ID); err != nil {
+		return f, err
+	}
+	f.CreatedAt, f.UpdatedAt, f.ActiveDeploymentID = at, at, ""
 	_, err = t.ExecContext(ctx, `INSERT INTO functions (id, project_id, name, slug, active_deployment_id, created_at, updated_at) VALUES ($1, $2, $3, $4, '', $5, $5)`,
 		f.ID, f.ProjectID, f.Name, f.Slug, micros(at))
 	if err != nil {

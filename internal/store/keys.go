@@ -14,7 +14,7 @@ import (
 	"postern.dev/postern/internal/platform"
 )
 
-const keyColumns = `k.id, k.project_id, k.display_name, k.secret_hash, k.generation, k.previous_hash, k.previous_until, k.scopes, k.function_id, k.service_plan_id, k.route_groups,
+const keyColumns = `k.id, k.project_id, k.display_name, k.secret_hash, k.generation, k.previous_hash, k.previous_until, k.scopes, k.function_id, k.by_policy, k.service_plan_id, k.route_groups,
 	k.allowed_cidrs, k.rate_per_second, k.quota_limit, k.quota_per, k.binding, k.cert_thumbprint, k.metadata, k.created_at, k.updated_at, k.expires_at, k.revoked_at,
 	COALESCE(u.last_used_at, 0), COALESCE(u.period_began, 0), COALESCE(u.used, 0)`
 
@@ -33,10 +33,10 @@ func (db *DB) insertKey(ctx context.Context, t *tx, k platform.AccessKey) error 
 		return err
 	}
 	k.Generation, k.UpdatedAt = 1, k.CreatedAt
-	_, err := t.ExecContext(ctx, `INSERT INTO access_keys (id, project_id, function_id, service_plan_id, created_at, revoked_at,
+	_, err := t.ExecContext(ctx, `INSERT INTO access_keys (id, project_id, function_id, by_policy, service_plan_id, created_at, revoked_at,
 			display_name, secret_hash, generation, previous_hash, previous_until, scopes, route_groups, allowed_cidrs, rate_per_second, quota_limit, quota_per, binding, cert_thumbprint, metadata, updated_at, expires_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)`,
-		append([]any{k.ID, k.ProjectID, k.FunctionID, k.ServicePlanID, micros(k.CreatedAt), micros(k.RevokedAt)}, mutable(k)...)...)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)`,
+		append([]any{k.ID, k.ProjectID, k.FunctionID, number(k.ByPolicy), k.ServicePlanID, micros(k.CreatedAt), micros(k.RevokedAt)}, mutable(k)...)...)
 	if err := db.keyConflict(err, k); err != nil {
 		return err
 	}
@@ -98,15 +98,20 @@ func (db *DB) UpdateKey(ctx context.Context, projectID, id string, at time.Time,
 			return err
 		}
 		k.UpdatedAt = fromMicros(micros(at))
-		_, err := t.ExecContext(ctx, `UPDATE access_keys SET display_name = $2, secret_hash = $3, generation = $4, previous_hash = $5, previous_until = $6, scopes = $7, route_groups = $8,
-			allowed_cidrs = $9, rate_per_second = $10, quota_limit = $11, quota_per = $12, binding = $13, cert_thumbprint = $14, metadata = $15, updated_at = $16, expires_at = $17 WHERE id = $1`,
-			append([]any{id}, mutable(k)...)...)
-		if err := db.keyConflict(err, k); err != nil {
-			return err
-		}
-		return t.log(ctx, platform.ChangeKey, id, at)
+		return db.writeKey(ctx, t, k)
 	})
 	return k, seq, err
+}
+
+// writeKey stores what may change of a key.
+func (db *DB) writeKey(ctx context.Context, t *tx, k platform.AccessKey) error {
+	_, err := t.ExecContext(ctx, `UPDATE access_keys SET display_name = $2, secret_hash = $3, generation = $4, previous_hash = $5, previous_until = $6, scopes = $7, route_groups = $8,
+		allowed_cidrs = $9, rate_per_second = $10, quota_limit = $11, quota_per = $12, binding = $13, cert_thumbprint = $14, metadata = $15, updated_at = $16, expires_at = $17 WHERE id = $1`,
+		append([]any{k.ID}, mutable(k)...)...)
+	if err := db.keyConflict(err, k); err != nil {
+		return err
+	}
+	return t.log(ctx, platform.ChangeKey, k.ID, k.UpdatedAt)
 }
 
 // RecordUse writes what keys have done since it was last written. Each node
@@ -252,8 +257,8 @@ type scanner interface{ Scan(...any) error }
 func scanKey(row scanner) (platform.AccessKey, error) {
 	var k platform.AccessKey
 	var hash, previous, scopes, groups, cidrs, metadata string
-	var until, created, updated, expires, revoked, lastUsed, since int64
-	err := row.Scan(&k.ID, &k.ProjectID, &k.DisplayName, &hash, &k.Generation, &previous, &until, &scopes, &k.FunctionID, &k.ServicePlanID, &groups,
+	var until, created, updated, expires, revoked, lastUsed, since, byPolicy int64
+	err := row.Scan(&k.ID, &k.ProjectID, &k.DisplayName, &hash, &k.Generation, &previous, &until, &scopes, &k.FunctionID, &byPolicy, &k.ServicePlanID, &groups,
 		&cidrs, &k.RatePerSecond, &k.Quota.Limit, &k.Quota.Per, &k.Binding, &k.CertThumbprint, &metadata, &created, &updated, &expires, &revoked,
 		&lastUsed, &since, &k.Used.Count)
 	if err != nil {
@@ -279,7 +284,7 @@ func scanKey(row scanner) (platform.AccessKey, error) {
 			return platform.AccessKey{}, unreadable(k.ID, err)
 		}
 	}
-	k.Scopes = parseScopes(scopes)
+	k.Scopes, k.ByPolicy = parseScopes(scopes), byPolicy != 0
 	k.PreviousUntil, k.CreatedAt, k.UpdatedAt, k.ExpiresAt, k.RevokedAt = fromMicros(until), fromMicros(created), fromMicros(updated), fromMicros(expires), fromMicros(revoked)
 	k.LastUsedAt, k.Used.Since = fromMicros(lastUsed), fromMicros(since)
 	return k, nil

@@ -119,6 +119,9 @@ func (db *DB) DeleteSubproject(ctx context.Context, id string, at time.Time) (se
 		if _, err := t.ExecContext(ctx, `UPDATE projects SET deleted_at = $2, updated_at = $2 WHERE id = $1`, id, micros(at)); err != nil {
 			return fmt.Errorf("delete project %s: %w", id, err)
 		}
+		if err := endPolicy(ctx, t, id, at); err != nil {
+			return err
+		}
 		return endKeys(ctx, t, `project_id`, id, at)
 	})
 }

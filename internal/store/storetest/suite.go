@@ -54,6 +54,14 @@ func Run(t *testing.T, open func(*testing.T) *store.DB) {
 		"a follower stays in step":  testFollower,
 		"load stops":                testLoadStops,
 		"bell":                      testBell,
+		"policy":                    testPolicy,
+		"policies at once":          testPolicyRaced,
+		"policy tried":              testPolicyDry,
+		"keys of a policy":          testPolicyKeys,
+		"keys a policy cannot make": testPolicyKeysRefused,
+		"policy and deploy at once": testPolicyAndDeploy,
+		"slugs of upstreams":        testUpstreamSlugs,
+		"policy of a subproject":    testPolicyOfSubproject,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -92,7 +100,7 @@ func deployInput(projectID, functionID, name, active string) platform.DeployInpu
 		Deployment: platform.Deployment{ID: function.NewDeploymentID(at), FunctionID: functionID, ProjectID: projectID, Artefact: "aa", Runtime: "node",
 			Declaration: platform.Declaration{Handlers: []platform.DeclaredHandler{{Name: "a"}}, Auth: platform.AuthDeclaration{Present: true, Names: []string{"a"}}, Style: platform.StyleEvent},
 			Handlers: []platform.Handler{{Name: "a", Guard: platform.GuardOpen, Rule: platform.Rule{Timeout: time.Second},
-				Routes: []platform.Route{{Pattern: "GET /a/{ü}", Guard: platform.GuardOpen, Loosened: true, Rule: platform.Rule{Group: "public", Scopes: []platform.Scope{platform.ScopeControl}, BodyLimit: 1, Timeout: time.Minute}}, {Pattern: "/b"}}}}, Variables: map[string]string{"A": "ü"},
+				Routes: []platform.Route{{Pattern: "GET /a/{ü}", Guard: platform.GuardOpen, Loosened: true, Rule: platform.Rule{Group: "public", Scopes: []platform.Scope{platform.ScopeControl}, BodyLimit: 1, Timeout: time.Minute}}, {Pattern: "/b"}}}}, Variables: map[string]string{"A": "ü"}, Visibility: platform.Private,
 			KeyID: k.ID, SealedKeySecret: []byte{0, 1, 255}, CreatedAt: at},
 		Key: k, ExpectActive: active, OldKeyExpiresAt: at.Add(time.Minute)}
 }

@@ -1,0 +1,52 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/function"
+	"postern.dev/postern/internal/platform"
+)
+
+// policyTries bounds how often a deploy is checked again because the policy was
+// changed meanwhile.
+const policyTries = 4
+
+// write checks a deploy against the policy of its project and records it; the
+// store refuses it if another policy is in force by then.
+func (d *Deployer) write(ctx context.Context, in platform.DeployInput) (out platform.DeployResult, err error) {
+	for range policyTries {
+		if in.ExpectPolicy, err = d.fits(ctx, in); err != nil {
+			return out, err
+		}
+		out, err = d.o.Store.Deploy(ctx, in)
+		if e, ok := errors.AsType[*fault.Error](err); !ok || e.Code != "policy_raced" {
+			break
+		}
+	}
+	return out, err
+}
+
+// fits checks that the policy in force, whose number it returns, can be laid
+// over the handlers of a deploy. One that names a handler or a route which is
+// gone would guard nothing from then on.
+func (d *Deployer) fits(ctx context.Context, in platform.DeployInput) (number int, err error) {
+	p, err := d.o.Store.Policy(ctx, in.Function.ProjectID, 0)
+	if fault.KindOf(err) == fault.NotFound {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	_, err = function.Govern(in.Deployment.Handlers, function.PolicyOf(&p, in.Function.Name), p.Groups)
+	if e, ok := errors.AsType[*function.PolicyError](err); ok {
+		hint := "change that line first, with postern apply, or deploy what it asks for"
+		if e.Hint != "" {
+			hint = e.Hint + "; or " + hint
+		}
+		return 0, fault.New(fault.Invalid, fmt.Sprintf("the project's policy (number %d) does not allow this deploy: %s", p.Number, e.Text)).WithCode("policy_unmet").WithHint(hint)
+	}
+	return p.Number, err
+}
