@@ -63,8 +63,12 @@ func (g *Gateway) Load(ctx context.Context, src Source) error {
 	g.publish(next)
 	// After a reload, what was replaced meanwhile has to go.
 	for id, t := range old.byID {
-		if now := next.byID[id]; now == nil || now.deployment.ID != t.deployment.ID {
+		now := next.byID[id]
+		if now == nil || now.deployment.ID != t.deployment.ID {
 			g.invoker.Retire(t.deployment.ID)
+		}
+		if now == nil {
+			g.limits.drop(id)
 		}
 		if next.bySlug[t.function.Slug] == nil {
 			g.metrics.Forget(t.function.Slug)
@@ -185,6 +189,7 @@ func (g *Gateway) apply(ctx context.Context, src Source, c platform.Change) erro
 			if old != nil {
 				retired = old.deployment.ID
 				g.metrics.Forget(old.function.Slug)
+				g.limits.drop(c.ID)
 			}
 		case err != nil:
 			return err
@@ -226,6 +231,7 @@ func (g *Gateway) target(f platform.Function, d platform.Deployment) *target {
 	routes := function.NewTable(d.Handlers)
 	t := &target{function: f, deployment: d, routes: routes, verifiers: g.verifiers(f, d, routes.Doors()), metrics: g.metrics.Function(f.Slug)}
 	t.describe(g.options)
+	t.doors = g.doors(t)
 	return t
 }
 

@@ -26,6 +26,7 @@ type target struct {
 	deployment platform.Deployment
 	routes     *function.Table
 	verifiers  []*signature.Verifier // by door; nil where the guard is no signature, or nobody is let in
+	doors      []door                // as the table numbers them
 	metrics    *telemetry.Function
 	resource   // as a protected resource
 }
