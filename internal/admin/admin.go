@@ -108,7 +108,7 @@ type Options struct {
 type service struct {
 	o    Options
 	api  huma.API
-	bare *limit.Book // calls with a bare secret, by key ID
+	bare *limit.Book[string] // calls with a bare secret, by key ID
 }
 
 // bareKeys is how many keys that call at the same time have a rate of their
@@ -131,7 +131,7 @@ func New(o Options) (http.Handler, *huma.OpenAPI) {
 	if o.Uses == nil {
 		o.Uses = new(auth.Uses)
 	}
-	s := &service{o: o, api: humago.New(mux, config), bare: limit.NewBook(o.BasicRate, o.BasicBurst, bareKeys)}
+	s := &service{o: o, api: humago.New(mux, config), bare: limit.NewBook[string](o.BasicRate, o.BasicBurst, bareKeys)}
 	s.api.UseMiddleware(s.guard)
 	s.registerFunctions()
 	s.registerKeys()

@@ -254,6 +254,7 @@ func (a *Authenticator) verifyForeign(d *Directory, issuer, raw string, now time
 	t := newToken(d, c)
 	t.again = now.Add(foreignFor)
 	t.issuer, t.subject, t.projectID, t.invoke = issuer, issuer+"#"+c.Subject, trust.ProjectID, true
+	t.packed, _ = packID(t.subject)
 	return t, nil
 }
 

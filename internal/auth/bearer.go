@@ -17,6 +17,7 @@ type Token struct {
 	id         string
 	issuer     string // of another issuer; empty: ours
 	subject    string
+	packed     [16]byte // of another issuer: the subject's
 	projectID  string
 	audience   []string
 	expires    time.Time

@@ -29,7 +29,10 @@ func Challenge(err error, metadata string) string {
 	case errors.Is(err, ErrProof):
 		return `DPoP realm="postern", error="invalid_dpop_proof", algs="` + strings.Join(token.ProofAlgorithms(), " ") + `"`
 	}
-	offer := Offer
+	return withMetadata(Offer, metadata)
+}
+
+func withMetadata(offer, metadata string) string {
 	if metadata != "" && !strings.Contains(metadata, "expired") { // a function may have that name
 		offer += `, resource_metadata="` + metadata + `"`
 	}

@@ -12,7 +12,6 @@ import (
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/httpx"
-	"postern.dev/postern/internal/limit"
 	"postern.dev/postern/internal/platform"
 )
 
@@ -40,22 +39,6 @@ func (g *Gateway) recognise(x *exchange) (auth.Principal, error) {
 		return auth.Principal{}, auth.ErrInvalid // whether others have such a key is not for the asker
 	}
 	return p, err
-}
-
-// take takes a request from a rate; a question only looks.
-func (x *exchange) take(r *limit.Rate) (wait time.Duration, ok bool) {
-	if x.question != nil {
-		return r.Peek(x.began)
-	}
-	return r.Allow(x.began)
-}
-
-// takeQuota is take for a quota.
-func (x *exchange) takeQuota(q *limit.Quota) (wait time.Duration, ok bool) {
-	if x.question != nil {
-		return q.Peek(x.began)
-	}
-	return q.Take(x.began)
 }
 
 // Explained tells what became of a request of which the gateway knows still: a

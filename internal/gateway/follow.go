@@ -72,8 +72,12 @@ func (g *Gateway) Load(ctx context.Context, src Source) error {
 	g.publish(next)
 	// After a reload, what was replaced meanwhile has to go.
 	for id, t := range old.byID {
-		if now := next.byID[id]; t.deployment.ID != "" && (now == nil || now.deployment.ID != t.deployment.ID) {
+		now := next.byID[id]
+		if t.deployment.ID != "" && (now == nil || now.deployment.ID != t.deployment.ID) {
 			g.invoker.Retire(t.deployment.ID)
+		}
+		if now == nil {
+			g.limits.drop(id)
 		}
 		if next.bySlug[t.function.Slug] == nil {
 			g.metrics.Forget(t.function.Slug)

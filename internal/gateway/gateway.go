@@ -86,6 +86,8 @@ type Gateway struct {
 	pool     sync.Pool // of *exchange
 	passed   memory    // the last requests that were let through
 	refused  memory    // and the last that were not
+	limits   limits
+	fields   fields
 
 	mu         sync.Mutex
 	loaded     bool          // guarded by mu

@@ -123,7 +123,7 @@ func (g *Gateway) invoke(x *exchange) error {
 		return err
 	}
 	defer res.Close()
-	return x.answer(res, deadline)
+	return g.answer(x, res, deadline)
 }
 
 // openBothWays lets an answer begin while the request's body still comes, and
@@ -136,10 +136,11 @@ func (g *Gateway) openBothWays(x *exchange, deadline time.Time) {
 }
 
 // answer sends a response on.
-func (x *exchange) answer(res *worker.Response, deadline time.Time) error {
+func (g *Gateway) answer(x *exchange, res *worker.Response, deadline time.Time) error {
 	x.started = true
 	header := x.w.Header()
 	res.CopyHeader(header)
+	g.decorate(x, header)
 	header["X-Request-Id"] = []string{x.id}
 	body, whole := res.Whole()
 	if whole {

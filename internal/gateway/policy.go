@@ -34,6 +34,7 @@ func (g *Gateway) target(f platform.Function, d platform.Deployment, p *platform
 	t.routes, t.metrics = function.NewTable(t.deployment.Handlers), g.metrics.Function(f.Slug)
 	t.verifiers = g.verifiers(f, t.deployment, t.routes.Doors())
 	t.describe(g.options)
+	t.doors = g.doors(t)
 	return t
 }
 
@@ -181,6 +182,7 @@ func (g *Gateway) applyFunction(ctx context.Context, src Source, s *snapshot, id
 		if old != nil {
 			retired = append(retired, old.deployment.ID)
 			g.metrics.Forget(old.function.Slug)
+			g.limits.drop(id)
 		}
 		return s.without(id), retired, nil
 	case err != nil:

@@ -30,6 +30,7 @@ type resource struct {
 type described struct {
 	document  []byte // RFC 9728; nil: the function guards nothing
 	challenge []string
+	metadata  string // where the document is
 }
 
 // describe makes what is said of a function.
@@ -58,7 +59,7 @@ func (t *target) describeAt(o Options, address string) described {
 		return described{challenge: []string{auth.Challenge(auth.ErrNone, "")}}
 	}
 	metadata := u.Scheme + "://" + u.Host + wellKnown + u.EscapedPath()
-	return described{append(doc, '\n'), []string{auth.Challenge(auth.ErrNone, metadata)}}
+	return described{append(doc, '\n'), []string{auth.Challenge(auth.ErrNone, metadata)}, metadata}
 }
 
 // guardedByKey reports whether a handler asks for an access key at any of its addresses.
@@ -81,7 +82,7 @@ func (g *Gateway) routeMetadata(x *exchange) error {
 	if t == nil || own != "/" || t.described(rest != "/").document == nil {
 		return errNoMetadata
 	}
-	x.target, x.own, x.match.Guard = t, own, platform.GuardOpen
+	x.target, x.own, x.match.Guard, x.door = t, own, platform.GuardOpen, &plain
 	return nil
 }
 
@@ -101,6 +102,9 @@ func (t *target) described(byPath bool) *described {
 func (x *exchange) challenge(err error) []string {
 	text := auth.Challenge(err, "")
 	if x.target != nil && text == auth.Offer {
+		if byPath := x.own != x.path; x.door != nil && x.door.byPath != nil {
+			return x.door.offers(byPath)
+		}
 		return x.target.described(x.own != x.path).challenge
 	}
 	return []string{text}

@@ -32,14 +32,17 @@ type exchange struct {
 	snapshot *snapshot // 2
 	target   *target   // 2
 	match    function.Match
+	door     *door  // 2 what the match gives to the later steps
 	own      string // 2 the path below the function's address
+	asking   bool   // 2 a browser asks whether a page may call
 
 	shown     auth.Request   // 3
 	principal auth.Principal // 3
 	callback  callback       // 3 of a handler that is guarded by signature
 	caller    string         // the principal's ID, once callerID was asked for it
 
-	counted bool             // 5 the call was taken from the key's rate
+	counted bool             // 5 the call was taken from its limits
+	told    told             // 5 what the answer says of them
 	body    []byte           // 5 a small body, read whole
 	rest    *limitedBody     // 5 a large one, still to be read
 	held    supervisor.Lease // 6
@@ -162,8 +165,12 @@ func (g *Gateway) route(x *exchange) error {
 	if x.target.closed {
 		return errClosed
 	}
+	if found, err := x.routePreflight(); found {
+		return err
+	}
 	var ok bool
 	if x.match, ok = x.target.routes.Match(x.r.Method, x.own); ok {
+		x.door = &x.target.doors[x.match.Door]
 		return nil
 	}
 	if x.match.Allow != "" {
@@ -188,7 +195,7 @@ func (g *Gateway) authenticate(x *exchange) (err error) {
 		x.principal = auth.Principal{Method: auth.MethodNone}
 		return nil
 	case platform.GuardKey:
-		x.principal, err = g.recognise(x)
+		x.principal, err = g.recogniseAt(x)
 		return err
 	case platform.GuardSignature:
 		return g.verify(x)
@@ -206,11 +213,14 @@ func (x *exchange) callerID() string {
 
 // authorise is step 4.
 func (x *exchange) authorise() error {
+	if err := x.comesFrom(); err != nil {
+		return err
+	}
 	if x.match.Guard == platform.GuardOpen || x.match.Guard == platform.GuardSignature && x.callback.by != nil {
 		return nil
 	}
 	need := auth.Need{ProjectID: x.target.function.ProjectID, ParentID: x.target.function.ParentProjectID,
-		Scope: platform.ScopeInvoke, Group: x.group(), RemoteAddr: x.r.RemoteAddr}
+		Scope: platform.ScopeInvoke, Group: x.group(), RemoteAddr: x.remote()}
 	err := auth.Decide(x.principal, need)
 	for i := 0; err == nil && i < len(x.match.Handler.Scopes); i++ {
 		need.Scope = x.match.Handler.Scopes[i]
@@ -228,28 +238,25 @@ func (x *exchange) group() string {
 	return x.target.function.Name
 }
 
-// limit is step 5: the key's rate and quota, and the size of the body as
-// announced. A call that is over the rate takes nothing from the quota.
+// limit is step 5: the size of the body as announced, and rates and quota. A
+// call that is refused takes nothing from any of them.
 func (g *Gateway) limit(x *exchange) error {
-	if k := x.principal.Key; k != nil && !x.counted {
-		if r := k.Rate(); r != nil {
-			if wait, ok := x.take(r); !ok {
-				return &limitError{errRate, wait}
-			}
-		}
-		if q := k.Quota(); q != nil {
-			if wait, ok := x.takeQuota(q); !ok {
-				return &limitError{errQuota, wait}
-			}
-		}
-		if x.question == nil {
-			g.options.Uses.Mark(k, x.began)
-		}
-		x.counted = true // once, also when the steps are taken again
+	if x.match.Handler == nil {
+		return nil
 	}
-	if x.match.Handler != nil && x.r.ContentLength > g.bodyLimit(x.match.Handler) {
+	if x.r.ContentLength > g.bodyLimit(x.match.Handler) {
 		return errTooLarge
 	}
+	if x.counted {
+		return nil // once, also when the steps are taken again
+	}
+	if err := g.takeLimits(x); err != nil {
+		return err
+	}
+	if k := x.principal.Key; k != nil && x.question == nil {
+		g.options.Uses.Mark(k, x.began)
+	}
+	x.counted = true
 	return nil
 }
 
@@ -281,9 +288,12 @@ var (
 
 // builtin answers what no handler is asked for.
 func (g *Gateway) builtin(x *exchange) {
-	if strings.HasPrefix(x.path, wellKnown) {
+	switch {
+	case x.asking:
+		g.answerPreflight(x)
+	case strings.HasPrefix(x.path, wellKnown):
 		g.metadata(x)
-	} else {
+	default:
 		g.health(x)
 	}
 }
@@ -326,6 +336,7 @@ func (g *Gateway) refuse(x *exchange, err error) {
 	if fault.KindOf(err) == fault.Unauthenticated {
 		h[auth.ChallengeHeader] = x.challenge(err)
 	}
+	g.decorate(x, h)
 	p := httpx.WriteProblem(x.w, err, x.id)
 	x.status, x.code = p.Status, p.Code
 	if x.ran && p.Status >= 500 || p.Status == http.StatusInternalServerError {

@@ -31,6 +31,7 @@ type target struct {
 	closed     bool                // its policy does not fit: no door opens
 	routes     *function.Table
 	verifiers  []*signature.Verifier // by door; nil where the guard is no signature, or nobody is let in
+	doors      []door                // as the table numbers them
 	metrics    *telemetry.Function
 	resource   // as a protected resource
 }

@@ -38,7 +38,7 @@ func TestNewBurst(t *testing.T) {
 
 func TestBook_EachNameHasItsOwn(t *testing.T) {
 	t.Parallel()
-	b, now := limit.NewBook(1, 2, 10), time.Unix(1000, 0)
+	b, now := limit.NewBook[string](1, 2, 10), time.Unix(1000, 0)
 	for _, name := range []string{"a", "a", "b", "b"} {
 		if _, ok := b.Allow(name, now); !ok {
 			t.Errorf("%s is refused within its burst", name)
@@ -58,7 +58,7 @@ func TestBook_EachNameHasItsOwn(t *testing.T) {
 // what it pushes out is only what was idle.
 func TestBook_IsBounded(t *testing.T) {
 	t.Parallel()
-	b, now := limit.NewBook(1, 2, 4), time.Unix(1000, 0)
+	b, now := limit.NewBook[string](1, 2, 4), time.Unix(1000, 0)
 	b.Allow("busy", now)
 	b.Allow("busy", now)
 	allowed := 0
@@ -88,7 +88,7 @@ func TestBook_IsBounded(t *testing.T) {
 
 func TestBook_Concurrent(t *testing.T) {
 	t.Parallel()
-	b, now := limit.NewBook(10, 50, 8), time.Unix(1000, 0)
+	b, now := limit.NewBook[string](10, 50, 8), time.Unix(1000, 0)
 	var allowed atomic.Int64
 	var wg sync.WaitGroup
 	for range 8 {

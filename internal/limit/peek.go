@@ -11,6 +11,18 @@ func (r *Rate) Peek(now time.Time) (wait time.Duration, ok bool) {
 	return 0, true
 }
 
+// Peek says what Take would of rates, and takes nothing: of several that refuse
+// it is the one that asks for the longest wait.
+func Peek(now time.Time, rates []*Rate) (place int, wait time.Duration) {
+	place = -1
+	for i, r := range rates {
+		if w, ok := r.Peek(now); !ok && w > wait {
+			place, wait = i, w
+		}
+	}
+	return place, wait
+}
+
 // Peek says what Take would, and takes nothing.
 func (q *Quota) Peek(now time.Time) (wait time.Duration, ok bool) {
 	q.mu.Lock()
@@ -19,4 +31,20 @@ func (q *Quota) Peek(now time.Time) (wait time.Duration, ok bool) {
 		return q.end.Sub(now), false
 	}
 	return 0, true
+}
+
+// Limit is how many events the quota allows in its period, and how long that is.
+func (q *Quota) Limit(now time.Time) (limit int64, period time.Duration) {
+	return q.limit, q.per.End(now).Sub(q.per.Begin(now))
+}
+
+// Left is how many events the quota still allows, and how long it takes until
+// all are there again.
+func (q *Quota) Left(now time.Time) (left int64, reset time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.runs(now) {
+		return q.limit, q.per.End(now).Sub(now)
+	}
+	return max(q.limit-q.used, 0), q.end.Sub(now)
 }

@@ -57,3 +57,12 @@ func (q *Quota) Used() platform.Usage {
 	defer q.mu.Unlock()
 	return platform.Usage{Since: q.since, Count: q.used}
 }
+
+// Return gives back an event that Take took at that time.
+func (q *Quota) Return(now time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.runs(now) && q.used > 0 {
+		q.used--
+	}
+}

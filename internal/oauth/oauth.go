@@ -76,8 +76,8 @@ type Decision struct {
 type Server struct {
 	o        Options
 	grants   map[string]grant
-	granted  *limit.Book // by key
-	failed   *limit.Book // by address
+	granted  *limit.Book[string] // by key
+	failed   *limit.Book[string] // by address
 	failures *failures
 	// described is the metadata, which does not change.
 	described []byte
@@ -99,7 +99,7 @@ func New(o Options) *Server {
 		o.Lifetime = usualLifetime
 	}
 	return &Server{o: o, grants: map[string]grant{"client_credentials": clientCredentials},
-		granted: limit.NewBook(tokensPerSecond, tokensAtOnce, limitedNames), failed: limit.NewBook(tokensPerSecond, tokensAtOnce, limitedNames), failures: newFailures(), described: metadata(o.Issuer)}
+		granted: limit.NewBook[string](tokensPerSecond, tokensAtOnce, limitedNames), failed: limit.NewBook[string](tokensPerSecond, tokensAtOnce, limitedNames), failures: newFailures(), described: metadata(o.Issuer)}
 }
 
 // Paths are those that the server answers.
