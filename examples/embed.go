@@ -6,5 +6,5 @@ import "embed"
 
 // Files are the examples, a directory each.
 //
-//go:embed protect protect-sinch stream
+//go:embed protect protect-sinch stream webhooks
 var Files embed.FS

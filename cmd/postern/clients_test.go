@@ -67,12 +67,18 @@ func install(t *testing.T, change func(*config.Config)) *installation {
 		}
 	})
 	<-in.Ready()
-	deploy := exec.CommandContext(t.Context(), binary, "functions", "deploy", filepath.Join(clients, "functions/est"))
+	in.deploy(t, filepath.Join(clients, "functions/est"))
+	return in
+}
+
+// deploy deploys a function from a directory.
+func (in *installation) deploy(t *testing.T, dir string) {
+	t.Helper()
+	deploy := exec.CommandContext(t.Context(), binary, "functions", "deploy", dir)
 	deploy.Env = append(os.Environ(), "HOME="+t.TempDir(), "POSTERN_SERVER="+in.ControlURL(), "POSTERN_PROJECT_ID="+in.key.ProjectID, "POSTERN_KEY_ID="+in.key.ID, "POSTERN_KEY_SECRET="+in.key.Secret.Reveal())
 	if out, err := deploy.CombinedOutput(); err != nil {
 		t.Fatalf("deploy: %v\n%s", err, out)
 	}
-	return in
 }
 
 // Clients of others, as they come from npm.
@@ -93,6 +99,14 @@ func TestClients_Npm(t *testing.T) {
 			runNode(t, install(t, tc.change), tc.files...)
 		})
 	}
+}
+
+// The libraries of senders, against the gateway.
+func TestClients_Senders(t *testing.T) {
+	t.Parallel()
+	in := install(t, nil)
+	in.deploy(t, "../../examples/webhooks")
+	runNode(t, in, "senders.test.mjs")
 }
 
 // runNode runs test files of the clients' folder, of which none may be skipped.

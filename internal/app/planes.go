@@ -18,12 +18,20 @@ import (
 	"postern.dev/postern/internal/funclog"
 	"postern.dev/postern/internal/gateway"
 	"postern.dev/postern/internal/oauth"
+	"postern.dev/postern/internal/signature"
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/worker"
 )
 
 // forever is an idle timeout that does not come.
 const forever = 100 * 365 * 24 * time.Hour
+
+// How many callbacks are remembered: about 20 MB of this process's memory when
+// it is full, and 200 MB of the store.
+const (
+	nearCallbacks   = 1 << 18
+	storedCallbacks = 1 << 20
+)
 
 // instance marks the workers of this data directory. A database may be shared
 // by several nodes, of which none may end the workers of another; so the
@@ -73,6 +81,7 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		return err
 	}
 	s.audit = s.newRecorder()
+	s.callbacks = signature.NewShared(s.db, nearCallbacks, storedCallbacks, s.log)
 	s.gateway = gateway.New(gateway.Options{
 		BaseDomain: s.cfg.BaseDomain,
 		Timeout:    s.cfg.Timeout,
@@ -84,6 +93,7 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		Auth:       s.auth,
 		Uses:       &s.uses,
 		Usage:      s.usage,
+		Callbacks:  s.callbacks,
 		URL:        s.GatewayURL(),
 		Public:     s.cfg.PublicURL != "",
 		Issuer:     s.Issuer(),

@@ -30,6 +30,7 @@ func (s *Server) Run(ctx context.Context) error {
 	recording.start("audit log", s.audit.Run)
 	recording.start("usage", s.usage.Run)
 	parts.start("signing keys", s.ring.Run)
+	parts.start("callbacks", s.callbacks.Run)
 	parts.start("use of keys", s.recordUse)
 	for _, i := range s.issuers {
 		parts.start("trusted issuer", i.Run)

@@ -32,6 +32,7 @@ import (
 	"postern.dev/postern/internal/httpx"
 	"postern.dev/postern/internal/oauth"
 	"postern.dev/postern/internal/secret"
+	"postern.dev/postern/internal/signature"
 	"postern.dev/postern/internal/store"
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/telemetry"
@@ -66,6 +67,7 @@ type Server struct {
 	supervisor *supervisor.Supervisor
 	audit      *audit.Recorder
 	usage      *usage.Meter
+	callbacks  *signature.Shared
 	gateway    *gateway.Gateway
 	control    http.Handler
 	health     *health

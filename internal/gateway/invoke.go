@@ -102,6 +102,9 @@ func (g *Gateway) invoke(x *exchange) error {
 	if m := &x.match; m.Pattern != "" {
 		req.Route, req.Params, req.Values = m.Pattern, m.Names, m.Values[:len(m.Names)]
 	}
+	if x.callback.by != nil {
+		req.Scheme, req.MessageID = x.callback.verdict.Scheme, x.callback.verdict.ID
+	}
 	if p := x.principal; p.Method != auth.MethodNone {
 		req.KeyID, req.ProjectID, req.Scopes = x.callerID(), p.ProjectID(), p.Scopes()
 	}

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -406,6 +408,25 @@ func TestLoad_LeavesOutWhatCannotBeRead(t *testing.T) {
 			_, err := db.KeyByID(t.Context(), k.ID)
 			if e, ok := errors.AsType[*platform.UnreadableError](err); !ok || e.ID != k.ID {
 				t.Errorf("%s by its ID: %v", k.DisplayName, err)
+			}
+		}
+	})
+}
+
+// What remembering a callback costs, alone and beside others.
+func BenchmarkTakeMark(b *testing.B) {
+	db, err := store.Open(b.Context(), "sqlite:"+filepath.Join(b.TempDir(), "postern.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	var n atomic.Uint32
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			var mark [16]byte
+			binary.BigEndian.PutUint32(mark[:], n.Add(1))
+			if fresh, err := db.TakeMark(b.Context(), mark, time.Now(), time.Now().Add(time.Minute)); err != nil || !fresh {
+				b.Error(fresh, err)
 			}
 		}
 	})

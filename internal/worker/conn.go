@@ -47,23 +47,24 @@ type conn struct {
 	nc     net.Conn
 	events events
 
-	mu       sync.Mutex
-	buf      []byte        // frames to send; guarded by mu
-	next     uint32        // the next stream; guarded by mu
-	opened   uint64        // streams opened so far, to tell those that never were; guarded by mu
-	inFlight int           // guarded by mu
-	table    [slots]*call  // by stream modulo slots; guarded by mu
-	err      error         // why the connection is over; guarded by mu
-	leaving  chan struct{} // closed when no new call is taken any more
-	left     bool          // leaving is closed; guarded by mu
-	routes   bool          // the worker understands routes and path parameters; guarded by mu
-	phase    phase         // of the start; the reader's own
-	pingAt   time.Time     // of the ping that is out, else zero; guarded by mu
-	lag      time.Duration // of the last ping; guarded by mu
-	wake     chan struct{} // capacity 1: buf has something
-	sent     *sync.Cond    // on mu: buf was taken
-	calls    sync.Pool
-	done     chan struct{} // closed when the connection is over
+	mu         sync.Mutex
+	buf        []byte        // frames to send; guarded by mu
+	next       uint32        // the next stream; guarded by mu
+	opened     uint64        // streams opened so far, to tell those that never were; guarded by mu
+	inFlight   int           // guarded by mu
+	table      [slots]*call  // by stream modulo slots; guarded by mu
+	err        error         // why the connection is over; guarded by mu
+	leaving    chan struct{} // closed when no new call is taken any more
+	left       bool          // leaving is closed; guarded by mu
+	routes     bool          // the worker understands routes and path parameters; guarded by mu
+	signatures bool          // the worker understands how a callback was signed; guarded by mu
+	phase      phase         // of the start; the reader's own
+	pingAt     time.Time     // of the ping that is out, else zero; guarded by mu
+	lag        time.Duration // of the last ping; guarded by mu
+	wake       chan struct{} // capacity 1: buf has something
+	sent       *sync.Cond    // on mu: buf was taken
+	calls      sync.Pool
+	done       chan struct{} // closed when the connection is over
 }
 
 // events is what a connection tells its worker.
@@ -203,10 +204,8 @@ func (c *conn) open(call *call, r *Request) error {
 	for c.table[c.next%slots] != nil || c.next == 0 {
 		c.next++
 	}
-	if r.Route != "" && !c.routes {
-		plain := *r
-		plain.Route, plain.Params, plain.Values = "", nil, nil
-		r = &plain
+	if r.Route != "" && !c.routes || r.Scheme != "" && !c.signatures {
+		r = c.plain(r)
 	}
 	buf, err := appendRequest(c.buf, c.next, r)
 	c.buf = buf

@@ -120,6 +120,10 @@ func checkHello(payload []byte) error {
 // parameters of a request. One that does not is sent none.
 const featureRoute = "route"
 
+// featureSignature is said by a worker that understands how a callback was
+// signed. One that does not is not told.
+const featureSignature = "signature"
+
 // hasFeature reports whether a worker's HELLO, which was checked, names a
 // feature. Workers from before there were any name none.
 func hasFeature(hello []byte, feature string) bool {

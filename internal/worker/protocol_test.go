@@ -88,6 +88,8 @@ func makeVectors(t *testing.T) []vector {
 		requestVector(t, "request, stream mode", Request{ID: "r", Handler: "up", Stream: true, Body: bytes.NewReader(nil)}),
 		requestVector(t, "request, route without parameters", Request{ID: "r", Method: "GET", Handler: "list", Path: "/customers", AuthMethod: "none", Route: "GET /customers"}),
 		requestVector(t, "request, path parameters, not ASCII", Request{ID: "r", Method: "GET", Handler: "one", Path: "/a/é/b/c", AuthMethod: "none", Route: "/a/{x}/{rest...}", Params: []string{"x", "rest"}, Values: []string{"é", "b/c"}, Header: map[string][]string{"Accept": {"*/*"}, ":x": {"forged"}}}),
+		requestVector(t, "request, a signed callback", Request{ID: "r", Method: "POST", Handler: "paid", Path: "/paid", AuthMethod: "signature", Route: "POST /{x}", Params: []string{"x"}, Values: []string{"paid"}, Scheme: "stripe", MessageID: "evt_1"}),
+		requestVector(t, "request, a callback without an ID", Request{ID: "r", Method: "POST", Handler: "ice", Path: "/ice", AuthMethod: "signature", Scheme: "voice-v1", Header: map[string][]string{"::id": {"forged"}}}),
 		requestVector(t, "request, an empty parameter", Request{ID: "r", Method: "GET", Handler: "one", Path: "/", AuthMethod: "none", Route: "/{path...}", Params: []string{"path"}, Values: []string{""}}),
 		requestVector(t, "request, somebody else's Authorization", Request{ID: "r", Method: "GET", Handler: "one", Path: "/one", AuthMethod: "none", ForeignAuthorization: true, Header: map[string][]string{"Authorization": {"Bearer a.b.c"}, "X-Api-Key": {"psk_x"}, "Proxy-Authorization": {"x"}}}),
 		responseVector("response, no body", flagEnd|flagASCII, 204, ""),
@@ -274,6 +276,27 @@ func TestOpen_SendsRoutesToWorkersThatReadThem(t *testing.T) {
 		}
 		if got := bytes.Contains(c.buf, []byte(":/{id}:id7")); got != want || r.Route == "" {
 			t.Errorf("%s: the route was sent: %v", hello, got)
+		}
+	}
+}
+
+// One from before handlers were told of signatures is not.
+func TestOpen_TellsOfSignaturesWhoReadsThem(t *testing.T) {
+	t.Parallel()
+	for hello, want := range map[string][2]bool{`{}`: {}, `{"features":["route"]}`: {true, false}, `{"features":["signature"]}`: {false, true}, `{"features":["route","signature"]}`: {true, true}} {
+		var log []string
+		c := inPhase("start", &log)
+		if err := c.handle(frame{kind: frameHello, payload: []byte("PSTN\x00\x01" + hello)}); err != nil {
+			t.Fatal(err)
+		}
+		c.buf = nil
+		r := Request{ID: "r", Handler: "one", Path: "/7", Route: "/{id}", Params: []string{"id"}, Values: []string{"7"}, Scheme: "stripe", MessageID: "evt_1"}
+		if err := c.open(&call{done: make(chan struct{}, 1)}, &r); err != nil {
+			t.Fatal(err)
+		}
+		got := [2]bool{bytes.Contains(c.buf, []byte(":/{id}:id7")), bytes.Contains(c.buf, []byte("::schemestripe::idevt_1"))}
+		if got != want || r.Scheme == "" {
+			t.Errorf("%s: sent are route and signature %v", hello, got)
 		}
 	}
 }

@@ -73,7 +73,7 @@ func (c *conn) handle(f frame) error {
 			return err
 		}
 		c.mu.Lock()
-		c.routes = hasFeature(f.payload, featureRoute)
+		c.routes, c.signatures = hasFeature(f.payload, featureRoute), hasFeature(f.payload, featureSignature)
 		c.mu.Unlock()
 		return nil
 	case frameReady, frameFail:

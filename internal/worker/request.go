@@ -32,6 +32,10 @@ type Request struct {
 	Route  string
 	Params []string
 	Values []string
+	// Scheme and MessageID are of a callback that was verified: how it was
+	// signed, and what its sender calls it; empty where nothing is.
+	Scheme    string
+	MessageID string
 	// Header is the header as it came in canonical form. Credentials,
 	// hop-by-hop fields and x-postern-* fields are left out while it is copied;
 	// Authorization is not where it is known to be none of ours.
@@ -46,6 +50,30 @@ type Request struct {
 	// Deadline ends the invocation with ErrDeadline; zero means none. It is
 	// kept to within 50 ms.
 	Deadline time.Time
+}
+
+// signed is what a handler is told of a callback's signature, as pairs. No
+// parameter of a route begins with a colon.
+func (r *Request) signed() []string {
+	switch {
+	case r.Scheme == "":
+		return nil
+	case r.MessageID == "":
+		return []string{"::scheme", r.Scheme}
+	}
+	return []string{"::scheme", r.Scheme, "::id", r.MessageID}
+}
+
+// plain is a request without what the worker does not understand. c.mu is held.
+func (c *conn) plain(r *Request) *Request {
+	out := *r
+	if !c.routes {
+		out.Route, out.Params, out.Values = "", nil, nil
+	}
+	if !c.signatures {
+		out.Scheme, out.MessageID = "", ""
+	}
+	return &out
 }
 
 // appendRequest appends the REQUEST frame of r. On an error b is as it was.
@@ -72,6 +100,8 @@ func appendRequest(b []byte, stream uint32, r *Request) ([]byte, error) {
 	if r.Route != "" {
 		pairs += 1 + len(r.Params)
 	}
+	signed := r.signed()
+	pairs += len(signed) / 2
 	for name, values := range r.Header {
 		if !field.Stripped(name, connection) || name == "Authorization" && r.ForeignAuthorization && !field.Listed(connection, name) {
 			names = append(names, name)
@@ -99,6 +129,9 @@ func appendRequest(b []byte, stream uint32, r *Request) ([]byte, error) {
 			length(r.Values[i])
 		}
 	}
+	for _, s := range signed {
+		length(s)
+	}
 	length("host")
 	length(r.Host)
 	for _, name := range names {
@@ -116,6 +149,9 @@ func appendRequest(b []byte, stream uint32, r *Request) ([]byte, error) {
 		for i, name := range r.Params {
 			b = append(append(append(b, ':'), name...), r.Values[i]...)
 		}
+	}
+	for _, s := range signed {
+		b = append(b, s...)
 	}
 	b = append(b, "host"...)
 	b = append(b, r.Host...)

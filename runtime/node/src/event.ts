@@ -60,7 +60,8 @@ function clf(d: Date): string {
 function identityOf(r: Request): EventIdentity {
   const who = r.identity;
   if (who === null) return { apiKeyId: null, projectId: null, scopes: [], method: 'none', sourceIp: r.ip };
-  return { apiKeyId: who.keyId, projectId: who.projectId, scopes: who.scopes, method: who.method, sourceIp: r.ip };
+  const { keyId, projectId, ...rest } = who;
+  return { apiKeyId: keyId || null, projectId: projectId || null, ...rest, sourceIp: r.ip };
 }
 
 const textual = /^(text\/.*|application\/(.*\+)?(json|xml)|application\/(x-www-form-urlencoded|javascript|graphql))$/;

@@ -25,11 +25,11 @@ export const FLAG_ASCII = 2;
 
 export const RESET = { CANCELLED: 0, DEADLINE: 1, REFUSED: 2, HANDLER_FAILED: 3, FLOW: 4 } as const;
 
-/** The strings of a request block that come before the headers. Pairs whose name begins with a colon are the route and its parameters. */
+/** The strings of a request block that come before the headers. Pairs whose name begins with a colon are the route and its parameters, with two how a callback was signed. */
 export const REQ = { ID: 0, METHOD: 1, HANDLER: 2, PATH: 3, QUERY: 4, IP: 5, KEY: 6, PROJECT: 7, AUTH: 8, SCOPES: 9, MODE: 10, HEADERS: 11 } as const;
 
 /** What this worker understands beyond the first version: said in HELLO. */
-export const FEATURES = ['route'];
+export const FEATURES = ['route', 'signature'];
 
 export class ProtocolError extends Error {}
 

@@ -41,7 +41,7 @@ export class Request implements FunctionRequest {
     if (this.#params !== undefined) return this.#params;
     const params: Record<string, string> = Object.create(null);
     this.#in.table.pairs(REQ.HEADERS, (name, value) => {
-      if (name.length > 1 && name.charCodeAt(0) === COLON) params[name.slice(1)] = utf8(value);
+      if (name.length > 1 && name.charCodeAt(0) === COLON && name.charCodeAt(1) !== COLON) params[name.slice(1)] = utf8(value);
     });
     return (this.#params = params);
   }
@@ -60,8 +60,20 @@ export class Request implements FunctionRequest {
   get identity(): FunctionIdentity | null {
     const t = this.#in.table;
     const keyId = t.get(REQ.KEY);
-    if (keyId === '') return null;
-    return { keyId, projectId: t.get(REQ.PROJECT), method: t.get(REQ.AUTH), scopes: t.get(REQ.SCOPES).split(' ').filter(Boolean) };
+    const method = t.get(REQ.AUTH);
+    if (keyId === '' && method !== 'signature') return null;
+    return { keyId, projectId: t.get(REQ.PROJECT), method, scopes: t.get(REQ.SCOPES).split(' ').filter(Boolean), ...(method === 'signature' && this.#signed()) };
+  }
+
+  /** Of a callback: how it was signed and, where its sender says it, what the sender calls it. */
+  #signed(): { scheme: string; messageId?: string } {
+    let scheme = '';
+    let messageId: string | undefined;
+    this.#in.table.pairs(REQ.HEADERS, (name, value) => {
+      if (name === '::scheme') scheme = value;
+      if (name === '::id') messageId = value;
+    });
+    return { scheme, ...(messageId !== undefined && { messageId }) };
   }
 
   get headers(): Readonly<Record<string, string>> {

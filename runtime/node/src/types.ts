@@ -30,12 +30,16 @@ export interface FunctionRequest<Body = any> {
 }
 
 export interface FunctionIdentity {
-  /** The access key's ID; of a trusted issuer's token that issuer, "#" and the subject. */
+  /** The access key's ID; of a trusted issuer's token that issuer, "#" and the subject; empty for a signed callback. */
   readonly keyId: string;
   readonly projectId: string;
-  /** How the caller was recognised: "basic" or "apikey" by the bare secret, "bearer" or "dpop" by a token, "serviceplan" by a plan's token. */
+  /** How the caller was recognised: "basic" or "apikey" by the bare secret, "bearer" or "dpop" by a token, "serviceplan" by a plan's token, "signature" for a callback. */
   readonly method: string;
   readonly scopes: readonly string[];
+  /** Of a callback: how it was signed, such as "stripe". */
+  readonly scheme?: string;
+  /** Of a callback whose sender says it: the message's ID. Sent again it is the same; what must be done once is done once for each. */
+  readonly messageId?: string;
 }
 
 export interface FunctionContext {
@@ -105,6 +109,9 @@ export interface EventIdentity {
   readonly scopes: readonly string[];
   readonly method: string;
   readonly sourceIp: string;
+  /** Of a callback: how it was signed, and what its sender calls it. */
+  readonly scheme?: string;
+  readonly messageId?: string;
 }
 
 /** An event with "eventFormat": "v2": the payload of Amazon API Gateway, version 2.0, with our identity in its context. */

@@ -55,6 +55,15 @@ test('an open handler is told of nobody, and no header passes for a parameter', 
   assert.deepEqual([Object.getPrototypeOf(r.params), Object.keys(r.params), Object.keys(r.headers)], [null, ['__proto__', 'constructor'], []]);
 });
 
+test('a callback says how it was signed and what its sender calls it, and a parameter does not', () => {
+  const sender = { key: '', project: '', method: 'signature', scopes: '' };
+  const e = simple(request(['::scheme', 'stripe', '::id', 'evt_1', ':', '/{scheme}', ':scheme', 'forged'], '{}', '', sender));
+  assert.deepEqual(e.requestContext.identity, { apiKeyId: null, projectId: null, scopes: [], method: 'signature', scheme: 'stripe', messageId: 'evt_1', sourceIp: '192.0.2.1' });
+  assert.deepEqual([plain(e.pathParameters), plain(e.headers)], [{ scheme: 'forged' }, {}]);
+  assert.deepEqual(request(['::scheme', 'github'], '', '', sender).identity, { keyId: '', projectId: '', method: 'signature', scopes: [], scheme: 'github' });
+  assert.equal('scheme' in request(['::scheme', 'github']).identity!, false);
+});
+
 for (const [type, body, want, encoded] of [
   ['text/plain; charset=utf-8', 'grüß', 'grüß', false], ['application/problem+json', '{', '{', false], ['application/x-www-form-urlencoded', 'a=1', 'a=1', false],
   ['image/png', 'abc', 'YWJj', true], ['application/octet-stream', '', null, false], ['application/json', Uint8Array.of(0xff, 0xfe), '//4=', true], ['', 'x', 'x', false],
