@@ -10,10 +10,9 @@ import (
 	"testing"
 )
 
-// The same rules hold for the frames of HTTP/2, where path and authority are
-// fields of their own.
-func TestAttack_HTTP2(t *testing.T) {
-	t.Parallel()
+// newSecureTarget is a target whose listeners speak TLS.
+func newSecureTarget(t *testing.T) *target {
+	t.Helper()
 	g := newTarget(t)
 	if err := g.stop(); err != nil {
 		t.Fatal(err)
@@ -26,9 +25,19 @@ func TestAttack_HTTP2(t *testing.T) {
 	t.Cleanup(transport.CloseIdleConnections)
 	g.client = &http.Client{Transport: transport}
 	g.start("--tls-cert", cert, "--tls-key", key)
-	if !strings.HasPrefix(g.gateway, "https://") {
+	addr, ok := strings.CutPrefix(g.gateway, "https://")
+	if !ok {
 		t.Fatal("no TLS at", g.gateway)
 	}
+	g.addr = addr
+	return g
+}
+
+// The same rules hold for the frames of HTTP/2, where path and authority are
+// fields of their own.
+func TestAttack_HTTP2(t *testing.T) {
+	t.Parallel()
+	g := newSecureTarget(t)
 	secret := g.key["POSTERN_KEY_SECRET"]
 	for name, c := range map[string]struct {
 		method, path, host string

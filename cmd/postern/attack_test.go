@@ -205,10 +205,13 @@ func TestAttack_TargetsAndMethods(t *testing.T) {
 	shown := "Authorization: " + g.basic + "\r\n"
 	g.try([]attempt{
 		{"absolute form", line("GET http://127.0.0.1/fn/f/webhook HTTP/1.1", host), refused, false},
-		{"absolute form, other host", line("GET http://f.localhost/webhook HTTP/1.1", host), refused, false},
-		{"absolute form, Host of the function", line("GET http://evil/webhook HTTP/1.1", "Host: f.localhost\r\n"), nowhere, false},
+		{"absolute form, other host", line("GET http://f.localhost/webhook HTTP/1.1", host), ambiguous, false},
+		{"absolute form, other host, with the key", line("GET http://f.localhost/webhook HTTP/1.1", host+shown), ambiguous, false},
+		{"absolute form, the same host", line("GET http://f.localhost/webhook HTTP/1.1", "Host: F.localhost\r\n"), refused, false},
+		{"absolute form, the same host, with the key", line("GET http://f.localhost/webhook HTTP/1.1", "Host: f.localhost\r\n"+shown), fine, true},
+		{"absolute form, Host of the function", line("GET http://evil/webhook HTTP/1.1", "Host: f.localhost\r\n"), ambiguous, false},
 		{"absolute form with dots", line("GET http://127.0.0.1/fn/f/status/../webhook HTTP/1.1", host), ambiguous, false},
-		{"absolute form without a path", line("GET http://f.localhost HTTP/1.1", host), nowhere, false},
+		{"absolute form without a path", line("GET http://f.localhost HTTP/1.1", "Host: f.localhost\r\n"), nowhere, false},
 		{"no slash", line("GET fn/f/webhook HTTP/1.1", host), ambiguous, false},
 		{"asterisk", line("OPTIONS * HTTP/1.1", host), ambiguous, false},
 		{"CONNECT", line("CONNECT 127.0.0.1:80 HTTP/1.1", host), []int{405}, false},
@@ -228,7 +231,7 @@ func TestAttack_TargetsAndMethods(t *testing.T) {
 		{"forwarded host", line("GET /webhook HTTP/1.1", host+"X-Forwarded-Host: f.localhost\r\n"), nowhere, false},
 		{"unknown host does not fall back", line("GET /fn/f/webhook HTTP/1.1", "Host: g.localhost\r\n"+shown), nowhere, false},
 		{"h2c upgrade", line("GET /fn/f/webhook HTTP/1.1", host+"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"), refused, false},
-		{"HTTP/2 preface in clear", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", []int{0, 400, 405, 501, 505}, false},
+		{"HTTP/2 preface in clear", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", ambiguous, false},
 		{"HEAD with the key", line("HEAD /fn/f/webhook HTTP/1.1", host+shown), fine, true},
 		{"with the key", line("GET /fn/f/webhook HTTP/1.1", host+shown), fine, true},
 	})
@@ -296,7 +299,7 @@ func TestAttack_Credentials(t *testing.T) {
 		{"no such handler, right key", "GET /fn/f/nope HTTP/1.1\r\nHost: h\r\nX-API-Key: " + secret + "\r\nConnection: close\r\n\r\n", nowhere, false},
 		{"own key named as hop-by-hop", "GET /fn/f/webhook HTTP/1.1\r\nHost: h\r\nX-API-Key: " + secret + "\r\nConnection: close, x-api-key\r\n\r\n", fine, true},
 		{"in the query", fmt.Sprintf("GET /fn/f/webhook?api_key=%s&x-api-key=%s&authorization=%s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", secret, secret, encoded), refused, false},
-		{"in the user info", fmt.Sprintf("GET http://%s:%s@127.0.0.1/fn/f/webhook HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", id, secret), []int{400, 401}, false},
+		{"in the user info", fmt.Sprintf("GET http://%s:%s@127.0.0.1/fn/f/webhook HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", id, secret), ambiguous, false},
 		{"in a trailer", "POST /fn/f/webhook HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTrailer: Authorization\r\nConnection: close\r\n\r\n0\r\nAuthorization: " + g.basic + "\r\n\r\n", refused, false},
 	})
 	if strings.Contains(g.log(), secret) || strings.Contains(g.log(), encoded) {

@@ -126,6 +126,7 @@ func (s *Server) controlPlane() http.Handler {
 		metrics = loopbackOnly(metrics)
 	}
 	mux.Handle("GET /metrics", metrics)
+	mux.Handle("GET /debug/pprof", loopbackOnly(http.HandlerFunc(pprof.Index))) // what cleaned makes of it with a slash
 	for path, h := range map[string]http.HandlerFunc{"": pprof.Index, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace} {
 		mux.Handle("GET /debug/pprof/"+path, loopbackOnly(h))
 	}

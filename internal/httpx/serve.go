@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -108,6 +109,8 @@ const maxFields = 200 // header fields of one request, as of one in HTTP/1
 
 var (
 	errTwoHosts = fault.New(fault.Invalid, "the request names two hosts").WithHint("send :authority alone, or a Host header that says the same")
+	errPath     = fault.New(fault.Invalid, "the path does not begin with a slash")
+	errLength   = fault.New(fault.Invalid, "the content-length is not that of the body").WithHint("send one, in digits, or none")
 	errFields   = fault.New(fault.Invalid, "the request has more header fields than are taken")
 )
 
@@ -132,6 +135,15 @@ func checkHead(r *http.Request) error {
 			return errTwoHosts
 		}
 		delete(r.Header, "Host") // as of HTTP/1: Request.Host has it
+	}
+	if r.RequestURI != "*" && !strings.HasPrefix(r.RequestURI, "/") && r.Method != http.MethodConnect {
+		return errPath
+	}
+	if lengths := r.Header["Content-Length"]; len(lengths) > 0 {
+		// net/http takes the first, and one that it cannot read for 0.
+		if n, err := strconv.ParseUint(lengths[0], 10, 63); err != nil || len(lengths) > 1 || int64(n) != r.ContentLength {
+			return errLength
+		}
 	}
 	n := 0
 	for _, values := range r.Header {

@@ -1,0 +1,149 @@
+package main_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// idle opens a connection, makes a request of an open handler on it, and keeps
+// it until the test ends. It returns the status; 0 when the server closed it.
+func (g *target) idle(header string) int {
+	g.Helper()
+	conn, err := net.DialTimeout("tcp", g.addr, 5*time.Second)
+	if err != nil {
+		g.Fatal(err)
+	}
+	g.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	io.WriteString(conn, "GET /fn/f/health HTTP/1.1\r\nHost: h\r\n"+header+"\r\n")
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return 0
+	}
+	io.Copy(io.Discard, res.Body)
+	return res.StatusCode
+}
+
+// works fails the test if the server does not do its work beside the flood.
+func (g *target) works(after string) {
+	g.Helper()
+	g.try([]attempt{{"a right call after " + after, "GET /fn/f/webhook HTTP/1.1\r\nHost: h\r\nAuthorization: " + g.basic + "\r\nConnection: close\r\n\r\n", fine, true}})
+}
+
+// Whoever sends much, or for ever, is refused, or cut off, and runs nothing.
+func TestAttack_Flood(t *testing.T) {
+	t.Parallel()
+	g := newTarget(t)
+	shown := "Authorization: " + g.basic + "\r\n"
+	const host = "Host: h\r\n"
+	post := "POST /fn/f/webhook HTTP/1.1\r\n" + host + shown
+	many := func(n int, format string) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, format, i)
+		}
+		return b.String()
+	}
+	// 0: the answer was lost, because the server no longer read.
+	g.try([]attempt{
+		{"10,000 headers", "GET /fn/f/webhook HTTP/1.1\r\n" + host + shown + many(10_000, "X-%d: a\r\n") + "\r\n", []int{400, 431, 0}, false},
+		{"a header of a mebibyte", "GET /fn/f/webhook HTTP/1.1\r\n" + host + shown + "X-A: " + strings.Repeat("a", 1<<20) + "\r\n\r\n", []int{431, 0}, false},
+		{"a name of a mebibyte", "GET /fn/f/webhook HTTP/1.1\r\n" + host + shown + strings.Repeat("a", 1<<20) + ": a\r\n\r\n", []int{431, 0}, false},
+		{"a line that does not end", strings.Repeat("G", 1<<20), []int{400, 431, 0}, false},
+		{"endless chunks", post + "Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat("10000\r\n"+strings.Repeat("x", 1<<16)+"\r\n", 128), []int{413, 0}, false},
+		{"a chunk's size that does not end", post + "Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat("0", 1<<20), []int{400, 0}, false},
+		{"endless trailers", post + "Transfer-Encoding: chunked\r\n\r\n0\r\n" + many(10_000, "X-%d: a\r\n") + "\r\n", []int{400, 0}, false},
+	})
+	g.works("floods")
+	// Deep JSON is a body like others: its reader may refuse it, and lives.
+	for _, n := range []int{1000, 100_000, 1_000_000} {
+		deep := strings.Repeat("[", n) + strings.Repeat("]", n)
+		if got := g.raw(post + "Content-Type: application/json\r\nContent-Length: " + strconv.Itoa(len(deep)) + "\r\n\r\n" + deep); got != 200 && got != 400 {
+			t.Errorf("JSON of depth %d: status %d", n, got)
+		}
+	}
+	g.works("deep JSON")
+}
+
+// Slow callers are cut off when their time is up, and hold up nobody until then.
+func TestAttack_SlowHeaders(t *testing.T) {
+	t.Parallel()
+	g := newTarget(t)
+	began := time.Now()
+	ended := make(chan time.Duration)
+	const slow = 200
+	for i := range slow {
+		conn, err := net.Dial("tcp", g.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		go func() {
+			io.WriteString(conn, []string{"GET /fn/f/webhook HTTP/1.1\r\n", "G", "GET /fn/f/webhook HTTP/1.1\r\nHost: h\r\nX-A: a", ""}[i%4])
+			conn.SetDeadline(time.Now().Add(30 * time.Second))
+			io.Copy(io.Discard, conn)
+			ended <- time.Since(began)
+		}()
+	}
+	g.works("the beginning of 200 slow headers")
+	for range slow {
+		if after := <-ended; after < 5*time.Second || after > 25*time.Second {
+			t.Errorf("a slow caller was cut off after %s, want 10 s", after)
+		}
+	}
+	if n, _ := g.ran(); n != 1 {
+		t.Errorf("a guarded handler ran %d times, want once", n)
+	}
+}
+
+// Connections that only wait cost little, and keep nobody out.
+func TestAttack_IdleConnections(t *testing.T) {
+	g := newTarget(t)
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	// Both ends are bound by the same limit, and this one has other tests beside it.
+	n := min(10_000, int(limit.Cur)*3/4-1000)
+	if n < 100 {
+		t.Fatalf("a limit of %d open files leaves no room for this test", limit.Cur)
+	}
+	for range 50 {
+		g.idle("")
+	}
+	before := resident(t, g.cmd.Process.Pid)
+	for range n {
+		if got := g.idle(""); got != 200 {
+			t.Fatalf("status %d", got)
+		}
+	}
+	each := (resident(t, g.cmd.Process.Pid) - before) / int64(n)
+	t.Logf("%d idle connections, of %d bytes each", n, each)
+	if each > 32<<10 {
+		t.Errorf("%d idle connections cost %d bytes each, want at most 32 KiB", n, each)
+	}
+	g.works("idle connections")
+}
+
+// resident is the memory that a process has now.
+func resident(t *testing.T, pid int) int64 {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var size, pages int64
+	if _, err := fmt.Sscan(string(text), &size, &pages); err != nil {
+		t.Fatal(err)
+	}
+	return pages * int64(os.Getpagesize())
+}
