@@ -364,6 +364,59 @@ func TestServer_Continue(t *testing.T) {
 	}
 }
 
+// Slow callers are cut off: by the time of the header, or by that of the whole
+// request, however steadily they drip.
+func TestServer_SlowCallers(t *testing.T) {
+	t.Parallel()
+	const post = "POST / HTTP/1.1\r\nHost: h\r\n"
+	for name, tc := range map[string]struct {
+		first, drip string
+		runs        bool
+	}{
+		"nothing":       {"", "", false},
+		"a slow header": {"GET / HTTP/1.1\r\nHost: h\r\nX-A: ", "a", false},
+		"slow headers":  {"GET / HTTP/1.1\r\nHost: h\r\n", "X-A: a\r\n", false},
+		"a slow body":   {post + "Content-Length: 100000\r\n\r\n", "a", true},
+		"slow chunks":   {post + "Transfer-Encoding: chunked\r\n\r\n", "1\r\na\r\n", true},
+		"a slow chunk":  {post + "Transfer-Encoding: chunked\r\n\r\n10000\r\n", "a", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			read := make(chan error, 1)
+			addr := start(t, &httpx.Server{Limits: httpx.Limits{ReadHeader: 300 * time.Millisecond, Read: 600 * time.Millisecond}, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, err := io.Copy(io.Discard, r.Body)
+				read <- err
+				panic(http.ErrAbortHandler)
+			})})
+			conn := dial(t, addr)
+			ended := make(chan struct{})
+			go func() { io.Copy(io.Discard, conn); close(ended) }()
+			io.WriteString(conn, tc.first)
+			until(t, "it is cut off", func() bool {
+				if tc.drip != "" {
+					io.WriteString(conn, tc.drip)
+				}
+				select {
+				case <-ended:
+					return true
+				default:
+					return false
+				}
+			})
+			select {
+			case err := <-read:
+				if !tc.runs || err == nil {
+					t.Errorf("the handler read a body: %v", err)
+				}
+			default:
+				if tc.runs {
+					t.Error("the handler did not run")
+				}
+			}
+		})
+	}
+}
+
 // A listener that fails for a while is not given up.
 func TestServer_AcceptFailsForAWhile(t *testing.T) {
 	t.Parallel()
