@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -19,6 +20,11 @@ func (g *target) answers(request string) (statuses []int) {
 	conn, err := net.DialTimeout("tcp", g.addr, 5*time.Second)
 	if err != nil {
 		g.Fatal(err)
+	}
+	if transport, ok := g.client.Transport.(*http.Transport); ok {
+		config := transport.TLSClientConfig.Clone()
+		config.ServerName, config.NextProtos = "127.0.0.1", []string{"http/1.1"}
+		conn = tls.Client(conn, config)
 	}
 	defer conn.Close()
 	go io.WriteString(conn, request) // a large request may be answered before it is read
@@ -43,7 +49,15 @@ func (g *target) answers(request string) (statuses []int) {
 // rest of it is never a request.
 func TestAttack_Framing(t *testing.T) {
 	t.Parallel()
-	g := newTarget(t)
+	for name, target := range map[string]func(*testing.T) *target{"in clear": newTarget, "inside TLS": newSecureTarget} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			attackFraming(t, target(t))
+		})
+	}
+}
+
+func attackFraming(t *testing.T, g *target) {
 	shown := "Authorization: " + g.basic + "\r\n"
 	post := func(path, header, body string) string {
 		return "POST /fn/f" + path + " HTTP/1.1\r\nHost: h\r\n" + shown + header + "\r\n" + body
@@ -147,6 +161,15 @@ func TestAttack_Framing(t *testing.T) {
 		if after-before != c.runs {
 			t.Errorf("%s: a guarded handler ran %d times, want %d: %v; answers %v", name, after-before, c.runs, paths[before:], got)
 		}
+	}
+	res, err := http.Get(g.control + "/metrics") // on loopback without TLS
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, _ := io.ReadAll(res.Body)
+	if !strings.Contains(string(text), `postern_connections_refused_total{listener="gateway",reason="framing"}`) {
+		t.Error("the metrics do not count what was refused")
 	}
 }
 

@@ -72,6 +72,28 @@ func TestLoad_DataDirectory(t *testing.T) {
 	}
 }
 
+func TestLoad_TrustedProxies(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"":                            "",
+		"10.0.0.0/8":                  "10.0.0.0/8",
+		" 10.1.2.3/8, 192.0.2.7 ,":    "10.0.0.0/8,192.0.2.7/32",
+		"2001:db8::1,2001:db8:1::/48": "2001:db8::1/128,2001:db8:1::/48",
+		"::ffff:10.0.0.0/104":         "10.0.0.0/8",
+		"::ffff:192.0.2.7":            "192.0.2.7/32",
+	} {
+		c, err := config.Load(config.Input{Flags: map[string]string{"data": "/d", "trusted-proxies": text}, Environ: environ()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range c.Settings() {
+			if s.Key == "trusted-proxies" && s.Value != want {
+				t.Errorf("%q is %q, want %q", text, s.Value, want)
+			}
+		}
+	}
+}
+
 func TestLoad_Apart(t *testing.T) {
 	t.Parallel()
 	c, err := config.Load(config.Input{
@@ -111,6 +133,10 @@ func TestLoad_RefusesWithKeyAndHint(t *testing.T) {
 		{"server without scheme", "", nil, []string{"POSTERN_SERVER", "127.0.0.1:8081"}, []string{"server: POSTERN_SERVER must begin with http:// or https:// and have no path, query or user | write POSTERN_SERVER as http://127.0.0.1:8081"}},
 		{"password in the server's URL", "", nil, []string{"POSTERN_SERVER", "http://a:b@h"}, []string{"server: POSTERN_SERVER must begin with http:// or https:// and have no path, query or user | write POSTERN_SERVER as http://127.0.0.1:8081"}},
 		{"database", "", []string{"database", "mysql://x"}, nil, []string{"database: --database must begin with sqlite:/// or postgres:// | write --database as postgres://user@host/database"}},
+		{"proxies that are none", "", []string{"trusted-proxies", "10.0.0.0/8,proxy"}, nil, []string{"trusted-proxies: --trusted-proxies must be networks and addresses such as 10.0.0.0/8,192.0.2.7 | change --trusted-proxies"}},
+		{"everybody a proxy", "trusted-proxies: 0.0.0.0/0\n", nil, nil, []string{"trusted-proxies: trusted-proxies in FILE may not be everybody | change trusted-proxies in FILE"}},
+		{"everybody a proxy, as IPv6", "", []string{"trusted-proxies", "::ffff:0.0.0.0/96"}, nil, []string{"trusted-proxies: --trusted-proxies may not be everybody | change --trusted-proxies"}},
+		{"no connections", "", []string{"max-connections", "0"}, nil, []string{"max-connections: --max-connections must be between 1 and 1048576 | change --max-connections"}},
 		{"unknown key", "lissten: :1\n", nil, nil, []string{`lissten: file FILE has a setting "lissten", which does not exist | did you mean "listen"?`}},
 		{"nested", "tls:\n  cert: a\nqueue: [1]\n", nil, nil, []string{`queue: "queue" in FILE must be a single value | write it as queue: <value>`, "tls: file FILE has a setting \"tls\", which does not exist | run `postern config show` to see every setting"}},
 		{"not YAML", "a: b: c\n", nil, nil, []string{"config: file FILE cannot be read: mapping values are not allowed in this context | correct the file, or leave out --config"}},
