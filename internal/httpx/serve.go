@@ -86,7 +86,7 @@ type Server struct {
 // The limits of HTTP/2, where they are not those of Limits. Frames are small
 // because each connection keeps room for its largest.
 const (
-	streams    = 250      // requests at a time on one connection; what is above waits, or ends it
+	streams    = 250      // requests at a time on one connection; one above is refused
 	frameSize  = 64 << 10 // bytes
 	tableSize  = 4 << 10  // of header compression, in either direction
 	connWindow = 1 << 20  // bytes of bodies that nobody has read yet, of one connection
