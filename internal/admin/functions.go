@@ -152,7 +152,7 @@ func (s *service) describe(f platform.Function, d platform.Deployment) api.Funct
 		Deployment: api.Deployment{ID: d.ID, Number: d.Number, Artefact: d.Artefact, Runtime: d.Runtime, CreateTime: d.CreatedAt.UTC()},
 		Status:     api.Status{State: st.State, Workers: st.Workers, InFlight: st.InFlight, Waiting: st.Waiting, Failures: st.Failures, LastErr: st.LastErr}}
 	for _, r := range function.Describe(d.Handlers) {
-		out.Routes = append(out.Routes, api.Route{Path: r.Path, Handler: r.Handler, Guard: r.Guard, Method: r.Method, Group: r.Group})
+		out.Routes = append(out.Routes, api.Route{Path: r.Path, Handler: r.Handler, Guard: r.Guard, Method: r.Method, Group: r.Group, Asks: r.Asks})
 	}
 	return out
 }

@@ -38,6 +38,7 @@ type Route struct {
 	Guard   string `json:"guard" doc:"'access key', 'open' or 'signature'."`
 	Method  string `json:"method,omitempty" doc:"Of a route of the manifest: its only method; absent: any."`
 	Group   string `json:"group,omitempty" doc:"Of a route of the manifest: the group of keys that it is for; absent: that named like the function."`
+	Asks    string `json:"asks,omitempty" doc:"In words, beside the guard: how a credential is shown, from where, how often, and whether pages of other origins may call."`
 }
 
 // Status is how a function's workers do on the node that was asked.

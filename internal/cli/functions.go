@@ -118,6 +118,9 @@ func printRoutes(out printer, routes []api.Route) {
 		if r.Group != "" {
 			guard += ", group " + r.Group
 		}
+		if r.Asks != "" {
+			guard += "; " + r.Asks
+		}
 		rows = append(rows, []string{path, r.Handler, guard})
 	}
 	out.table([]string{"ROUTE", "HANDLER", "GUARD"}, rows)

@@ -174,7 +174,7 @@ func (d *Deployer) rollOut(ctx context.Context, f platform.Function, artefact st
 	key := platform.AccessKey{ID: accesskey.NewID(now), ProjectID: f.ProjectID, DisplayName: "function:" + f.Name, SecretHash: secret.Hash(),
 		Scopes: []platform.Scope{platform.ScopeInvoke}, FunctionID: f.ID, CreatedAt: now}
 	dep := platform.Deployment{ID: function.NewDeploymentID(now), FunctionID: f.ID, ProjectID: f.ProjectID, Artefact: artefact, Runtime: m.Runtime,
-		Variables: m.Variables, KeyID: key.ID, CreatedAt: now}
+		Variables: m.Variables, Visibility: m.Visibility, KeyID: key.ID, CreatedAt: now}
 	var err error
 	if dep.SealedKeySecret, err = d.o.Sealer.Seal(ctx, dep.ID, []byte(secret.Reveal())); err != nil {
 		return Result{}, err

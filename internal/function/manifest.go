@@ -50,6 +50,7 @@ type Manifest struct {
 	// WebhookProtection says when callbacks that are known by their handler's
 	// name must be signed.
 	WebhookProtection signature.Protection `json:"webhookProtection,omitempty"`
+	Visibility        platform.Visibility  `json:"visibility,omitempty"`
 }
 
 // HandlerOptions are what the manifest says of one handler. Zero fields mean
@@ -60,6 +61,7 @@ type HandlerOptions struct {
 	Timeout   time.Duration     `json:"timeout,omitempty"`   // nanoseconds
 	// Signature guards the handler by its sender's signature.
 	Signature *platform.Signature `json:"signature,omitempty"`
+	RuleSpec
 }
 
 // Encode is the normalised form that goes into the artefact: the same manifest
@@ -94,6 +96,9 @@ func DecodeManifest(data []byte) (Manifest, error) {
 		if err == nil && (o.Body > platform.BodyStream || o.BodyLimit < 0 || o.BodyLimit > maxBodyLimit || o.Timeout < 0 || o.Timeout > maxTimeout) {
 			err = errors.New("handler options out of range")
 		}
+		if err == nil {
+			err = o.check(o.Signature == nil)
+		}
 	}
 	if err == nil {
 		err = m.validStyle()
@@ -103,6 +108,9 @@ func DecodeManifest(data []byte) (Manifest, error) {
 	}
 	if err == nil {
 		err = m.validSignatures()
+	}
+	if err == nil && m.Visibility != platform.Public && m.Visibility != platform.Private {
+		err = errors.New("unknown visibility")
 	}
 	if err != nil {
 		return Manifest{}, fault.Wrap(err, fault.Invalid, "the artefact's manifest is not valid: "+err.Error()).WithCode("artefact_invalid")

@@ -22,7 +22,7 @@ const (
 // nothing here.
 var sinchFields = []string{"functionId", "tunnel", "createdResources", "projectId"}
 
-var posternFields = []string{"$schema", "name", "runtime", "description", "variables", "handlers", "routes", "style", "eventFormat", "webhookProtection"}
+var posternFields = []string{"$schema", "name", "runtime", "description", "variables", "handlers", "routes", "style", "eventFormat", "webhookProtection", "visibility"}
 
 // ParseManifest checks a manifest's bytes. Errors name source, line and column.
 func ParseManifest(source string, data []byte) (Manifest, []string, error) {
@@ -92,6 +92,11 @@ func (p *parser) field(f member) (err error) {
 			return p.unknown(f)
 		}
 		err = p.addresses(f)
+	case "visibility":
+		if p.source == SourceSinch {
+			return p.unknown(f)
+		}
+		err = p.visibility(f)
 	case "webhookProtection":
 		err = p.webhookProtection(f)
 	default:
@@ -195,6 +200,19 @@ func (p *parser) variables(f member) error {
 	return nil
 }
 
+// visibility reads from where the function can be called.
+func (p *parser) visibility(f member) error {
+	switch s, err := p.text(f); {
+	case err != nil:
+		return err
+	case s == string(platform.Private):
+		p.m.Visibility = platform.Private
+	case s != "public":
+		return p.fail(f.value.offset, `write "private" for a function that only functions of its project call, or nothing`, "visibility cannot be %q", s)
+	}
+	return nil
+}
+
 func (p *parser) handlers(f member) error {
 	if !f.value.isObject {
 		return p.fail(f.value.offset, `write: "handlers": { "upload": { "body": "stream" } }`, "handlers must be an object")
@@ -234,8 +252,10 @@ func (p *parser) handlerOption(o *HandlerOptions, handler string, f member) erro
 		s, err := p.signature(f, "handler "+handler)
 		o.Signature = s
 		return err
+	case "credentials", "addresses", "rate", "cors":
+		return p.rule(&o.RuleSpec, f, "handler "+handler)
 	default:
-		return p.unknownOption(f, []string{"body", "bodyLimit", "timeout", "signature"}, "handler "+handler)
+		return p.unknownOption(f, slices.Concat([]string{"body", "bodyLimit", "timeout", "signature"}, ruleFields), "handler "+handler)
 	}
 	return nil
 }

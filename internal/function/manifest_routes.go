@@ -23,6 +23,7 @@ type RouteSpec struct {
 	Timeout   time.Duration `json:"timeout,omitempty"`   // nanoseconds
 	// Signature says how callbacks are verified where Auth is AuthSignature.
 	Signature *platform.Signature `json:"signature,omitempty"`
+	RuleSpec
 }
 
 // What a route may say of who is let in. AuthNone opens exactly that route,
@@ -129,8 +130,10 @@ func (p *parser) route(n node, number int) (r RouteSpec, err error) {
 			err = p.duration(f, &r.Timeout, of)
 		case "signature":
 			r.Signature, err = p.signature(f, of)
+		case "credentials", "addresses", "rate", "cors":
+			err = p.rule(&r.RuleSpec, f, of)
 		default:
-			err = p.unknownOption(f, []string{"path", "handler", "auth", "group", "scopes", "bodyLimit", "timeout", "signature"}, of)
+			err = p.unknownOption(f, slices.Concat([]string{"path", "handler", "auth", "group", "scopes", "bodyLimit", "timeout", "signature"}, ruleFields), of)
 		}
 		if err != nil {
 			return r, err
@@ -192,6 +195,9 @@ func (s *routeSet) add(r RouteSpec) error {
 	}
 	if r.Auth == AuthNone && (r.Group != "" || len(r.Scopes) > 0) {
 		return fmt.Errorf("the route %q is open to everyone: no group or scope can be asked for", r.Path)
+	}
+	if err := r.check(r.Auth != AuthNone && r.Auth != AuthSignature); err != nil {
+		return fmt.Errorf("the route %q %w", r.Path, err)
 	}
 	s.patterns, s.texts = append(s.patterns, p), append(s.texts, r.Path)
 	return nil

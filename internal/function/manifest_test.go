@@ -77,7 +77,7 @@ func TestParseManifest_RefusesRoutes(t *testing.T) {
 	}
 	for in, want := range map[string]string{
 		`{}`: "1:39: routes must be a list", `[1]`: "1:40: route 1 must be an object", `[{"path":"/a"}]`: "must have a path and a handler", `[{"handler":"a"}]`: "must have a path and a handler",
-		`[{"path":"/a","handler":"x","cors":true}]`: `unknown option "cors" of route 1`, `[{"path":"/a","handler":"x","methods":["basic"]}]`: `unknown option "methods"`,
+		`[{"path":"/a","handler":"x","corss":true}]`: `unknown option "corss" of route 1`, `[{"path":"/a","handler":"x","methods":["basic"]}]`: `unknown option "methods"`,
 		`[{"path":"/a","handler":"x","ratePerSecond":1}]`: `unknown option "ratePerSecond"`, `[{"path":"/a","handler":"x","scopes":["orders"]}]`: "no scope", `[{"path":"/a","handler":"x","scopes":["control","control"]}]`: "stands twice", `[{"path":"/a","handler":"x","scopes":"control"}]`: "must be a list", `[{"path":"/a","handler":"x","scopes":[]}]`: "must be a list",
 		`[{"path":"/a","handler":"x","auth":"none","scopes":["control"]}]`: "is open to everyone", `[{"path":"/a","handler":"x","auth":"none","group":"admin"}]`: "is open to everyone",
 		`[{"path":"/a","handler":"x","auth":"open"}]`: `auth of route 1 cannot be "open"`, `[{"path":"/a","handler":"x","auth":false}]`: "auth must be a string", `[{"path":"/a","handler":"x","auth":""}]`: "cannot be",

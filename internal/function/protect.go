@@ -28,9 +28,13 @@ func Protect(m Manifest, d platform.Declaration, deployed bool) ([]platform.Hand
 		if _, byName := signedBy(m, d, dh); h.Guard == platform.GuardOpen && !byName {
 			open = append(open, h.Name)
 		}
+		o.into(&h.Rule, h.Guard)
 		var err error
 		if h.Routes, err = routesOf(m, d, h); err != nil {
 			return nil, nil, err
+		}
+		if len(o.Credentials) > 0 && len(h.Routes) == 0 && h.Guard != platform.GuardKey {
+			return nil, nil, uncredited(m, fmt.Sprintf("the handler %.64q", h.Name))
 		}
 		handlers = append(handlers, h)
 	}
@@ -119,7 +123,7 @@ func checkNames(m Manifest, d platform.Declaration) error {
 // events answers every path when the manifest names none.
 func routesOf(m Manifest, d platform.Declaration, h platform.Handler) ([]platform.Route, error) {
 	if len(m.Routes) == 0 && d.Style == platform.StyleEvent && len(d.Handlers) == 1 && h.Name == eventHandler {
-		return []platform.Route{{Pattern: "/{path...}", Guard: h.Guard, Rule: platform.Rule{Signature: h.Signature}}}, nil
+		return []platform.Route{{Pattern: "/{path...}", Guard: h.Guard, Rule: h.Rule}}, nil
 	}
 	var out []platform.Route
 	for _, r := range m.Routes {
@@ -138,12 +142,22 @@ func routesOf(m Manifest, d platform.Declaration, h platform.Handler) ([]platfor
 		case AuthSignature:
 			route.Guard = platform.GuardSignature
 		}
+		if len(r.Credentials) > 0 && route.Guard != platform.GuardKey {
+			return nil, uncredited(m, fmt.Sprintf("the route %q", r.Path))
+		}
+		r.RuleSpec.under(m.Handlers[h.Name].RuleSpec).into(&route.Rule, route.Guard)
 		if err := signedRoute(r, &route, h); err != nil {
 			return nil, fault.New(fault.Invalid, m.Source+": "+err.Error()).WithCode("manifest_invalid").WithHint(signatureExample)
 		}
 		out = append(out, route)
 	}
 	return out, nil
+}
+
+// uncredited refuses credentials that nobody would be asked for.
+func uncredited(m Manifest, what string) error {
+	return fault.New(fault.Invalid, fmt.Sprintf("%s: %s asks for no access key, so its credentials mean nothing", m.Source, what)).WithCode("manifest_invalid").
+		WithHint("remove credentials, or have an access key asked for: name the handler in auth, or write \"auth\": \"key\" on the route")
 }
 
 // eventHandler is the export that a module of events has.

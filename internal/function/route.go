@@ -189,6 +189,7 @@ type RouteRow struct {
 	Guard   string `json:"guard" doc:"'access key', 'open', or 'signature'."`
 	Method  string `json:"method,omitempty" doc:"Of a route: the only method; empty: any."`
 	Group   string `json:"group,omitempty" doc:"Of a route: which keys open it; empty: those of the group named like the function."`
+	Asks    string `json:"asks,omitempty" doc:"In words, beside the guard: how a credential is shown, from where, how often, and whether browsers may call."`
 }
 
 // GuardWord is the word for a guard in tables and logs.
@@ -209,7 +210,7 @@ func Describe(hs []platform.Handler) []RouteRow {
 	rows := []RouteRow{{Path: "/health", Handler: "built in", Guard: "open"}}
 	home := slices.ContainsFunc(hs, func(h platform.Handler) bool { return h.Name == "home" })
 	for _, h := range hs {
-		guard := GuardWord(h.Guard)
+		guard, asks := GuardWord(h.Guard), Asks(h.Rule)
 		switch {
 		case len(h.Routes) > 0:
 			for _, r := range h.Routes {
@@ -217,22 +218,22 @@ func Describe(hs []platform.Handler) []RouteRow {
 				if !ok {
 					method, path = "", r.Pattern
 				}
-				rows = append(rows, RouteRow{Path: path, Handler: h.Name, Guard: GuardWord(r.Guard), Method: method, Group: r.Group})
+				rows = append(rows, RouteRow{Path: path, Handler: h.Name, Guard: GuardWord(r.Guard), Method: method, Group: r.Group, Asks: Asks(r.Rule)})
 			}
 		case h.Name == "default" && home: // nothing leads to it
 		case h.Kind == platform.HandlerRoot:
-			rows = append(rows, RouteRow{Path: "/", Handler: h.Name, Guard: guard})
+			rows = append(rows, RouteRow{Path: "/", Handler: h.Name, Guard: guard, Asks: asks})
 		case h.Kind == platform.HandlerService:
-			rows = append(rows, RouteRow{Path: servicePrefix + strings.TrimSuffix(h.Name, serviceSuffix), Handler: h.Name, Guard: guard})
+			rows = append(rows, RouteRow{Path: servicePrefix + strings.TrimSuffix(h.Name, serviceSuffix), Handler: h.Name, Guard: guard, Asks: asks})
 		case h.Kind == platform.HandlerCallback:
-			rows = append(rows, RouteRow{Path: "/" + h.Name, Handler: h.Name, Guard: guard})
+			rows = append(rows, RouteRow{Path: "/" + h.Name, Handler: h.Name, Guard: guard, Asks: asks})
 		case h.Name == "health":
 			rows[0].Handler = "health"
 			if h.Guard != platform.GuardOpen {
-				rows = append(rows, RouteRow{Path: "/…/health", Handler: h.Name, Guard: guard})
+				rows = append(rows, RouteRow{Path: "/…/health", Handler: h.Name, Guard: guard, Asks: asks})
 			}
 		default:
-			rows = append(rows, RouteRow{Path: "/" + h.Name, Handler: h.Name, Guard: guard})
+			rows = append(rows, RouteRow{Path: "/" + h.Name, Handler: h.Name, Guard: guard, Asks: asks})
 		}
 	}
 	slices.SortStableFunc(rows[1:], func(a, b RouteRow) int { return strings.Compare(a.Path, b.Path) })

@@ -137,29 +137,6 @@ func (g *Gateway) decorate(x *exchange, h http.Header) {
 	}
 }
 
-// asks says in words what the door asks for beside its guard, for explanations.
-func (d *door) asks() string {
-	var parts []string
-	if len(d.ways) > 0 {
-		parts = append(parts, "shown as "+strings.Join(d.ways, ", "))
-	}
-	if len(d.addresses) > 0 {
-		parts = append(parts, "from "+joined(d.addresses))
-	}
-	for _, l := range d.limits {
-		parts = append(parts, l.text)
-	}
-	return strings.Join(parts, "; ")
-}
-
-func joined[T interface{ String() string }](list []T) string {
-	var out []string
-	for _, e := range list {
-		out = append(out, e.String())
-	}
-	return strings.Join(out, ", ")
-}
-
 // methodsOf is what a route of a pattern answers to, for a preflight.
 func methodsOf(pattern string) []string {
 	switch method, _, ok := strings.Cut(pattern, " "); {

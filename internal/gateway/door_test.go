@@ -346,7 +346,7 @@ func TestDoor_Pool(t *testing.T) {
 		}
 		_, own := w.do("GET", "/fn/other0/x", nil)
 		_, theirs := w.do("GET", "/fn/other1/x", nil)
-		if own.Code != "rate_limited" || own.Detail != "this group of routes is over its rate: 2/h in partners" || theirs.Code != "queue_full" {
+		if own.Code != "rate_limited" || own.Detail != "this group of routes is over its rate: 2/h" || theirs.Code != "queue_full" {
 			t.Errorf("another function of the project: %s %q; of another: %s", own.Code, own.Detail, theirs.Code)
 		}
 	})

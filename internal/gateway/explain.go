@@ -93,6 +93,7 @@ func (g *Gateway) Explain(q audit.Question) (audit.Explanation, error) {
 	if x.step > stepIdentify {
 		out.Steps[0].Why = r.Method + " " + x.path
 	}
+	x.tellDoor(out.Steps)
 	for i, s := range out.Steps { // who asks may have taken a secret for an ID
 		out.Steps[i].Why = string(accesskey.Redact([]byte(s.Why)))
 	}
@@ -147,6 +148,33 @@ func (x *exchange) because() string {
 		listed(k.Groups, "all groups"), listed(k.AllowedCIDRs, "any address"), x.group())
 }
 
+// tellDoor adds to the steps that were reached what the route gives to them.
+// Who asks is its owner.
+func (x *exchange) tellDoor(steps []audit.Step) {
+	if x.door == nil || x.target == nil {
+		return
+	}
+	add := func(step int, what string) {
+		if int(x.step) < step {
+			return
+		}
+		if s := &steps[step-1]; s.Why != "" {
+			s.Why += "; " + what
+		} else {
+			s.Why = what
+		}
+	}
+	if d := x.door; len(d.ways) > 0 && x.match.Guard == platform.GuardKey {
+		add(stepAuthenticate, "the route takes a credential that is shown as "+strings.Join(d.ways, ", "))
+	}
+	if len(x.door.addresses) > 0 {
+		add(stepAuthorise, "the route is for callers from "+fmt.Sprint(x.door.addresses))
+	}
+	for _, l := range x.door.limits {
+		add(stepLimit, "the route has the rate "+l.text)
+	}
+}
+
 func listed[T any](list []T, none string) string {
 	if len(list) == 0 {
 		return none
@@ -185,6 +213,9 @@ func (p *passage) explanation() audit.Explanation {
 		tell(stepAuthenticate, audit.KeyWhy(p.keyID, string(p.shown)))
 		tell(stepAuthorise, "scope invoke, of project "+p.project+", from "+p.remote)
 		tell(stepLimit, "within the rate and the quota of the access key")
+	}
+	if p.tight != "" {
+		tell(stepLimit, "within all limits; least is left of that of the "+p.tight)
 	}
 	if p.handler == "" {
 		tell(stepAcquire, "built in: no worker is needed")

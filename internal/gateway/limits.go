@@ -38,10 +38,12 @@ func (g *limits) limiter(projectID string, l platform.RateLimit) *limiter {
 	made := &limiter{RateLimit: l, text: function.FormatRate(said)}
 	where := "this route"
 	if l.Pool != "" {
-		where = "this group of routes"
-		made.text += " in " + l.Pool
+		where = "this group of routes" // callers are not told its name
 	}
 	made.over = fault.New(fault.TooMany, whose(l.By, where)+": "+made.text).WithCode("rate_limited")
+	if l.Pool != "" {
+		made.text += " in the pool " + l.Pool
+	}
 	var err error
 	if l.By == platform.LimitByRoute {
 		made.all, err = limit.Of(l)
