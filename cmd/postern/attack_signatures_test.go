@@ -123,7 +123,11 @@ func (g *target) exchange(request string) (int, string) {
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(10 * time.Second))
 	go io.WriteString(conn, request)
-	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	answers := bufio.NewReader(conn)
+	res, err := http.ReadResponse(answers, nil)
+	for err == nil && res.StatusCode == http.StatusContinue {
+		res, err = http.ReadResponse(answers, nil)
+	}
 	if err != nil {
 		return 0, err.Error()
 	}

@@ -145,6 +145,7 @@ type door struct {
 	guard    platform.Guard
 	loosened bool
 	routed   bool // it is one route of a handler, not all of it
+	named    bool // how its callbacks are signed goes by the handler's name
 	rule     platform.Rule
 	at       PolicyError // the entry that is being laid over it
 }
@@ -152,7 +153,7 @@ type door struct {
 func (g *governor) handler(h platform.Handler) (platform.Handler, error) {
 	e := entry(g.policy.Handlers, h.Name)
 	if len(h.Routes) == 0 {
-		d := door{guard: h.Guard, loosened: h.Loosened, rule: h.Rule}
+		d := door{guard: h.Guard, loosened: h.Loosened, named: signedByName(h), rule: h.Rule}
 		err := g.lay(&d, h.Name, e, nil)
 		h.Guard, h.Loosened, h.Rule = d.guard, d.loosened, d.rule
 		return h, err
@@ -164,7 +165,7 @@ func (g *governor) handler(h platform.Handler) (platform.Handler, error) {
 	}
 	routes := make([]platform.Route, len(h.Routes))
 	for i, r := range h.Routes {
-		d := door{guard: r.Guard, loosened: r.Loosened, routed: true, rule: r.Rule}
+		d := door{guard: r.Guard, loosened: r.Loosened, routed: true, named: signedByName(h), rule: r.Rule}
 		d.rule.BodyLimit, d.rule.Timeout = cmp.Or(r.BodyLimit, h.BodyLimit), cmp.Or(r.Timeout, h.Timeout)
 		if err := g.lay(&d, h.Name, e, entry(g.policy.Routes, r.Pattern)); err != nil {
 			return h, err
@@ -274,8 +275,8 @@ func (d *door) protect(e *platform.Governed) error {
 	case platform.GuardOpen:
 		d.loosened, d.rule.Signature = true, nil
 	case platform.GuardSignature:
-		if d.guard != platform.GuardSignature && e.Signature == nil && d.rule.Signature == nil {
-			return d.fail(`write: signature: { scheme: standard, secrets: [WEBHOOK_SECRET] }`, "%s is to be checked by signature, and nothing says by which", d.at.where())
+		if d.guard != platform.GuardSignature && e.Signature == nil && d.rule.Signature == nil && !d.named {
+			return d.fail(`write: signature: { scheme: standard-webhooks, secrets: [WEBHOOK_SECRET] }`, "%s is to be checked by signature, and nothing says by which", d.at.where())
 		}
 		d.loosened = false
 	default:

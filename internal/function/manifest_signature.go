@@ -173,6 +173,11 @@ func signedBy(m Manifest, d platform.Declaration, h platform.DeclaredHandler) (s
 	return nil, byName && !slices.Contains(d.Auth.Names, h.Name)
 }
 
+func signedByName(h platform.Handler) bool {
+	_, ok := signature.For(h.Name, h.Kind)
+	return ok
+}
+
 // Unsigned lists the callbacks that are taken from anybody, because the
 // manifest says never.
 func Unsigned(hs []platform.Handler) (names []string) {
@@ -181,7 +186,7 @@ func Unsigned(hs []platform.Handler) (names []string) {
 		for _, r := range h.Routes {
 			open = open || r.Guard == platform.GuardOpen && !r.Loosened
 		}
-		if _, callback := signature.For(h.Name, h.Kind); callback && open {
+		if open && signedByName(h) {
 			names = append(names, h.Name)
 		}
 	}

@@ -206,3 +206,27 @@ func TestProtect_RefusesSignatures(t *testing.T) {
 		}
 	}
 }
+
+// Policy closes what webhookProtection never has opened, as the handler's name
+// says; a handler whose name says nothing needs to be told how.
+func TestGovern_SignsByName(t *testing.T) {
+	t.Parallel()
+	closed := sig
+	for name, tc := range map[string]struct {
+		h    platform.Handler
+		fits bool
+	}{
+		"a callback":                {platform.Handler{Name: "ice", Kind: callback, Guard: open}, true},
+		"a service":                 {platform.Handler{Name: "smsWebhook", Kind: service, Guard: open}, true},
+		"a service by its route":    {platform.Handler{Name: "smsWebhook", Kind: service, Guard: open, Routes: []platform.Route{{Pattern: "/x", Guard: open}}}, true},
+		"a service that nobody has": {platform.Handler{Name: "faxWebhook", Kind: service, Guard: open}, false},
+		"another":                   {platform.Handler{Name: "hook", Kind: custom, Guard: open}, false},
+	} {
+		hs, err := function.Govern([]platform.Handler{tc.h}, &platform.FunctionPolicy{Name: "f", Handlers: []platform.Governed{{Name: tc.h.Name, Guard: &closed}}}, nil)
+		if (err == nil) != tc.fits {
+			t.Errorf("%s: %v", name, err)
+		} else if err == nil && (len(tc.h.Routes) == 0 && hs[0].Guard != sig || len(tc.h.Routes) > 0 && hs[0].Routes[0].Guard != sig) {
+			t.Errorf("%s: it is not closed: %+v", name, hs[0])
+		}
+	}
+}
