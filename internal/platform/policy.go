@@ -11,11 +11,11 @@ type Policy struct {
 	ParentProjectID string
 	Number          int    // 1, 2, 3 … within the project
 	Document        []byte // as it was applied; of policies in force it is left out
-	Functions []FunctionPolicy
-	Groups    []GroupPolicy
-	Upstreams []Upstream
-	AppliedAt time.Time
-	AppliedBy string // the ID of the key
+	Functions       []FunctionPolicy
+	Groups          []GroupPolicy
+	Upstreams       []Upstream
+	AppliedAt       time.Time
+	AppliedBy       string // the ID of the key
 }
 
 // ActiveFunction is a function with what of it serves.
