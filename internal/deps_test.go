@@ -55,11 +55,12 @@ const policy = `
 	usage      < ground
 	auth       < ground, accesskey, limit, token
 	supervisor < ground, worker
-	deploy     < ground, accesskey, bundle, function, signature, supervisor, worker
+	policy     < ground, accesskey, function, signature
+	deploy     < ground, accesskey, bundle, function, policy, signature, supervisor, worker
 
 	gateway    < ground, httpx, telemetry, accesskey, audit, auth, function, limit, signature, supervisor, token, usage, worker
 	oauth      < ground, httpx, accesskey, auth, limit, token
-	admin      < ground, httpx, api, blob, accesskey, audit, auth, bundle, deploy, funclog, function, limit, supervisor
+	admin      < ground, httpx, api, blob, accesskey, audit, auth, bundle, deploy, funclog, function, limit, policy, supervisor
 
 	examples   <
 	app        < *
@@ -79,6 +80,7 @@ var only = map[string][]string{
 	"github.com/danielgtaylor":            {"internal/admin"},
 	"github.com/zalando/go-keyring":       {"internal/keychain"},
 	"github.com/godbus/dbus/v5":           {"internal/keychain"},
+	"go.yaml.in/yaml":                     {"internal/policy"},
 	"filippo.io/age":                      {"internal/keychain"},
 	"golang.org/x/oauth2":                 {"internal/api"},
 	"golang.org/x/term":                   {"internal/cli"},

@@ -31,6 +31,7 @@ type Store interface {
 	KeyChanges
 	Projects
 	ProjectChanges
+	Policies
 	Events
 	Usages
 }
@@ -136,6 +137,7 @@ func New(o Options) (http.Handler, *huma.OpenAPI) {
 	s.registerFunctions()
 	s.registerKeys()
 	s.registerSubprojects()
+	s.registerGateway()
 	s.registerArtefacts()
 	s.registerAudit()
 	s.registerUsage()

@@ -8,6 +8,7 @@ import (
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/policy"
 )
 
 // policyTries bounds how often a deploy is checked again because the policy was
@@ -46,7 +47,11 @@ func (d *Deployer) fits(ctx context.Context, in platform.DeployInput) (number in
 		if e.Hint != "" {
 			hint = e.Hint + "; or " + hint
 		}
-		return 0, fault.New(fault.Invalid, fmt.Sprintf("the project's policy (number %d) does not allow this deploy: %s", p.Number, e.Text)).WithCode("policy_unmet").WithHint(hint)
+		line := ""
+		if d, err := policy.Parse(policy.File, p.Document); err == nil && d.Line(e) > 0 {
+			line = fmt.Sprintf(", line %d", d.Line(e))
+		}
+		return 0, fault.New(fault.Invalid, fmt.Sprintf("the project's policy (number %d%s) does not allow this deploy: %s", p.Number, line, e.Text)).WithCode("policy_unmet").WithHint(hint)
 	}
 	return p.Number, err
 }

@@ -66,6 +66,26 @@ func (db *DB) ActiveFunction(ctx context.Context, functionID string) (platform.F
 	return scanActive(db.read.QueryRowContext(ctx, activeQuery+` WHERE f.id = $1`, functionID))
 }
 
+// ActiveFunctions lists the functions of a project with what of them serves, by
+// name.
+func (db *DB) ActiveFunctions(ctx context.Context, projectID string) (out []platform.ActiveFunction, err error) {
+	rows, err := db.read.QueryContext(ctx, activeOf, projectID)
+	if err != nil {
+		return nil, failed("list active functions", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		f, d, err := scanActive(rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, platform.ActiveFunction{Function: f, Deployment: d})
+	}
+	return out, failed("list active functions", rows.Err())
+}
+
+const activeOf = activeQuery + ` WHERE f.project_id = $1 ORDER BY f.name`
+
 func scanActive(row scanner) (f platform.Function, d platform.Deployment, err error) {
 	var created, updated int64
 	d, err = scanDeployment(row, &f.ID, &f.ProjectID, &f.Name, &f.Slug, &f.ActiveDeploymentID, &created, &updated, &f.ParentProjectID)

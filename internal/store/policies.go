@@ -208,7 +208,7 @@ func (db *DB) policyState(ctx context.Context, t *tx, projectID string) (s platf
 		f, d, err := scanActive(rows)
 		s.Functions = append(s.Functions, platform.ActiveFunction{Function: f, Deployment: d})
 		return err
-	}, activeQuery+` WHERE f.project_id = $1 ORDER BY f.name`, projectID)
+	}, activeOf, projectID)
 	if err != nil {
 		return s, err
 	}

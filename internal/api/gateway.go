@@ -1,0 +1,111 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// GatewayPolicy is a project's policy: the document that an operator applied.
+type GatewayPolicy struct {
+	Number    int        `json:"number" doc:"Counts the policies of the project, from 1; 0: none was applied yet."`
+	Document  string     `json:"document,omitempty" doc:"As it was applied; see docs/gateway.md. In a history it is left out."`
+	ApplyTime *time.Time `json:"applyTime,omitempty"`
+	AppliedBy string     `json:"appliedBy,omitempty" doc:"The ID of the key that applied it."`
+}
+
+// GatewayPolicies is one page of a project's policies, newest first.
+type GatewayPolicies struct {
+	Policies      []GatewayPolicy `json:"policies"`
+	NextPageToken string          `json:"nextPageToken" doc:"Empty on the last page."`
+}
+
+// ApplyPolicyRequest asks for a document to become the policy of a project.
+type ApplyPolicyRequest struct {
+	Document string `json:"document" maxLength:"1048576" doc:"YAML or JSON; see docs/gateway.md."`
+	// ExpectNumber keeps two operators from overwriting one another.
+	ExpectNumber *int `json:"expectNumber,omitempty" minimum:"0" doc:"The number that must be in force, or the answer is 409 policy_raced; absent: any."`
+}
+
+// AppliedPolicy is what an apply did, or with dryRun would do.
+type AppliedPolicy struct {
+	Number    int            `json:"number" doc:"That is in force, or would be."`
+	DryRun    bool           `json:"dryRun" doc:"Nothing was done."`
+	Unchanged bool           `json:"unchanged" doc:"Document and keys are what they were; nothing was done."`
+	Opened    []string       `json:"opened" doc:"Addresses that everybody may call from now on."`
+	Closed    []string       `json:"closed" doc:"Addresses that not everybody may call any more."`
+	Changes   []PolicyChange `json:"changes"`
+	Warnings  []string       `json:"warnings"`
+}
+
+// PolicyChange is one thing that a document says otherwise than the one before.
+type PolicyChange struct {
+	What   string `json:"what" doc:"Such as 'function orders, handler refund'."`
+	Field  string `json:"field,omitempty" doc:"Absent: the thing itself."`
+	Before string `json:"before,omitempty" doc:"Absent: it is new."`
+	After  string `json:"after,omitempty" doc:"Absent: it is gone."`
+}
+
+// GatewayRoutes is every address of a project with what is in force there.
+type GatewayRoutes struct {
+	Number int            `json:"number" doc:"Of the policy in force; 0: none."`
+	Routes []GatewayRoute `json:"routes"`
+}
+
+// GatewayRoute is one address of a function or of an upstream.
+type GatewayRoute struct {
+	Function  string   `json:"function,omitempty"`
+	Upstream  string   `json:"upstream,omitempty"`
+	Method    string   `json:"method,omitempty" doc:"Absent: any."`
+	Path      string   `json:"path" doc:"Below the address of the function or upstream."`
+	Handler   string   `json:"handler" doc:"The export that runs, or 'built in'; of an upstream where it is."`
+	Guard     string   `json:"guard" doc:"'access key', 'open' or 'signature'."`
+	Public    bool     `json:"public" doc:"Everybody may call."`
+	Private   bool     `json:"private" doc:"Other functions of the project may call, and nobody else."`
+	Group     string   `json:"group,omitempty" doc:"Of keys; absent where no key is asked for."`
+	Scopes    []string `json:"scopes,omitempty" doc:"That a key needs beside invoke."`
+	Methods   []string `json:"methods,omitempty" doc:"Ways in which a credential may be shown; absent: all."`
+	Addresses []string `json:"addresses,omitempty" doc:"From where; absent: anywhere."`
+	Rate      []string `json:"rate,omitempty"`
+	BodyLimit int64    `json:"bodyLimit,omitempty" doc:"Bytes; absent: the gateway's."`
+	Timeout   float64  `json:"timeout,omitempty" doc:"Seconds; absent: the gateway's."`
+	// From says who decided what, by the field.
+	From map[string]string `json:"from" doc:"Where each value comes from: gateway, default, manifest, auth export, callback, policy or group."`
+	Line int               `json:"line,omitempty" doc:"Of the policy's entry for this very address."`
+	Shut bool              `json:"shut,omitempty" doc:"The policy does not fit the function: no address of it answers."`
+}
+
+// GatewayPolicy returns the policy of a number, or the one in force where that
+// is 0; with the keys that people made as well, when asked, by their digests.
+func (c *Client) GatewayPolicy(ctx context.Context, number int, keys bool) (out GatewayPolicy, err error) {
+	q := url.Values{}
+	if number > 0 {
+		q.Set("number", strconv.Itoa(number))
+	}
+	if keys {
+		q.Set("withKeys", "true")
+	}
+	return out, c.call(ctx, http.MethodGet, c.project("gateway")+"?"+q.Encode(), nil, &out)
+}
+
+// ApplyPolicy makes a document the policy of the project, or says what that
+// would do.
+func (c *Client) ApplyPolicy(ctx context.Context, in ApplyPolicyRequest, dryRun bool) (out AppliedPolicy, err error) {
+	return out, c.call(ctx, http.MethodPut, c.project("gateway")+"?dryRun="+strconv.FormatBool(dryRun), in, &out)
+}
+
+// GatewayHistory returns one page of the policies of the project.
+func (c *Client) GatewayHistory(ctx context.Context, pageToken string, size int) (out GatewayPolicies, err error) {
+	q := url.Values{"pageSize": {strconv.Itoa(size)}}
+	if pageToken != "" {
+		q.Set("pageToken", pageToken)
+	}
+	return out, c.call(ctx, http.MethodGet, c.project("gateway", "history")+"?"+q.Encode(), nil, &out)
+}
+
+// GatewayRoutes returns every address of the project.
+func (c *Client) GatewayRoutes(ctx context.Context) (out GatewayRoutes, err error) {
+	return out, c.call(ctx, http.MethodGet, c.project("gateway", "routes"), nil, &out)
+}
