@@ -6,9 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
-
-	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"postern.dev/postern/internal/telemetry"
 )
@@ -38,27 +35,5 @@ func TestBuffer_KeepsEveryLineWhole(t *testing.T) {
 		if !strings.HasPrefix(l, "{") || !strings.HasSuffix(l, "}") {
 			t.Fatalf("a torn line: %s", l)
 		}
-	}
-}
-
-func TestMetrics(t *testing.T) {
-	t.Parallel()
-	m := telemetry.NewMetrics()
-	f := m.Function("orders")
-	f.Observe(204, time.Millisecond)
-	f.Observe(200, time.Millisecond)
-	f.Observe(9999, time.Millisecond) // of no class
-	m.Refused("unauthenticated")
-	m.TokenRequested("granted")
-	want := "# HELP postern_refused_total Requests that ran nothing, by problem code.\n# TYPE postern_refused_total counter\npostern_refused_total{code=\"unauthenticated\"} 1\n"
-	if err := testutil.GatherAndCompare(m.Registry, strings.NewReader(want), "postern_refused_total"); err != nil {
-		t.Error(err)
-	}
-	if n, err := testutil.GatherAndCount(m.Registry, "postern_requests_total"); n != 6 || err != nil {
-		t.Errorf("%d series, %v", n, err)
-	}
-	m.Forget("orders")
-	if n, _ := testutil.GatherAndCount(m.Registry, "postern_requests_total"); n != 0 {
-		t.Errorf("%d series after Forget", n)
 	}
 }
