@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +66,18 @@ func TestAccessLog_OneLine(t *testing.T) {
 	}
 }
 
+// documented fails if docs/observability.md does not tell of a field.
+func documented(t *testing.T, name string) {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/observability.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(text, []byte("`"+name+"`")) && name != slog.TimeKey && name != slog.LevelKey && name != slog.MessageKey {
+		t.Errorf("docs/observability.md does not tell of %s", name)
+	}
+}
+
 // What a line says of a call that ran, and that it says no secret.
 func TestAccessLog_Fields(t *testing.T) {
 	t.Parallel()
@@ -88,6 +101,9 @@ func TestAccessLog_Fields(t *testing.T) {
 		if d, _ := line[key].(float64); d <= 0 {
 			t.Errorf("%s is %v", key, line[key])
 		}
+	}
+	for key := range line {
+		documented(t, key)
 	}
 	if bytes.Contains(w.access.Bytes(), []byte("hidden")) || bytes.Contains(w.access.Bytes(), []byte(secret)) || line["code"] != nil || line["traceId"] != nil {
 		t.Errorf("%s", w.access)

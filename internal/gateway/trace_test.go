@@ -118,6 +118,9 @@ func TestRefused_LineAndSpan(t *testing.T) {
 		if span.Attrs["postern.code"] != r.code || span.Attrs["postern.decision"] != r.want || span.Attrs["postern.step"] != r.step || span.TraceID != r.line.TraceID || (span.Failure != "") != r.fail {
 			t.Errorf("%s at %s: span %+v", r.code, r.step, span)
 		}
+		for name := range span.Attrs {
+			documented(t, name)
+		}
 		for _, s := range all {
 			if s.SpanID != span.SpanID && (s.ParentID != span.SpanID || s.Began.Before(span.Began.Add(-time.Millisecond)) || s.Ended.After(span.Ended) || s.Ended.Before(s.Began)) {
 				t.Errorf("%s: step %+v of %+v", r.code, s, span)
