@@ -84,11 +84,12 @@ var only = map[string][]string{
 	"filippo.io/age":                      {"internal/keychain"},
 	"golang.org/x/oauth2":                 {"internal/api"},
 	"golang.org/x/term":                   {"internal/cli"},
+	"go.opentelemetry.io":                 {"internal/telemetry"},
 	"postern.dev/postern/internal/config": {"internal/app", "internal/cli"},
 }
 
 // Packages that are made for tests.
-var testSupport = []string{"internal/auth/authtest", "internal/store/storetest", "internal/keychain/keychaintest", "internal/token/tokentest"}
+var testSupport = []string{"internal/auth/authtest", "internal/store/storetest", "internal/keychain/keychaintest", "internal/token/tokentest", "internal/telemetry/telemetrytest"}
 
 type file struct {
 	path    string // below the module's root

@@ -18,7 +18,7 @@ type front struct {
 }
 
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	id := httpx.NewRequestID()
+	id, given := httpx.NewRequestID(), r
 	w.Header()["X-Request-Id"] = []string{id}
 	r = r.WithContext(context.WithValue(r.Context(), requestIDKey, id))
 	sent := &answer{ResponseWriter: w, rpc: takesRPCErrors(r.URL.EscapedPath())}
@@ -27,6 +27,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w = sent
 	h, pattern := f.mux.Handler(r)
 	if pattern != "" && path.Clean(r.URL.Path) == r.URL.Path {
+		given.Pattern = pattern // as the mux does, for those who wrap this handler
 		f.mux.ServeHTTP(w, r)
 		return
 	}

@@ -21,8 +21,10 @@ const (
 	stopping
 )
 
-// readiness is the body of /readyz. A server whose store is away still serves
-// what it knows, so it is ready and says how old that is.
+// readiness is the body of /readyz. Ready means that calls are served: a server
+// whose store is away serves what it knows, so it is ready and says how old that
+// is. What all nodes of an installation would suffer from at the same time makes
+// none of them unready, or a load balancer would be left with no node at all.
 type readiness struct {
 	Ready    bool   `json:"ready"`
 	Phase    string `json:"phase"` // starting, serving, stopping
@@ -31,6 +33,17 @@ type readiness struct {
 	Store    string `json:"store"`
 	// StaleSince is when the snapshot was last known to be current; absent while it is.
 	StaleSince *time.Time `json:"staleSince,omitempty"`
+	// Degraded are the parts that do not do all that they should, while calls
+	// are served all the same; absent while there are none.
+	Degraded []trouble `json:"degraded,omitempty"`
+}
+
+// trouble is what is wrong with a part. It tells no reason: that is in the log,
+// and whoever asks here showed no key.
+type trouble struct {
+	Part   string     `json:"part"`
+	Effect string     `json:"effect"`
+	Since  *time.Time `json:"since,omitempty"`
 }
 
 // snapshotState is what the gateway says of its snapshot.
@@ -45,6 +58,7 @@ type health struct {
 	phase    atomic.Int32
 	snapshot func() snapshotState
 	ping     func(context.Context) error
+	parts    func() []trouble
 }
 
 func (h *health) enter(p phase) { h.phase.Store(int32(p)) }
@@ -69,10 +83,16 @@ func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	if err := h.ping(ctx); err != nil {
 		body.Store = "away"
+		body.Degraded = append(body.Degraded, trouble{Part: "store", Effect: "calls are served from memory; nothing can be changed"})
 	}
 	if !s.staleSince.IsZero() {
-		body.StaleSince = &s.staleSince
+		at := s.staleSince.UTC()
+		body.StaleSince = &at
 	}
+	if len(body.Degraded) > 0 {
+		body.Degraded[0].Since = body.StaleSince
+	}
+	body.Degraded = append(body.Degraded, h.parts()...)
 	status := http.StatusOK
 	if !body.Ready {
 		status = http.StatusServiceUnavailable

@@ -16,25 +16,35 @@ func TestReadyz_TellsTheTruth(t *testing.T) {
 	t.Parallel()
 	since := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	loaded := snapshotState{loaded: true, seq: 7}
+	journal := []trouble{{"usage journal", "a crash would lose some", &since}}
 	tests := []struct {
 		name     string
 		phase    phase
 		snapshot snapshotState
 		ping     error
+		parts    []trouble
 		status   int
 		want     string
 	}{
-		{"starting", starting, loaded, nil, 503, `{"ready":false,"phase":"starting","snapshot":"loaded","sequence":7,"store":"reachable"}`},
-		{"serving without a snapshot", serving, snapshotState{}, nil, 503, `{"ready":false,"phase":"serving","snapshot":"loading","sequence":0,"store":"reachable"}`},
-		{"serving", serving, loaded, nil, 200, `{"ready":true,"phase":"serving","snapshot":"loaded","sequence":7,"store":"reachable"}`},
-		{"serving from memory", serving, snapshotState{true, since, 7}, errors.New("away"), 200,
-			`{"ready":true,"phase":"serving","snapshot":"loaded","sequence":7,"store":"away","staleSince":"2026-01-02T03:04:05Z"}`},
-		{"stopping", stopping, loaded, nil, 503, `{"ready":false,"phase":"stopping","snapshot":"loaded","sequence":7,"store":"reachable"}`},
+		{"starting", starting, loaded, nil, nil, 503, `{"ready":false,"phase":"starting","snapshot":"loaded","sequence":7,"store":"reachable"}`},
+		{"serving without a snapshot", serving, snapshotState{}, nil, nil, 503, `{"ready":false,"phase":"serving","snapshot":"loading","sequence":0,"store":"reachable"}`},
+		{"serving", serving, loaded, nil, nil, 200, `{"ready":true,"phase":"serving","snapshot":"loaded","sequence":7,"store":"reachable"}`},
+		{"serving from memory", serving, snapshotState{true, since, 7}, errors.New("away"), nil, 200,
+			`{"ready":true,"phase":"serving","snapshot":"loaded","sequence":7,"store":"away","staleSince":"2026-01-02T03:04:05Z",` +
+				`"degraded":[{"part":"store","effect":"calls are served from memory; nothing can be changed","since":"2026-01-02T03:04:05Z"}]}`},
+		{"the database just went away", serving, loaded, errors.New("password=secret"), nil, 200,
+			`{"ready":true,"phase":"serving","snapshot":"loaded","sequence":7,"store":"away","degraded":[{"part":"store","effect":"calls are served from memory; nothing can be changed"}]}`},
+		{"a disk that is full", serving, loaded, nil, journal, 200,
+			`{"ready":true,"phase":"serving","snapshot":"loaded","sequence":7,"store":"reachable","degraded":[{"part":"usage journal","effect":"a crash would lose some","since":"2026-01-02T03:04:05Z"}]}`},
+		{"all at once", stopping, snapshotState{}, errors.New("away"), journal, 503,
+			`{"ready":false,"phase":"stopping","snapshot":"loading","sequence":0,"store":"away","degraded":[{"part":"store","effect":"calls are served from memory; nothing can be changed"},` +
+				`{"part":"usage journal","effect":"a crash would lose some","since":"2026-01-02T03:04:05Z"}]}`},
+		{"stopping", stopping, loaded, nil, nil, 503, `{"ready":false,"phase":"stopping","snapshot":"loaded","sequence":7,"store":"reachable"}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			h := &health{snapshot: func() snapshotState { return tt.snapshot }, ping: func(context.Context) error { return tt.ping }}
+			h := &health{snapshot: func() snapshotState { return tt.snapshot }, ping: func(context.Context) error { return tt.ping }, parts: func() []trouble { return tt.parts }}
 			h.enter(tt.phase)
 			mux := http.NewServeMux()
 			h.routes(mux)
@@ -52,7 +62,7 @@ func TestReadyz_DoesNotWaitForTheStore(t *testing.T) {
 	h := &health{snapshot: func() snapshotState { return snapshotState{loaded: true} }, ping: func(ctx context.Context) error {
 		<-ctx.Done() // a database that neither answers nor refuses
 		return ctx.Err()
-	}}
+	}, parts: func() []trouble { return nil }}
 	h.enter(serving)
 	w := httptest.NewRecorder()
 	h.ready(w, httptest.NewRequestWithContext(t.Context(), "GET", "/readyz", nil))

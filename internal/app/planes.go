@@ -73,7 +73,8 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		StartTimeout: s.cfg.StartTimeout,
 		IdleTimeout:  idle,
 		DrainTimeout: s.cfg.DrainTimeout,
-		OnStart:      func(_ string, _ time.Duration, err error) { s.metrics.Started(err) },
+		OnStart:      s.workerStarted,
+		OnCrash:      s.metrics.Crashes.Inc,
 		Log:          s.log,
 	}, s.deployer)
 	s.deployer.Use(s.supervisor)
@@ -89,6 +90,7 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		Access:     s.access,
 		Log:        s.log,
 		Metrics:    s.metrics,
+		Tracer:     s.tracer,
 		Audit:      s.audit,
 		Auth:       s.auth,
 		Uses:       &s.uses,
@@ -99,7 +101,8 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		Issuer:     s.Issuer(),
 		URLs:       s.urls,
 	}, s.supervisor)
-	s.health = &health{snapshot: s.snapshotState, ping: s.db.Ping}
+	s.metrics.Watch(s.levels)
+	s.health = &health{snapshot: s.snapshotState, ping: s.db.Ping, parts: s.troubles}
 	s.control = s.controlPlane()
 	return nil
 }
@@ -110,11 +113,6 @@ func (s *Server) functionLine(functionID, deploymentID string, l worker.Line) {
 		l.Text = deploy.OwnFrames(l.Text)
 	}
 	s.book.Append(functionID, funclog.Entry{At: l.At, Level: l.Level, RequestID: l.RequestID, DeploymentID: deploymentID, Text: l.Text})
-}
-
-func (s *Server) snapshotState() snapshotState {
-	st := s.gateway.State()
-	return snapshotState{loaded: st.Loaded, staleSince: st.StaleSince, seq: st.Seq}
 }
 
 // controlPlane is everything that the control listener answers.
@@ -133,7 +131,7 @@ func (s *Server) controlPlane() http.Handler {
 	api, _ := admin.New(admin.Options{
 		Version:   s.version,
 		Store:     s.db,
-		Deployer:  s.deployer,
+		Deployer:  tracedDeployer{s.deployer},
 		Artefacts: s.artefacts,
 		Logs:      s.book,
 		Auth:      s.auth,
@@ -165,7 +163,7 @@ func (s *Server) controlPlane() http.Handler {
 	for _, path := range oauth.Paths() {
 		mux.Handle(path, tokens)
 	}
-	return cleaned(mux)
+	return cleaned(s.tracedControl(mux))
 }
 
 // countToken counts what became of a call of the token endpoint.

@@ -17,8 +17,8 @@ import (
 var controlLimits = httpx.Limits{Read: 2 * time.Minute, Write: 3 * time.Minute}
 
 // Run serves until ctx ends or a part fails, then stops in order: not ready,
-// gateway, control plane, workers, audit log and usage, followers, logs, store and lock. It returns
-// nil after an ordinary end.
+// gateway, control plane, workers, audit log, usage and traces, followers, logs, store and lock. It
+// returns nil after an ordinary end.
 func (s *Server) Run(ctx context.Context) error {
 	// Each stage ends when the one before it is done, and not with ctx: what is
 	// in flight still needs the workers, and these the store.
@@ -29,6 +29,7 @@ func (s *Server) Run(ctx context.Context) error {
 	parts.start("store", s.db.Run)
 	recording.start("audit log", s.audit.Run)
 	recording.start("usage", s.usage.Run)
+	recording.start("traces", s.tracer.Run)
 	parts.start("signing keys", s.ring.Run)
 	parts.start("callbacks", s.callbacks.Run)
 	parts.start("use of keys", s.recordUse)

@@ -49,6 +49,7 @@ type Server struct {
 	log     *slog.Logger
 	access  *slog.Logger
 	metrics *telemetry.Metrics
+	tracer  *telemetry.Tracer // nil: nothing is traced
 	tls     *tls.Config
 	node    string // path of Node
 
@@ -148,8 +149,9 @@ func (s *Server) openTelemetry(logs io.Writer) error {
 	buffer := telemetry.NewBuffer(logs)
 	s.access = telemetry.NewLogger(buffer, s.cfg.LogFormat, slog.LevelInfo)
 	s.metrics = telemetry.NewMetrics()
+	s.metrics.Built(s.version)
 	s.opened(buffer.Close)
-	return nil
+	return s.openTracer()
 }
 
 func (s *Server) openStore(ctx context.Context) (err error) {

@@ -29,6 +29,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -86,6 +87,7 @@ type Recorder struct {
 	samples sampler
 	closing chan struct{} // closed when Run takes no more
 	ended   chan struct{} // closed when Run has written what it could
+	since   atomic.Int64  // when the store was found away, in Unix nanoseconds; 0 while it takes events
 
 	mu  sync.Mutex
 	ids *ulid.MonotonicEntropy // guarded by mu
@@ -115,6 +117,17 @@ func New(o Options, s Store) *Recorder {
 	}
 	return &Recorder{o: o, store: s, must: make(chan item, o.Queue), may: make(chan item, o.Queue), samples: newSampler(),
 		closing: make(chan struct{}), ended: make(chan struct{}), ids: ulid.Monotonic(rand.Reader, 0)}
+}
+
+// Away is since when events cannot be stored; zero while they can.
+func (r *Recorder) Away() time.Time {
+	if r == nil {
+		return time.Time{}
+	}
+	if at := r.since.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Time{}
 }
 
 // Take reports whether a decision is to be recorded by itself, with Offer or
@@ -279,6 +292,9 @@ func drain(batch []item, queue <-chan item) []item {
 func (r *Recorder) write(ctx context.Context, batch []item) (left []item) {
 	for wait := retryMin; ; wait = min(2*wait, retryMax) {
 		err := r.try(ctx, batch)
+		if err == nil || ctx.Err() == nil && !away(err) {
+			r.since.Store(0)
+		}
 		switch {
 		case err == nil:
 			return batch[:0]
@@ -297,6 +313,7 @@ func (r *Recorder) write(ctx context.Context, batch []item) (left []item) {
 			return batch[:0]
 		}
 		if wait == retryMin {
+			r.since.CompareAndSwap(0, time.Now().UnixNano())
 			r.o.Log.Error("the audit log cannot be written; trying again", "events", len(batch), "error", err)
 		}
 		select {

@@ -208,9 +208,15 @@ func TestRecorder_DatabaseAway(t *testing.T) {
 		if err := r.Record(short, audit.Event{Action: "impatient"}); fault.KindOf(err) != fault.Unavailable {
 			t.Errorf("no room: %v", err)
 		}
+		if since := r.Away(); since.IsZero() || time.Since(since) < time.Second {
+			t.Errorf("away since %v", since)
+		}
 		m.set(func() { m.away = false })
 		wg.Wait()
 		time.Sleep(3 * time.Second)
+		if since := r.Away(); !since.IsZero() {
+			t.Errorf("the store is back, and away since %v", since)
+		}
 		if err := stop(); err != nil {
 			t.Error(err)
 		}

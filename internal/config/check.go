@@ -80,6 +80,7 @@ func (c *Config) check(already []Problem) []Problem {
 		{"timeout", c.Timeout, time.Millisecond}, {"drain-timeout", c.DrainTimeout, 0}} {
 		add(d.v >= d.min && d.v <= 24*time.Hour, d.key, fmt.Sprintf("must be between %s and 24h", d.min), "change {}")
 	}
+	add(c.TraceEndpoint == "" || validCollector(c.TraceEndpoint), "trace-endpoint", "must begin with http:// or https:// and have no query or user", "write {} as http://127.0.0.1:4318; a collector's key goes into OTEL_EXPORTER_OTLP_HEADERS")
 	add(profilePattern.MatchString(c.Profile), "profile", "must be up to 64 lower-case letters, digits, dots, dashes and underscores", "write {} as staging")
 	add(validURL(c.Server), "server", "must begin with http:// or https:// and have no path, query or user", "write {} as http://127.0.0.1:8081")
 	return found
@@ -109,6 +110,12 @@ func validURL(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil &&
 		strings.Trim(u.Path, "/") == "" && u.RawQuery == "" && u.Fragment == ""
+}
+
+// validCollector is validURL for one that may have a path.
+func validCollector(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && validURL(u.Scheme+"://"+u.Host) && u.User == nil && u.RawQuery == "" && !u.ForceQuery && u.Fragment == ""
 }
 
 func validDSN(s string) bool {

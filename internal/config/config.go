@@ -93,6 +93,12 @@ type Config struct {
 	AccessLog string
 	// Metrics says who may read /metrics: "loopback" or "any".
 	Metrics string
+	// TraceEndpoint is the URL of a collector of traces; empty: none are made.
+	TraceEndpoint string
+	// TraceSample is which part of the requests is traced, and TraceParent what
+	// becomes of a caller's trace: "ignore", "link" or "follow".
+	TraceSample float64
+	TraceParent string
 
 	// Profile is the name under which `postern auth login` remembers a key.
 	Profile string

@@ -58,6 +58,36 @@ func TestLoad_StrongestSourceWins(t *testing.T) {
 	}
 }
 
+// A variable that OpenTelemetry defines counts where nothing of ours is set.
+func TestLoad_StandardVariable(t *testing.T) {
+	t.Parallel()
+	const standard = "OTEL_EXPORTER_OTLP_ENDPOINT"
+	path := write(t, "trace-endpoint: http://file:4318/otlp\n")
+	for name, tt := range map[string]struct {
+		in           config.Input
+		want, origin string
+	}{
+		"nothing":         {config.Input{Environ: environ(standard, "")}, "", "default"},
+		"alone":           {config.Input{Environ: environ(standard, "http://standard:4318")}, "http://standard:4318", "environment " + standard},
+		"under a file":    {config.Input{File: path, Environ: environ(standard, "http://standard:4318")}, "http://file:4318/otlp", "file " + path},
+		"under ours":      {config.Input{Environ: environ(standard, "http://standard:4318", "POSTERN_TRACE_ENDPOINT", "https://ours")}, "https://ours", "environment POSTERN_TRACE_ENDPOINT"},
+		"under off":       {config.Input{Flags: map[string]string{"trace-endpoint": ""}, Environ: environ(standard, "http://standard:4318")}, "", "flag --trace-endpoint"},
+		"no such as ours": {config.Input{Environ: environ("", "x")}, "", "default"},
+	} {
+		if tt.in.Flags == nil {
+			tt.in.Flags = map[string]string{}
+		}
+		tt.in.Flags["data"] = "/d"
+		c, err := config.Load(tt.in)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if got := c.Origin("trace-endpoint").String(); c.TraceEndpoint != tt.want || got != tt.origin || c.TraceSample != 0.01 || c.TraceParent != "ignore" {
+			t.Errorf("%s: %q from %s, %v, %s", name, c.TraceEndpoint, got, c.TraceSample, c.TraceParent)
+		}
+	}
+}
+
 func TestLoad_DataDirectory(t *testing.T) {
 	t.Parallel()
 	c, err := config.Load(config.Input{Flags: map[string]string{"data": "relative/dir"}, Environ: environ()})
@@ -98,13 +128,13 @@ func TestLoad_Apart(t *testing.T) {
 	t.Parallel()
 	c, err := config.Load(config.Input{
 		Flags:   map[string]string{"data": "/throw/away"},
-		Environ: environ("POSTERN_DATABASE", "postgres://production/db", "POSTERN_NODE", "/opt/node", "POSTERN_CONFIG", "/nowhere", "POSTERN_KEY_SECRET", "psk_x"),
+		Environ: environ("POSTERN_DATABASE", "postgres://production/db", "POSTERN_NODE", "/opt/node", "POSTERN_CONFIG", "/nowhere", "POSTERN_KEY_SECRET", "psk_x", "OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector"),
 		Apart:   true,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff([]string{"sqlite:///throw/away/postern.db", "/opt/node", ""}, []string{c.Database, c.Node, c.KeySecret.Reveal()}); d != "" {
+	if d := cmp.Diff([]string{"sqlite:///throw/away/postern.db", "/opt/node", "", ""}, []string{c.Database, c.Node, c.KeySecret.Reveal(), c.TraceEndpoint}); d != "" {
 		t.Error(d)
 	}
 }
@@ -137,6 +167,10 @@ func TestLoad_RefusesWithKeyAndHint(t *testing.T) {
 		{"everybody a proxy", "trusted-proxies: 0.0.0.0/0\n", nil, nil, []string{"trusted-proxies: trusted-proxies in FILE may not be everybody | change trusted-proxies in FILE"}},
 		{"everybody a proxy, as IPv6", "", []string{"trusted-proxies", "::ffff:0.0.0.0/96"}, nil, []string{"trusted-proxies: --trusted-proxies may not be everybody | change --trusted-proxies"}},
 		{"no connections", "", []string{"max-connections", "0"}, nil, []string{"max-connections: --max-connections must be between 1 and 1048576 | change --max-connections"}},
+		{"ratio above 1", "", []string{"trace-sample", "1.1"}, nil, []string{"trace-sample: --trace-sample must be a number from 0 to 1 | change --trace-sample"}},
+		{"ratio that is no number", "trace-sample: .nan\n", nil, nil, []string{"trace-sample: trace-sample in FILE must be a number from 0 to 1 | change trace-sample in FILE"}},
+		{"collector's password", "", nil, []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:b@c"}, []string{"trace-endpoint: OTEL_EXPORTER_OTLP_ENDPOINT must begin with http:// or https:// and have no query or user | write OTEL_EXPORTER_OTLP_ENDPOINT as http://127.0.0.1:4318; a collector's key goes into OTEL_EXPORTER_OTLP_HEADERS"}},
+		{"collector without scheme", "", []string{"trace-endpoint", "localhost:4317"}, nil, []string{"trace-endpoint: --trace-endpoint must begin with http:// or https:// and have no query or user | write --trace-endpoint as http://127.0.0.1:4318; a collector's key goes into OTEL_EXPORTER_OTLP_HEADERS"}},
 		{"unknown key", "lissten: :1\n", nil, nil, []string{`lissten: file FILE has a setting "lissten", which does not exist | did you mean "listen"?`}},
 		{"nested", "tls:\n  cert: a\nqueue: [1]\n", nil, nil, []string{`queue: "queue" in FILE must be a single value | write it as queue: <value>`, "tls: file FILE has a setting \"tls\", which does not exist | run `postern config show` to see every setting"}},
 		{"not YAML", "a: b: c\n", nil, nil, []string{"config: file FILE cannot be read: mapping values are not allowed in this context | correct the file, or leave out --config"}},

@@ -40,9 +40,12 @@ type field struct {
 	usage  string
 	part   Part
 	secret bool
-	preset func(*Config) string // the default; sees the fields above it
-	value  func(*Config) value
-	stored func(Profile) string // what a profile remembers of it; nil: nothing
+	// standard is a variable that others define and that counts where nothing of
+	// ours is set; empty: none.
+	standard string
+	preset   func(*Config) string // the default; sees the fields above it
+	value    func(*Config) value
+	stored   func(Profile) string // what a profile remembers of it; nil: nothing
 }
 
 // value gives access to one field of a Config by text.
@@ -92,6 +95,9 @@ var fields = [...]field{
 	{key: "log-format", usage: "text or json", preset: fixed("text"), value: func(c *Config) value { return choice{&c.LogFormat, []string{"text", "json"}} }},
 	{key: "access-log", usage: "all, errors or off", preset: fixed("all"), value: func(c *Config) value { return choice{&c.AccessLog, []string{"all", "errors", "off"}} }},
 	{key: "metrics", usage: "who may read /metrics: loopback or any", preset: fixed("loopback"), value: func(c *Config) value { return choice{&c.Metrics, []string{"loopback", "any"}} }},
+	{key: "trace-endpoint", usage: "URL of an OpenTelemetry collector (OTLP over HTTP) that gets traces; empty: none are made", standard: "OTEL_EXPORTER_OTLP_ENDPOINT", preset: fixed(""), value: func(c *Config) value { return (*text)(&c.TraceEndpoint) }},
+	{key: "trace-sample", usage: "which part of the requests is traced, from 0 to 1", preset: fixed("0.01"), value: func(c *Config) value { return (*part)(&c.TraceSample) }},
+	{key: "trace-parent", usage: "what becomes of a caller's traceparent: ignore, link or follow", preset: fixed("ignore"), value: func(c *Config) value { return choice{&c.TraceParent, []string{"ignore", "link", "follow"}} }},
 	{key: "profile", usage: "name under which auth login remembers a key", part: Calling, preset: func(c *Config) string { return c.stored.Current }, value: func(c *Config) value { return (*text)(&c.Profile) }},
 	{key: "server", usage: "URL of the control plane", part: Calling, preset: fixed("http://127.0.0.1:8081"), value: func(c *Config) value { return (*text)(&c.Server) }, stored: func(p Profile) string { return p.Server }},
 	{key: "project-id", usage: "project to work on", part: Calling, preset: fixed(""), value: func(c *Config) value { return (*text)(&c.ProjectID) }, stored: func(p Profile) string { return p.ProjectID }},
@@ -129,6 +135,18 @@ func (n *number) Set(s string) error {
 	return nil
 }
 func (n *number) String() string { return strconv.Itoa(int(*n)) }
+
+type part float64
+
+func (p *part) Set(s string) error {
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(v >= 0 && v <= 1) {
+		return errText("must be a number from 0 to 1")
+	}
+	*p = part(v)
+	return nil
+}
+func (p *part) String() string { return strconv.FormatFloat(float64(*p), 'f', -1, 64) }
 
 type period time.Duration
 

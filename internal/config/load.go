@@ -80,6 +80,9 @@ func resolve(c *Config, f *field, in Input, fromFile map[string]string, env func
 			raw, origin = v, Origin{FromProfile, c.Profile}
 		}
 	}
+	if v, _ := env(f.standard); v != "" && f.standard != "" {
+		raw, origin = v, Origin{FromEnvironment, f.standard}
+	}
 	if v, ok := fromFile[f.key]; ok {
 		raw, origin = v, Origin{FromFile, in.File}
 	}
@@ -115,10 +118,10 @@ func (c *Config) readStored(dir string) []Problem {
 	return []Problem{p}
 }
 
-// apart hides our variables but one from a throw-away server.
+// apart hides the variables that set something, but one, from a throw-away server.
 func apart(env func(string) (string, bool)) func(string) (string, bool) {
 	return func(name string) (string, bool) {
-		if strings.HasPrefix(name, "POSTERN_") && name != variable("node") {
+		if (strings.HasPrefix(name, "POSTERN_") || strings.HasPrefix(name, "OTEL_")) && name != variable("node") {
 			return "", false
 		}
 		return env(name)

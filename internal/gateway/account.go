@@ -1,13 +1,9 @@
 package gateway
 
 import (
-	"context"
-	"errors"
-	"log/slog"
 	"net/http"
 	"time"
 
-	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/httpx"
 )
 
@@ -26,13 +22,8 @@ func (g *Gateway) account(x *exchange) {
 	}
 	g.settle(x)
 	took := time.Since(x.began)
-	g.metrics.InFlight.Dec()
-	if x.target != nil {
-		x.target.metrics.Observe(x.status, took)
-	}
-	if x.code != "" && !x.ran {
-		g.metrics.Refused(x.code)
-	}
+	g.measure(x, took)
+	g.tell(x, x.began.Add(took))
 	g.remember(x, took)
 	g.meter(x, x.began.Add(took))
 	if g.options.AccessLog == AccessLogAll || g.options.AccessLog == AccessLogErrors && x.status >= 400 {
@@ -46,30 +37,4 @@ func (g *Gateway) account(x *exchange) {
 	if failed != nil {
 		panic(http.ErrAbortHandler)
 	}
-}
-
-// logAccess writes the access line: never a query, a header or a secret.
-func (g *Gateway) logAccess(x *exchange, took time.Duration) {
-	var attrs [16]slog.Attr
-	list := append(attrs[:0], slog.String("requestId", x.id), slog.String("method", x.r.Method), slog.String("host", x.r.Host), slog.String("path", x.path),
-		slog.Int("status", x.status), slog.Int64("bytes", x.sent), slog.Duration("took", took), slog.String("remote", x.r.RemoteAddr))
-	if x.code != "" {
-		list = append(list, slog.String("code", x.code))
-	}
-	if e, ok := errors.AsType[*callbackError](x.why); ok {
-		list = append(list, slog.String("reason", e.reason.Error()))
-	}
-	if x.target != nil {
-		list = append(list, slog.String("function", x.target.function.Slug), slog.Int("deployment", x.target.deployment.Number))
-		if h := x.match.Handler; h != nil {
-			list = append(list, slog.String("handler", h.Name), slog.String("guard", function.GuardWord(x.match.Guard)))
-		}
-		if x.match.Pattern != "" {
-			list = append(list, slog.String("route", x.match.Pattern))
-		}
-	}
-	if id := x.callerID(); id != "" {
-		list = append(list, slog.String("keyId", id), slog.String("auth", string(x.principal.Method)))
-	}
-	g.access.LogAttrs(context.Background(), slog.LevelInfo, "request", list...)
 }

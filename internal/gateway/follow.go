@@ -155,6 +155,7 @@ func (g *Gateway) catchUp(ctx context.Context, src Source) error {
 			if err := g.apply(ctx, src, c); err != nil {
 				return err
 			}
+			g.metrics.Applied(time.Since(c.At))
 			seq = c.Seq
 		}
 		if len(changes) < changesAWhile {
@@ -230,7 +231,9 @@ func (g *Gateway) publish(s *snapshot) {
 	g.metrics.Keys.Set(float64(s.keys.Len()))
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.loaded = true
+	if !g.loaded {
+		g.loaded, g.readAt = true, time.Now()
+	}
 	close(g.changed)
 	g.changed = make(chan struct{})
 }
@@ -287,6 +290,7 @@ func (g *Gateway) away(err error) {
 func (g *Gateway) back() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.readAt = time.Now()
 	if !g.staleSince.IsZero() {
 		g.log.Info("the database is back", "away", time.Since(g.staleSince))
 		g.staleSince = time.Time{}

@@ -53,6 +53,8 @@ type Options struct {
 	Access  *slog.Logger
 	Log     *slog.Logger
 	Metrics *telemetry.Metrics
+	// Tracer exports what requests did; nil traces none.
+	Tracer *telemetry.Tracer
 	// Auth recognises callers; nil knows no tokens. Uses is told which keys
 	// were used.
 	Auth *auth.Authenticator
@@ -88,11 +90,13 @@ type Gateway struct {
 	refused  memory    // and the last that were not
 	limits   limits
 	fields   fields
+	decided  *decided
 
 	mu         sync.Mutex
 	loaded     bool          // guarded by mu
 	changed    chan struct{} // closed at each new snapshot; guarded by mu
 	staleSince time.Time     // guarded by mu
+	readAt     time.Time     // when the changes were last read to their end; guarded by mu
 }
 
 // New makes a gateway.
@@ -130,7 +134,7 @@ func New(o Options, invoker Invoker) *Gateway {
 	if o.URLs == nil {
 		o.URLs = func(slug string) []string { return []string{o.URL + "/fn/" + slug} }
 	}
-	g := &Gateway{options: o, invoker: invoker, access: o.Access, log: o.Log, metrics: o.Metrics, changed: make(chan struct{})}
+	g := &Gateway{options: o, invoker: invoker, access: o.Access, log: o.Log, metrics: o.Metrics, decided: newDecided(o.Metrics), changed: make(chan struct{})}
 	g.pool.New = func() any { return &exchange{body: make([]byte, 0, 4096)} }
 	g.snapshot.Store(emptySnapshot())
 	return g

@@ -118,6 +118,7 @@ func (g *Gateway) invoke(x *exchange) error {
 	} else if deadline.Sub(x.began) > ownDeadline { // the server's limit began with the request, not with the handler
 		http.NewResponseController(x.w).SetWriteDeadline(deadline.Add(slack))
 	}
+	x.traced.place.Send(x.r.Header)
 	x.work.begin()
 	res, err := x.held.Do(x.r.Context(), &req)
 	x.work.end()

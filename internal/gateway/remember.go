@@ -83,8 +83,10 @@ func knownMethod(m string) string {
 	case http.MethodOptions:
 		return http.MethodOptions
 	}
-	return "another method"
+	return otherMethod
 }
+
+const otherMethod = "another method"
 
 // whyOf says why a request was refused or failed. What a handler brought about
 // is told by its title alone: the text may quote from a body.

@@ -57,6 +57,7 @@ type exchange struct {
 	step     int8            // that was begun last
 	why      error           // it was refused or failed
 	question *audit.Question // nil of a real request
+	traced   traced
 }
 
 // ServeHTTP takes a request through the eight steps. Steps 2 to 6 are taken
@@ -65,7 +66,7 @@ type exchange struct {
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := g.begin(w, r)
 	defer g.account(x) // 8
-	x.step = stepIdentify
+	x.enter(stepIdentify)
 	err := x.identify() // 1
 	for try := 0; err == nil; try++ {
 		if err = g.admit(x); err != nil {
@@ -75,9 +76,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			g.builtin(x)
 			return
 		}
-		x.step = stepAcquire
+		x.enter(stepAcquire)
 		if err = g.acquire(x); err == nil { // 6
-			x.step = stepInvoke
+			x.enter(stepInvoke)
 			err = g.invoke(x) // 7
 		}
 		if err == nil {
@@ -94,19 +95,19 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // admit is steps 2 to 5: memory only, but for the body of a callback, which its
 // signature covers. A route gives values to the steps and cannot switch one off.
 func (g *Gateway) admit(x *exchange) error {
-	x.step = stepRoute
+	x.enter(stepRoute)
 	if err := g.route(x); err != nil { // 2
 		return err
 	}
-	x.step = stepAuthenticate
+	x.enter(stepAuthenticate)
 	if err := g.authenticate(x); err != nil { // 3
 		return err
 	}
-	x.step = stepAuthorise
+	x.enter(stepAuthorise)
 	if err := x.authorise(); err != nil { // 4
 		return err
 	}
-	x.step = stepLimit
+	x.enter(stepLimit)
 	return g.limit(x) // 5
 }
 
@@ -114,6 +115,7 @@ func (g *Gateway) admit(x *exchange) error {
 func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	x := g.pool.Get().(*exchange)
 	*x = exchange{w: w, r: r, began: time.Now(), body: x.body[:0]}
+	x.traced.begin(g.options.Tracer, r.Header)
 	g.metrics.InFlight.Inc()
 	return x
 }

@@ -27,6 +27,7 @@ const rememberedCallbacks = 1 << 18
 
 // callback is what became of a request's signature.
 type callback struct {
+	scheme  string              // that it was to be signed by; empty: nobody asked
 	by      *signature.Verifier // nil: none was verified
 	verdict signature.Verdict
 	target  string // the function, the handler and the route that it was verified for
@@ -85,6 +86,7 @@ func (g *Gateway) verify(x *exchange) error {
 	if v == nil {
 		return badCallback(signature.ErrNoSecret)
 	}
+	x.callback.scheme = v.Family()
 	r := signature.Request{Method: x.r.Method, Header: x.r.Header, Now: x.began}
 	if strings.HasPrefix(x.r.RequestURI, "/") { // of the absolute form nobody signs the path
 		r.Path, r.Query, _ = strings.Cut(x.r.RequestURI, "?")
@@ -103,7 +105,7 @@ func (g *Gateway) verify(x *exchange) error {
 	if err != nil {
 		return badCallback(err)
 	}
-	x.callback = callback{by: v, verdict: verdict, target: x.target.function.ID, handler: x.match.Handler.Name, pattern: x.match.Pattern}
+	x.callback = callback{scheme: x.callback.scheme, by: v, verdict: verdict, target: x.target.function.ID, handler: x.match.Handler.Name, pattern: x.match.Pattern}
 	x.principal = auth.Principal{Method: auth.MethodSignature}
 	return nil
 }

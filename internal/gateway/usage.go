@@ -29,14 +29,19 @@ func (g *Gateway) meter(x *exchange, over time.Time) {
 	f := usage.Function{ProjectID: x.target.function.ProjectID, ID: x.target.function.ID, Name: x.target.function.Name}
 	switch {
 	case x.asked():
-		c := usage.Call{Caller: accountOf(x.principal, x.callerID()), At: over, Took: x.work.took, Failed: x.status >= 500 || x.code == codeAborted, BytesIn: int64(len(x.body)), BytesOut: x.sent}
-		if x.rest != nil {
-			c.BytesIn = x.rest.taken.Load()
-		}
+		c := usage.Call{Caller: accountOf(x.principal, x.callerID()), At: over, Took: x.work.took, Failed: x.status >= 500 || x.code == codeAborted, BytesIn: x.bytesIn(), BytesOut: x.sent}
 		g.options.Usage.Ran(f, c)
 	case x.code != "" && x.status != statusClientClosed:
 		g.options.Usage.Refused(f, x.code, over)
 	}
+}
+
+// bytesIn is how much of the body was read.
+func (x *exchange) bytesIn() int64 {
+	if x.rest != nil {
+		return x.rest.taken.Load()
+	}
+	return int64(len(x.body))
 }
 
 // asked reports whether a handler was asked: a worker took the call, with all of

@@ -69,7 +69,7 @@ func (p *pool) acquire(ctx context.Context) (Lease, error) {
 	if best := p.pick(); best != nil {
 		best.leases++
 		p.mu.Unlock()
-		return Lease{p, best}, nil
+		return Lease{pool: p, slot: best}, nil
 	}
 	if err := p.demand(time.Now()); err != nil {
 		p.mu.Unlock()
@@ -79,10 +79,16 @@ func (p *pool) acquire(ctx context.Context) (Lease, error) {
 		p.mu.Unlock()
 		return Lease{}, fault.New(fault.Unavailable, "too many calls wait for a worker of this function").WithCode("queue_full")
 	}
-	me := &waiter{got: make(chan struct{})}
+	me, began, cold := &waiter{got: make(chan struct{})}, time.Now(), len(p.slots) == 0
 	p.waiters = append(p.waiters, me)
 	p.mu.Unlock()
+	l, err := p.await(ctx, me)
+	l.waited, l.cold = time.Since(began), cold
+	return l, err
+}
 
+// await waits until a waiter is given a worker or an error, within limits.
+func (p *pool) await(ctx context.Context, me *waiter) (Lease, error) {
 	timer := time.NewTimer(p.s.options.QueueTimeout)
 	defer timer.Stop()
 	select {
@@ -147,7 +153,7 @@ func (p *pool) serve() {
 		best.leases++
 		me := p.waiters[0]
 		p.waiters = p.waiters[1:]
-		me.l = Lease{p, best}
+		me.l = Lease{pool: p, slot: best}
 		close(me.got)
 	}
 }

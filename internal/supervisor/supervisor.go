@@ -42,6 +42,7 @@ type Options struct {
 	Backoff      time.Duration // 100 ms: after the first failure, doubled to 30 s
 	Circuit      int           // 5 failures in a row: starts are tried only every 30 s
 	OnStart      func(functionID string, took time.Duration, err error)
+	OnCrash      func() // a worker ended by itself
 	Log          *slog.Logger
 }
 
@@ -73,6 +74,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.OnStart == nil {
 		o.OnStart = func(string, time.Duration, error) {}
+	}
+	if o.OnCrash == nil {
+		o.OnCrash = func() {}
 	}
 	return o
 }
@@ -239,9 +243,17 @@ func (s *Supervisor) Status(deploymentID string) Status {
 
 // Lease is the right to run one invocation on a worker. Release it once.
 type Lease struct {
-	pool *pool
-	slot *slot
+	pool   *pool
+	slot   *slot
+	waited time.Duration
+	cold   bool
 }
+
+// Waited is how long Acquire waited for it, or in vain.
+func (l Lease) Waited() time.Duration { return l.waited }
+
+// Cold reports whether Acquire waited with no worker running: one was started.
+func (l Lease) Cold() bool { return l.cold }
 
 // Do runs the invocation: see worker.Worker.Do. When it fails because its worker
 // is ending, that worker is out of the pool when Do returns, so that the next

@@ -181,6 +181,7 @@ func (p *pool) watch(s *slot) {
 	if !s.left {
 		return // it was sent away
 	}
+	p.s.options.OnCrash()
 	exit := s.w.Exit()
 	p.s.options.Log.Warn("a worker ended", "deployment", p.deploymentID, "pid", s.w.Pid(), "error", exit)
 	if p.failures > 0 {

@@ -45,6 +45,7 @@ func (m *Meter) Run(ctx context.Context) error {
 				n = 0
 			}
 		}
+		m.publish()
 	}
 }
 

@@ -76,10 +76,47 @@ type Meter struct {
 	journal journal
 	old     []string // journals of earlier runs
 	troubled
+
+	state atomic.Pointer[State]
 }
 
 // troubled keeps a fault that lasts from filling the log.
 type troubled struct{ journalAway, storeAway bool }
+
+// State is how the meter is doing.
+type State struct {
+	Pending int // rows that the store does not have
+	// Since when the journal cannot be written, and since when the store does
+	// not take rows; zero while they can and it does.
+	JournalAway, StoreAway time.Time
+}
+
+// State returns the state of the meter.
+func (m *Meter) State() State {
+	if m == nil {
+		return State{}
+	}
+	if s := m.state.Load(); s != nil {
+		return *s
+	}
+	return State{}
+}
+
+// publish makes the state known as it is now.
+func (m *Meter) publish() {
+	s := m.State()
+	since := func(at *time.Time, away bool) {
+		if !away {
+			*at = time.Time{}
+		} else if at.IsZero() {
+			*at = time.Now()
+		}
+	}
+	since(&s.JournalAway, m.journalAway)
+	since(&s.StoreAway, m.storeAway)
+	s.Pending = len(m.open.rows) + len(m.offered.rows)
+	m.state.Store(&s)
+}
 
 // pending is a batch on its way: all of a writer's up to a number.
 type pending struct {

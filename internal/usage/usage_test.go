@@ -172,8 +172,14 @@ func TestMeter_StoreAway(t *testing.T) {
 		} else if info, err := os.Stat(found[0]); err != nil || info.Size() > 3<<20 {
 			t.Errorf("after an hour away the journal has %d bytes, %v", info.Size(), err)
 		}
+		if st := m.State(); st.Pending < 7 || !st.JournalAway.IsZero() || time.Since(st.StoreAway) < 59*time.Minute || time.Since(st.StoreAway) > 61*time.Minute {
+			t.Errorf("after an hour away: %+v", st)
+		}
 		b.set(nil, nil)
-		count(7)
+		count(14)
+		if st := m.State(); st.Pending > 7 || st.StoreAway != (time.Time{}) {
+			t.Errorf("the store is back: %+v", st)
+		}
 		if err := end(); err != nil {
 			t.Error(err)
 		}
@@ -267,6 +273,9 @@ func TestMeter_NoJournal(t *testing.T) {
 		if got := b.total().Invocations; got != 1 {
 			t.Errorf("%d calls in the store, want 1", got)
 		}
+		if st := m.State(); st.JournalAway.IsZero() || time.Since(st.JournalAway) > 7*time.Second {
+			t.Errorf("no journal can be written: %+v", st)
+		}
 		b.set(errors.New("away"), nil)
 		m.Ran(orders, call) // nowhere but in memory
 		time.Sleep(6 * time.Second)
@@ -275,6 +284,9 @@ func TestMeter_NoJournal(t *testing.T) {
 		}
 		m.Ran(orders, call)
 		time.Sleep(2 * time.Second) // now a crash would lose neither
+		if st := m.State(); !st.JournalAway.IsZero() || st.Pending == 0 {
+			t.Errorf("it can be written again: %+v", st)
+		}
 		m.Ran(orders, call)
 		if err := end(); err != nil {
 			t.Errorf("nothing is lost, and the end says: %v", err)

@@ -1,0 +1,71 @@
+package gateway
+
+import (
+	"time"
+
+	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/telemetry"
+)
+
+// outcomes are those of a request, in the order in which decided has them.
+var outcomes = [...]platform.Outcome{platform.OutcomeAllowed, platform.OutcomeRefused, platform.OutcomeFailed}
+
+// decided are the counters of decisions, by outcome and step.
+type decided [len(outcomes)][len(stepNames)]telemetry.Counter
+
+func newDecided(m *telemetry.Metrics) *decided {
+	d := new(decided)
+	for i, o := range outcomes {
+		for step := stepIdentify; step < stepAccount; step++ {
+			d[i][step] = m.Decision(string(o), stepNames[step])
+		}
+	}
+	return d
+}
+
+func (d *decided) count(o platform.Outcome, step int8) {
+	for i := range outcomes {
+		if outcomes[i] == o {
+			d[i][step].Inc()
+		}
+	}
+}
+
+// measure counts a request that is over.
+func (g *Gateway) measure(x *exchange, took time.Duration) {
+	g.metrics.InFlight.Dec()
+	g.decided.count(x.outcome(), x.step)
+	if x.code != "" && !x.ran {
+		g.metrics.Refused(x.code)
+	}
+	if s := x.callback.scheme; s != "" {
+		g.metrics.Callback(s, x.callback.by != nil)
+	}
+	if x.target == nil {
+		return
+	}
+	m := x.target.metrics
+	m.Observe(x.status, took)
+	m.Moved(x.bytesIn(), x.sent)
+	if w := x.held.Waited(); w > 0 {
+		m.Waited(w)
+	}
+}
+
+// Levels are what the gateway knows for the metrics. status tells how a
+// deployment's workers are doing.
+func (g *Gateway) Levels(status func(deploymentID string) (workers, inFlight, waiting int)) telemetry.Levels {
+	s := g.snapshot.Load()
+	out := telemetry.Levels{Sequence: s.seq, Functions: make([]telemetry.FunctionLevels, 0, len(s.byID))}
+	for _, t := range s.byID {
+		f := telemetry.FunctionLevels{Slug: t.function.Slug}
+		f.Workers, f.InFlight, f.Waiting = status(t.deployment.ID)
+		out.Functions = append(out.Functions, f)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.readAt.IsZero() {
+		out.Age = max(time.Since(g.readAt), 0)
+	}
+	return out
+}
