@@ -121,7 +121,9 @@ func oneHead(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 2 {
 			if err := checkHead(r); err != nil {
-				WriteProblem(w, err, NewRequestID())
+				id := NewRequestID()
+				w.Header()["X-Request-Id"] = []string{id}
+				WriteProblem(w, err, id)
 				return
 			}
 		}
