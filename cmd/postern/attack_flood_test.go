@@ -18,10 +18,7 @@ import (
 // it until the test ends. It returns the status; 0 when the server closed it.
 func (g *target) idle(header string) int {
 	g.Helper()
-	conn, err := net.DialTimeout("tcp", g.addr, 5*time.Second)
-	if err != nil {
-		g.Fatal(err)
-	}
+	conn := g.dial()
 	g.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(20 * time.Second))
 	io.WriteString(conn, "GET /fn/f/health HTTP/1.1\r\nHost: h\r\n"+header+"\r\n")
@@ -107,31 +104,40 @@ func TestAttack_SlowHeaders(t *testing.T) {
 
 // Connections that only wait cost little, and keep nobody out.
 func TestAttack_IdleConnections(t *testing.T) {
-	g := newTarget(t)
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
 	// Both ends are bound by the same limit, and this one has other tests beside it.
-	n := min(10_000, int(limit.Cur)*3/4-1000)
-	if n < 100 {
+	room := int(min(limit.Cur, 1<<20))*3/4 - 1000
+	if room < 100 {
 		t.Fatalf("a limit of %d open files leaves no room for this test", limit.Cur)
 	}
-	for range 50 {
-		g.idle("")
+	for _, c := range []struct {
+		name   string
+		target func(*testing.T) *target
+		n      int
+		most   int64 // bytes of one
+	}{{"in clear", newTarget, 10_000, 32 << 10}, {"inside TLS", newSecureTarget, 1000, 96 << 10}} {
+		t.Run(c.name, func(t *testing.T) {
+			g, n := c.target(t), min(c.n, room)
+			for range 50 {
+				g.idle("")
+			}
+			before := resident(t, g.cmd.Process.Pid)
+			for range n {
+				if got := g.idle(""); got != 200 {
+					t.Fatalf("status %d", got)
+				}
+			}
+			each := (resident(t, g.cmd.Process.Pid) - before) / int64(n)
+			t.Logf("%d idle connections, of %d bytes each", n, each)
+			if each > c.most {
+				t.Errorf("%d idle connections cost %d bytes each, want at most %d", n, each, c.most)
+			}
+			g.works("idle connections")
+		})
 	}
-	before := resident(t, g.cmd.Process.Pid)
-	for range n {
-		if got := g.idle(""); got != 200 {
-			t.Fatalf("status %d", got)
-		}
-	}
-	each := (resident(t, g.cmd.Process.Pid) - before) / int64(n)
-	t.Logf("%d idle connections, of %d bytes each", n, each)
-	if each > 32<<10 {
-		t.Errorf("%d idle connections cost %d bytes each, want at most 32 KiB", n, each)
-	}
-	g.works("idle connections")
 }
 
 // resident is the memory that a process has now.

@@ -2,9 +2,7 @@ package main_test
 
 import (
 	"bufio"
-	"crypto/tls"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -17,15 +15,7 @@ import (
 // answer until the server closes it or has nothing more to say.
 func (g *target) answers(request string) (statuses []int) {
 	g.Helper()
-	conn, err := net.DialTimeout("tcp", g.addr, 5*time.Second)
-	if err != nil {
-		g.Fatal(err)
-	}
-	if transport, ok := g.client.Transport.(*http.Transport); ok {
-		config := transport.TLSClientConfig.Clone()
-		config.ServerName, config.NextProtos = "127.0.0.1", []string{"http/1.1"}
-		conn = tls.Client(conn, config)
-	}
+	conn := g.dial()
 	defer conn.Close()
 	go io.WriteString(conn, request) // a large request may be answered before it is read
 	r := bufio.NewReader(conn)

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -53,14 +54,26 @@ func newTarget(t *testing.T) *target {
 	return &target{site: s, client: http.DefaultClient, addr: strings.TrimPrefix(s.gateway, "http://"), basic: "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))}
 }
 
-// raw sends bytes on a connection of their own and returns the status of the
-// first answer, 0 when there was none.
-func (g *target) raw(request string) int {
+// dial opens a connection on which HTTP/1.1 is spoken.
+func (g *target) dial() net.Conn {
 	g.Helper()
 	conn, err := net.DialTimeout("tcp", g.addr, 5*time.Second)
 	if err != nil {
 		g.Fatal(err)
 	}
+	if transport, ok := g.client.Transport.(*http.Transport); ok {
+		config := transport.TLSClientConfig.Clone()
+		config.ServerName, config.NextProtos = "127.0.0.1", []string{"http/1.1"}
+		conn = tls.Client(conn, config)
+	}
+	return conn
+}
+
+// raw sends bytes on a connection of their own and returns the status of the
+// first answer, 0 when there was none.
+func (g *target) raw(request string) int {
+	g.Helper()
+	conn := g.dial()
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(10 * time.Second))
 	go io.WriteString(conn, request) // a large request may be answered before it is read
