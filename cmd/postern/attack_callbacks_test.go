@@ -290,6 +290,15 @@ func TestCallback_CutOff(t *testing.T) {
 	if res, err := readAnswer(conn); err != nil || res != http.StatusUnauthorized {
 		t.Errorf("the slow copy: %d, %v", res, err)
 	}
+	// Who could not be let in whatever the body is is not asked for one.
+	for name, headers := range map[string][]string{"not signed": nil, "unreadable": {"X-Hub-Signature-256: sha256=00"}, "no body is wanted": {"X-Hub-Signature-256: sha1=" + strings.Repeat("0", 64)}} {
+		conn := g.dial()
+		defer conn.Close()
+		io.WriteString(conn, "POST /fn/hooks/github HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n"+strings.Join(append(headers, "", ""), "\r\n"))
+		if res, err := readAnswer(conn); err != nil || res != http.StatusUnauthorized {
+			t.Errorf("%s, before the body: %d, %v", name, res, err)
+		}
+	}
 	if ran, _ := g.hookStatus("hooks"); ran != 1 {
 		t.Errorf("it ran %d times", ran)
 	}

@@ -195,13 +195,16 @@ func Unsigned(hs []platform.Handler) (names []string) {
 
 // callbackWarnings are sentences about callbacks that are not checked by
 // signature.
-func callbackWarnings(p signature.Protection, handlers []platform.Handler) (warnings []string) {
+func callbackWarnings(m Manifest, handlers []platform.Handler) (warnings []string) {
 	if open := Unsigned(handlers); len(open) > 0 {
 		why := "in dev"
-		if p == signature.ProtectNever {
+		if m.WebhookProtection == signature.ProtectNever {
 			why = "by webhookProtection never"
 		}
 		warnings = append(warnings, "callbacks of anybody are taken "+why+": "+strings.Join(open, ", "))
+	}
+	if _, set := m.Variables["WEBHOOK_PROTECTION"]; set && m.Source == SourceSinch && m.WebhookProtection == "" {
+		warnings = append(warnings, `sinch.json: the variable WEBHOOK_PROTECTION decides nothing here; the field "webhookProtection" does`)
 	}
 	for _, h := range handlers {
 		if g, callback := signature.For(h.Name, h.Kind); callback && h.Guard == platform.GuardKey {
@@ -209,6 +212,19 @@ func callbackWarnings(p signature.Protection, handlers []platform.Handler) (warn
 		}
 	}
 	return warnings
+}
+
+// asksOf is Asks, with the scheme of a signature.
+func asksOf(h platform.Handler, guard platform.Guard, r platform.Rule) string {
+	asks := Asks(r)
+	if guard != platform.GuardSignature {
+		return asks
+	}
+	g, err := signature.Of(r.Signature, h.Name, h.Kind)
+	if err != nil {
+		return asks
+	}
+	return strings.TrimSuffix(g.Scheme.Name()+"; "+asks, "; ")
 }
 
 // signedRoute is what a route that is guarded by signature is verified by, and

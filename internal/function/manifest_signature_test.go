@@ -155,17 +155,18 @@ func TestProtect_Callbacks(t *testing.T) {
 		want     []platform.Guard
 		warnings []string
 	}{
-		"no auth":              {function.Manifest{Source: function.SourcePostern}, platform.AuthDeclaration{}, false, guards(key), nil},
-		"an empty list":        {function.Manifest{Source: function.SourcePostern}, platform.AuthDeclaration{Present: true}, false, guards(open), nil},
-		"a star":               {function.Manifest{Source: function.SourcePostern}, platform.AuthDeclaration{Present: true, All: true}, false, guards(key), nil},
-		"the source's":         {function.Manifest{Source: function.SourceSinch}, platform.AuthDeclaration{}, false, guards(open), []string{"open to everyone: stripeWebhook."}},
-		"the source's, a star": {function.Manifest{Source: function.SourceSinch}, platform.AuthDeclaration{Present: true, All: true}, false, guards(key), nil},
-		"named":                {function.Manifest{Source: function.SourceSinch}, platform.AuthDeclaration{Present: true, Names: []string{"voiceWebhook"}}, false, []platform.Guard{sig, sig, sig, sig, open, key}, []string{"auth names voiceWebhook: it asks for an access key"}},
-		"signed as described":  {function.Manifest{Source: function.SourcePostern, Handlers: signed}, platform.AuthDeclaration{Present: true}, false, guards(sig), nil},
-		"never":                {function.Manifest{Source: function.SourcePostern, WebhookProtection: signature.ProtectNever, Handlers: signed}, platform.AuthDeclaration{}, false, []platform.Guard{open, open, open, open, sig, open}, []string{"by webhookProtection never: conversationWebhook, ice, numbersWebhook, smsWebhook, voiceWebhook"}},
-		"never, but a key":     {function.Manifest{Source: function.SourcePostern, WebhookProtection: signature.ProtectNever}, platform.AuthDeclaration{Present: true, Names: []string{"smsWebhook"}}, false, []platform.Guard{open, open, open, key, open, open}, []string{"by webhookProtection never: conversationWebhook, ice, numbersWebhook, voiceWebhook", "auth names smsWebhook"}},
-		"in dev":               {function.Manifest{Source: function.SourcePostern, Handlers: signed}, platform.AuthDeclaration{}, true, []platform.Guard{open, open, open, open, sig, open}, []string{"in dev"}},
-		"always, in dev":       {function.Manifest{Source: function.SourcePostern, WebhookProtection: signature.ProtectAlways}, platform.AuthDeclaration{}, true, guards(key), nil},
+		"no auth":               {function.Manifest{Source: function.SourcePostern}, platform.AuthDeclaration{}, false, guards(key), nil},
+		"an empty list":         {function.Manifest{Source: function.SourcePostern}, platform.AuthDeclaration{Present: true}, false, guards(open), nil},
+		"a star":                {function.Manifest{Source: function.SourcePostern}, platform.AuthDeclaration{Present: true, All: true}, false, guards(key), nil},
+		"the source's":          {function.Manifest{Source: function.SourceSinch}, platform.AuthDeclaration{}, false, guards(open), []string{"open to everyone: stripeWebhook."}},
+		"the source's, a star":  {function.Manifest{Source: function.SourceSinch}, platform.AuthDeclaration{Present: true, All: true}, false, guards(key), nil},
+		"named":                 {function.Manifest{Source: function.SourceSinch}, platform.AuthDeclaration{Present: true, Names: []string{"voiceWebhook"}}, false, []platform.Guard{sig, sig, sig, sig, open, key}, []string{"auth names voiceWebhook: it asks for an access key"}},
+		"signed as described":   {function.Manifest{Source: function.SourcePostern, Handlers: signed}, platform.AuthDeclaration{Present: true}, false, guards(sig), nil},
+		"never":                 {function.Manifest{Source: function.SourcePostern, WebhookProtection: signature.ProtectNever, Handlers: signed}, platform.AuthDeclaration{}, false, []platform.Guard{open, open, open, open, sig, open}, []string{"by webhookProtection never: conversationWebhook, ice, numbersWebhook, smsWebhook, voiceWebhook"}},
+		"never, but a key":      {function.Manifest{Source: function.SourcePostern, WebhookProtection: signature.ProtectNever}, platform.AuthDeclaration{Present: true, Names: []string{"smsWebhook"}}, false, []platform.Guard{open, open, open, key, open, open}, []string{"by webhookProtection never: conversationWebhook, ice, numbersWebhook, voiceWebhook", "auth names smsWebhook"}},
+		"the source's variable": {function.Manifest{Source: function.SourceSinch, Variables: map[string]string{"WEBHOOK_PROTECTION": "never"}}, platform.AuthDeclaration{Present: true, All: true}, false, guards(key), []string{"WEBHOOK_PROTECTION decides nothing"}},
+		"in dev":                {function.Manifest{Source: function.SourcePostern, Handlers: signed}, platform.AuthDeclaration{}, true, []platform.Guard{open, open, open, open, sig, open}, []string{"in dev"}},
+		"always, in dev":        {function.Manifest{Source: function.SourcePostern, WebhookProtection: signature.ProtectAlways}, platform.AuthDeclaration{}, true, guards(key), nil},
 	} {
 		hs, warnings, err := function.Protect(tc.m, platform.Declaration{Handlers: declared, Auth: tc.auth}, !tc.dev)
 		if err != nil {

@@ -38,7 +38,7 @@ func Protect(m Manifest, d platform.Declaration, deployed bool) ([]platform.Hand
 		}
 		handlers = append(handlers, h)
 	}
-	warnings := callbackWarnings(m.WebhookProtection, handlers)
+	warnings := callbackWarnings(m, handlers)
 	if routes := Loosened(handlers); len(routes) > 0 {
 		warnings = append(warnings, "open to everyone by auth none: "+strings.Join(routes, ", "))
 	}

@@ -210,7 +210,7 @@ func Describe(hs []platform.Handler) []RouteRow {
 	rows := []RouteRow{{Path: "/health", Handler: "built in", Guard: "open"}}
 	home := slices.ContainsFunc(hs, func(h platform.Handler) bool { return h.Name == "home" })
 	for _, h := range hs {
-		guard, asks := GuardWord(h.Guard), Asks(h.Rule)
+		guard, asks := GuardWord(h.Guard), asksOf(h, h.Guard, h.Rule)
 		switch {
 		case len(h.Routes) > 0:
 			for _, r := range h.Routes {
@@ -218,7 +218,7 @@ func Describe(hs []platform.Handler) []RouteRow {
 				if !ok {
 					method, path = "", r.Pattern
 				}
-				rows = append(rows, RouteRow{Path: path, Handler: h.Name, Guard: GuardWord(r.Guard), Method: method, Group: r.Group, Asks: Asks(r.Rule)})
+				rows = append(rows, RouteRow{Path: path, Handler: h.Name, Guard: GuardWord(r.Guard), Method: method, Group: r.Group, Asks: asksOf(h, r.Guard, r.Rule)})
 			}
 		case h.Name == "default" && home: // nothing leads to it
 		case h.Kind == platform.HandlerRoot:

@@ -161,7 +161,7 @@ func TestDescribe(t *testing.T) {
 	t.Parallel()
 	got := function.Describe([]platform.Handler{{Name: "health", Kind: custom}, {Name: "home", Kind: root, Guard: open}, {Name: "ice", Kind: callback, Guard: sig},
 		{Name: "smsWebhook", Kind: service}, {Name: "webhook", Kind: custom}})
-	want := []function.RouteRow{{Path: "/health", Handler: "health", Guard: "open"}, {Path: "/", Handler: "home", Guard: "open"}, {Path: "/ice", Handler: "ice", Guard: "signature"},
+	want := []function.RouteRow{{Path: "/health", Handler: "health", Guard: "open"}, {Path: "/", Handler: "home", Guard: "open"}, {Path: "/ice", Handler: "ice", Guard: "signature", Asks: "voice-v1"},
 		{Path: "/webhook", Handler: "webhook", Guard: "access key"}, {Path: "/webhook/sms", Handler: "smsWebhook", Guard: "access key"}, {Path: "/…/health", Handler: "health", Guard: "access key"}}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)

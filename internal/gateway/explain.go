@@ -206,7 +206,7 @@ func (p *passage) explanation() audit.Explanation {
 		tell(stepAuthorise, "open to everyone")
 		tell(stepLimit, "no access key, so no rate")
 	} else if p.guard == platform.GuardSignature {
-		tell(stepAuthenticate, "signed by its sender")
+		tell(stepAuthenticate, "signed by its sender: "+p.scheme)
 		tell(stepAuthorise, "the signature is for this function")
 		tell(stepLimit, "no access key, so no rate")
 	} else {

@@ -3,8 +3,8 @@
 //
 // [Gateway] is an http.Handler; serve.go lists the eight steps of a request.
 // Steps 1 to 5 read one immutable snapshot of keys and functions and touch
-// memory only, but for the body of a signed callback; follow.go keeps the
-// snapshot in step with the store. A request that is refused never reaches a
+// memory only, but for the body and the mark of a signed callback; follow.go
+// keeps the snapshot in step with the store. A request that is refused never reaches a
 // worker. When in doubt the answer is no.
 package gateway
 

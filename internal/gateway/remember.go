@@ -36,6 +36,7 @@ type passage struct {
 	step    int8 // the last that was begun
 	guard   platform.Guard
 	ran     bool
+	scheme  string // by which a callback was verified; else empty
 	tight   string // by whom the limit is of which least was left; empty: there was none
 }
 
@@ -43,6 +44,7 @@ type passage struct {
 func (p *passage) take(x *exchange) {
 	p.id, p.method, p.shown, p.remote, p.code, p.at = x.id, knownMethod(x.r.Method), x.principal.Method, x.r.RemoteAddr, x.code, x.began.UnixNano()
 	p.status, p.step, p.ran, p.tight = int16(x.status), x.step, x.ran, x.told.who
+	p.scheme = x.callback.verdict.Scheme
 	p.project, p.slug, p.handler, p.keyID, p.why, p.guard = "", "", "", "", "", 0
 	if t := x.target; t != nil {
 		p.project, p.slug, p.guard = t.function.ProjectID, t.function.Slug, x.match.Guard

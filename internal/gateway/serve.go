@@ -93,7 +93,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // admit is steps 2 to 5: memory only, but for the body of a callback, which its
-// signature covers. A route gives values to the steps and cannot switch one off.
+// signature covers, and its mark. A route gives values to the steps and cannot switch one off.
 func (g *Gateway) admit(x *exchange) error {
 	x.enter(stepRoute)
 	if err := g.route(x); err != nil { // 2

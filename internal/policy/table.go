@@ -119,8 +119,10 @@ func guardFrom(h platform.Handler, g platform.Guard, loosened bool, d platform.D
 	switch {
 	case loosened, g != h.Guard:
 		return FromManifest
-	case g == platform.GuardSignature && h.Kind == platform.HandlerCallback:
+	case g == platform.GuardSignature && h.Signature == nil:
 		return FromCallback
+	case g == platform.GuardSignature, g == platform.GuardOpen && slices.Contains(function.Unsigned([]platform.Handler{h}), h.Name):
+		return FromManifest
 	case d.Auth.Present:
 		return FromAuthExport
 	case g == platform.GuardKey:

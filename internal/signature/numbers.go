@@ -9,9 +9,8 @@ import (
 //
 // It signs the body and no time. What protects from a replay is the memory
 // alone: the very same body, and with it the same eventId, is taken once in
-// Config.Keep. A copy that is kept for longer, or until a memory that is in
-// this process only has gone with it, is taken again; a handler for which that
-// matters keeps the event IDs it has seen (Verdict.ID).
+// Config.Keep. A copy that is kept for longer is taken again; a handler for
+// which that matters keeps the event IDs it has seen (Verdict.ID).
 func Numbers() Scheme { return numbers{} }
 
 type numbers struct{}

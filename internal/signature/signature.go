@@ -69,8 +69,7 @@ type Verdict struct {
 type Mark [16]byte
 
 // Memory remembers callbacks, so that none is taken twice. [*Replays] is one,
-// for one node; nodes behind one door share one that keeps its marks in a store
-// of theirs, where Take is one atomic "set unless there, until".
+// for one process; [*Shared] is that of nodes behind one door, over restarts.
 type Memory interface {
 	// Take remembers the mark until a time and reports whether it was new. Of
 	// calls at the same time with one mark it tells exactly one that it was. An
