@@ -168,6 +168,17 @@ func TestTraces_CollectorAway(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.deployed(t.TempDir(), `{"name": "live", "runtime": "node"}`, tracedFunction)
+	c := telemetrytest.NewCollector(t)
+	c.Answer(http.StatusForbidden)
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s.start("--trace-endpoint", c.URL, "--trace-sample", "1")
+	s.traced("open", nil)
+	eventually(t, "the metrics count what was lost", func() bool {
+		_, text := call(t, http.DefaultClient, "GET", s.control+"/metrics", "", "", "")
+		return regexp.MustCompile(`(?m)^postern_trace_spans_lost_total [1-9]`).MatchString(text)
+	})
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}

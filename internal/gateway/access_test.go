@@ -3,19 +3,14 @@ package gateway_test
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
-	"postern.dev/postern/internal/accesskey"
 	"postern.dev/postern/internal/gateway"
 	"postern.dev/postern/internal/telemetry"
 )
@@ -107,81 +102,5 @@ func TestAccessLog_Fields(t *testing.T) {
 	}
 	if bytes.Contains(w.access.Bytes(), []byte("hidden")) || bytes.Contains(w.access.Bytes(), []byte(secret)) || line["code"] != nil || line["traceId"] != nil {
 		t.Errorf("%s", w.access)
-	}
-}
-
-// series counts what a scrape would get.
-func series(t *testing.T, m *telemetry.Metrics) int {
-	t.Helper()
-	families, err := m.Registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	for _, f := range families {
-		n += len(f.Metric)
-	}
-	return n
-}
-
-// scrape is what Prometheus would be told.
-func scrape(t *testing.T, m *telemetry.Metrics) string {
-	t.Helper()
-	rec := httptest.NewRecorder()
-	promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{}).ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
-	return rec.Body.String()
-}
-
-// Nothing that a caller can make up adds a series; a function that is deleted
-// takes its series along.
-func TestMetrics_Bounded(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	m := telemetry.NewMetrics()
-	w.g = gateway.New(gateway.Options{Metrics: m}, w.invoker)
-	m.Watch(func() telemetry.Levels { return w.g.Levels(func(string) (int, int, int) { return 1, 2, 3 }) })
-	_, secret := w.key(nil)
-	w.load(t)
-	flood := func(i int) {
-		x := fmt.Sprint("x", i)
-		for _, tt := range []struct {
-			method, host, target string
-			header               http.Header
-		}{
-			{"GET", "h", "/fn/orders/" + x, nil},
-			{"GET", "h", "/fn/" + x + "/status", nil},
-			{"GET", x + ".localhost", "/status", nil},
-			{x, "h", "/fn/orders/status", nil},
-			{"GET", x, "/fn/orders/status?" + x, http.Header{"X-" + x: {x}, "Traceparent": {x}}},
-			{"GET", "h", "/fn/orders/webhook", http.Header{"X-Api-Key": {x}}},
-			{"GET", "h", "/fn/orders/webhook", http.Header{"Authorization": {basic(accesskey.NewID(time.Now()), x)}}},
-			{"GET", "h", "/fn/orders/webhook", http.Header{"X-Api-Key": {secret}}},
-			{"POST", "h", "/fn/orders/ice", http.Header{"Authorization": {"Application " + x + ":" + x}}},
-			{"GET", "h", "/" + x + "%2f", nil},
-		} {
-			r := httptest.NewRequest("GET", "http://x/", nil)
-			r.Method, r.Host, r.RequestURI = tt.method, tt.host, tt.target
-			if tt.header != nil {
-				r.Header = tt.header
-			}
-			w.g.ServeHTTP(&discard{header: http.Header{}}, r)
-		}
-	}
-	flood(0)
-	before := series(t, m)
-	for i := range 1000 { // of ten requests each
-		flood(i + 1)
-	}
-	if after := series(t, m); after != before || before < 50 {
-		t.Errorf("%d series after the flood, %d before", after, before)
-	}
-	text := scrape(t, m)
-	if !strings.Contains(text, `function="orders"`) || strings.Contains(text, "x1") {
-		t.Errorf("the metrics are %s", text)
-	}
-	delete(w.src.functions, fnID)
-	w.load(t)
-	if text := scrape(t, m); strings.Contains(text, `"orders"`) {
-		t.Errorf("a deleted function is still in %s", text)
 	}
 }

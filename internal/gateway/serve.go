@@ -57,7 +57,7 @@ type exchange struct {
 	step     int8            // that was begun last
 	why      error           // it was refused or failed
 	question *audit.Question // nil of a real request
-	traced   traced
+	traced   traced          // its place in a trace
 }
 
 // ServeHTTP takes a request through the eight steps. Steps 2 to 6 are taken

@@ -86,7 +86,7 @@ func (g *Gateway) verify(x *exchange) error {
 	if v == nil {
 		return badCallback(signature.ErrNoSecret)
 	}
-	x.callback.scheme = v.Family()
+	x.callback.scheme = v.Scheme()
 	r := signature.Request{Method: x.r.Method, Header: x.r.Header, Now: x.began}
 	if strings.HasPrefix(x.r.RequestURI, "/") { // of the absolute form nobody signs the path
 		r.Path, r.Query, _ = strings.Cut(x.r.RequestURI, "?")

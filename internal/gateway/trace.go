@@ -21,10 +21,14 @@ type traced struct {
 
 // begin decides whether a request is traced.
 func (t *traced) begin(by *telemetry.Tracer, h http.Header) {
-	if by == nil {
-		return
+	if by != nil {
+		t.put(by.Begin(h))
 	}
-	if t.place = by.Begin(h); t.place.Sampled() {
+}
+
+// put takes a place that was decided on.
+func (t *traced) put(p telemetry.Place) {
+	if t.place = p; p.Sampled() {
 		t.steps = new([stepAccount + 1]time.Time)
 	}
 }

@@ -169,15 +169,6 @@ type Verifier struct {
 	memory Memory
 }
 
-// Family is the name of the verifier's scheme, and "custom" of one that
-// somebody described: there is a bounded number of them.
-func (v *Verifier) Family() string {
-	if _, ok := v.scheme.(*custom); ok {
-		return "custom"
-	}
-	return v.scheme.Name()
-}
-
 // New makes a Verifier. Without a key it is made all the same and refuses
 // everything with ErrNoSecret: an operator who forgot a secret has shut the
 // door, not left it open. A secret that cannot be one is an error that does not

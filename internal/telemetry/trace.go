@@ -52,10 +52,24 @@ func (t *Tracer) Begin(h http.Header) (p Place) {
 	if t == nil {
 		return Place{}
 	}
-	if t.parent == ParentFollow && p.follow(h) {
+	if t.parent == ParentFollow {
+		return t.Follow(h)
+	}
+	return t.fresh(h)
+}
+
+// Follow goes on with the trace in a header, whatever is said of callers: for
+// requests that come from the inside. Without one it begins another.
+func (t *Tracer) Follow(h http.Header) (p Place) {
+	if t == nil || p.follow(h) {
 		return p
 	}
-	p = newPlace()
+	return t.fresh(h)
+}
+
+// fresh begins a trace, which is sampled or not.
+func (t *Tracer) fresh(h http.Header) Place {
+	p := newPlace()
 	// As the SDK's ratio samplers reckon, so that one in a handler agrees.
 	p.sampled = binary.BigEndian.Uint64(p.trace[8:])>>1 < t.below
 	if p.sampled && t.parent == ParentLink {

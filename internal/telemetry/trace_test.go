@@ -98,6 +98,19 @@ func TestBegin_Traceparent(t *testing.T) {
 	}
 }
 
+// What comes from the inside is followed whatever is said of callers.
+func TestFollow(t *testing.T) {
+	t.Parallel()
+	tr := newTracer(t, telemetry.TraceOptions{Parent: telemetry.ParentIgnore})
+	for line, followed := range map[string]bool{traceparent: true, "": false, traceparent[1:]: false} {
+		h := http.Header{"Traceparent": {line}}
+		p := tr.Follow(h)
+		if trace, span, flags := sent(&p, h); (trace == theirTrace) != followed || (flags == "01") != followed || span == theirSpan || span == "" {
+			t.Errorf("%q: sent on %q", line, h.Get("Traceparent"))
+		}
+	}
+}
+
 func newPlace(t *testing.T, by telemetry.ParentPolicy, h http.Header) telemetry.Place {
 	return newTracer(t, telemetry.TraceOptions{Parent: by}).Begin(h)
 }
@@ -149,8 +162,9 @@ func TestNil(t *testing.T) {
 	t.Parallel()
 	var off *telemetry.Tracer
 	h := http.Header{"Traceparent": {"whatever"}, "Tracestate": {"x"}}
-	p := off.Begin(h)
+	p, inside := off.Begin(h), off.Follow(h)
 	p.Send(h)
+	inside.Send(h)
 	off.Tell(&p, telemetry.Record{})
 	if off.Close() != nil || p.Sampled() || p.TraceID() != "" || h.Get("Traceparent") != "whatever" || h.Get("Tracestate") != "x" {
 		t.Errorf("%v %v", p, h)
