@@ -37,14 +37,8 @@ func (s *signedSource) SigningKeys(context.Context, time.Time) ([]platform.Signi
 	return s.rows, nil
 }
 
-// newTokenWorld is a world whose gateway takes tokens, loaded and following.
-func newTokenWorld(t testing.TB) (*world, *signedSource) {
-	return newTokenWorldWith(t, func(i *invoker) gateway.Invoker { return i })
-}
-
-func newTokenWorldWith(t testing.TB, wrap func(*invoker) gateway.Invoker) (*world, *signedSource) {
+func newSignedSource(t testing.TB, src *source) *signedSource {
 	t.Helper()
-	w := newWorld(t)
 	k, err := token.NewSigningKey(token.EdDSA, time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +47,18 @@ func newTokenWorldWith(t testing.TB, wrap func(*invoker) gateway.Invoker) (*worl
 	if err != nil {
 		t.Fatal(err)
 	}
-	src := &signedSource{w.src, k, []platform.SigningKey{{KID: k.KID(), Algorithm: "EdDSA", Public: public}}}
+	return &signedSource{src, k, []platform.SigningKey{{KID: k.KID(), Algorithm: "EdDSA", Public: public}}}
+}
+
+// newTokenWorld is a world whose gateway takes tokens, loaded and following.
+func newTokenWorld(t testing.TB) (*world, *signedSource) {
+	return newTokenWorldWith(t, func(i *invoker) gateway.Invoker { return i })
+}
+
+func newTokenWorldWith(t testing.TB, wrap func(*invoker) gateway.Invoker) (*world, *signedSource) {
+	t.Helper()
+	w := newWorld(t)
+	src := newSignedSource(t, w.src)
 	w.g = gateway.New(gateway.Options{Auth: auth.NewAuthenticator(issuer), URL: door, Issuer: issuer}, wrap(w.invoker))
 	if err := w.g.Load(t.Context(), src); err != nil {
 		t.Fatal(err)
