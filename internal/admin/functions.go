@@ -60,6 +60,10 @@ func (s *service) listFunctions(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	p, err := s.inForce(ctx, in.ProjectID)
+	if err != nil {
+		return nil, err
+	}
 	out := api.Functions{Functions: []api.Function{}}
 	for i, f := range fs {
 		if i == in.PageSize {
@@ -73,7 +77,7 @@ func (s *service) listFunctions(ctx context.Context, in *struct {
 		if err != nil {
 			return nil, err
 		}
-		out.Functions = append(out.Functions, s.describe(f, d))
+		out.Functions = append(out.Functions, s.describe(f, d, p))
 	}
 	return &body[api.Functions]{out}, nil
 }
@@ -87,7 +91,11 @@ func (s *service) getFunction(ctx context.Context, in *FunctionPath) (*body[api.
 	if err != nil {
 		return nil, err
 	}
-	return &body[api.Function]{s.describe(f, d)}, nil
+	p, err := s.inForce(ctx, in.ProjectID)
+	if err != nil {
+		return nil, err
+	}
+	return &body[api.Function]{s.describe(f, d, p)}, nil
 }
 
 func (s *service) deleteFunction(ctx context.Context, in *FunctionPath) (*struct{}, error) {
@@ -113,7 +121,11 @@ func (s *service) deploy(ctx context.Context, in *struct {
 	if open := function.Unsigned(r.Deployment.Handlers); len(open) > 0 {
 		noteDetail(ctx, "unsigned", fmt.Sprintf("%d: %s", len(open), strings.Join(open, ", ")))
 	}
-	f := s.describe(r.Function, r.Deployment)
+	p, err := s.inForce(ctx, in.ProjectID)
+	if err != nil {
+		return nil, err
+	}
+	f := s.describe(r.Function, r.Deployment, p)
 	return &body[api.DeployResponse]{api.DeployResponse{Function: f, Routes: f.Routes, Warnings: append([]string{}, r.Warnings...), Reused: r.Reused}}, nil
 }
 
@@ -145,13 +157,22 @@ func levelWord(l slog.Level) string {
 	return "error"
 }
 
-// describe is a function as the API shows it.
-func (s *service) describe(f platform.Function, d platform.Deployment) api.Function {
+// describe is a function as the API shows it, its routes under the policy in
+// force; one that does not fit is shut, and has none.
+func (s *service) describe(f platform.Function, d platform.Deployment, p *platform.Policy) api.Function {
 	st := s.o.Status(d.ID)
 	out := api.Function{ID: f.ID, Name: f.Name, Slug: f.Slug, ProjectID: f.ProjectID, URLs: s.o.URLs(f.Slug), CreateTime: f.CreatedAt, UpdateTime: f.UpdatedAt,
 		Deployment: api.Deployment{ID: d.ID, Number: d.Number, Artefact: d.Artefact, Runtime: d.Runtime, CreateTime: d.CreatedAt.UTC()},
 		Status:     api.Status{State: st.State, Workers: st.Workers, InFlight: st.InFlight, Waiting: st.Waiting, Failures: st.Failures, LastErr: st.LastErr}}
-	for _, r := range function.Describe(d.Handlers) {
+	hs := d.Handlers
+	if p != nil {
+		var err error
+		if hs, err = function.Govern(hs, function.PolicyOf(p, f.Name), p.Groups); err != nil {
+			out.Routes = []api.Route{}
+			return out
+		}
+	}
+	for _, r := range function.Describe(hs) {
 		out.Routes = append(out.Routes, api.Route{Path: r.Path, Handler: r.Handler, Guard: r.Guard, Method: r.Method, Group: r.Group, Asks: r.Asks})
 	}
 	return out

@@ -243,17 +243,23 @@ func (a *application) compare(state platform.PolicyState, next *platform.Policy)
 	}
 }
 
+// inForce is the policy of a project; nil: it has none.
+func (s *service) inForce(ctx context.Context, projectID string) (*platform.Policy, error) {
+	p, err := s.o.Store.Policy(ctx, projectID, 0)
+	if fault.KindOf(err) == fault.NotFound {
+		return nil, nil
+	}
+	return &p, err
+}
+
 func (s *service) listRoutes(ctx context.Context, in *ProjectPath) (*body[api.GatewayRoutes], error) {
-	var p *platform.Policy
-	var d *policy.Document
-	switch now, err := s.o.Store.Policy(ctx, in.ProjectID, 0); {
-	case err == nil:
-		p = &now
-		if d, err = policy.Parse(policy.File, now.Document); err != nil {
-			d = nil // without lines
-		}
-	case fault.KindOf(err) != fault.NotFound:
+	p, err := s.inForce(ctx, in.ProjectID)
+	if err != nil {
 		return nil, err
+	}
+	var d *policy.Document
+	if p != nil {
+		d, _ = policy.Parse(policy.File, p.Document) // nil: without lines
 	}
 	fs, err := s.o.Store.ActiveFunctions(ctx, in.ProjectID)
 	if err != nil {

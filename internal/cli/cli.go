@@ -81,6 +81,8 @@ func root(std Stdio) *cobra.Command {
 		newFunctions(std),
 		newKeys(std),
 		newSubprojects(std),
+		newApply(std),
+		newGateway(std),
 		newAudit(std),
 		newExplain(std),
 		newUsage(std),

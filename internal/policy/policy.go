@@ -50,7 +50,7 @@ func Parse(name string, data []byte) (*Document, error) {
 	number := 0
 	for line := range strings.Lines(string(data)) {
 		if number++; accesskey.Within(line) {
-			return nil, p.failAt(place{number, 1}, "make another key with postern gateway key, and write its digest, which opens nothing", "there is the secret of an access key in this line")
+			return nil, p.failAt(place{number, 1}, "write its digest, which opens nothing, and rotate that key: whoever has read this file has it", "there is the secret of an access key in this line")
 		}
 	}
 	root, err := p.read(data)
