@@ -287,7 +287,7 @@ func (s *service) listRoutes(ctx context.Context, in *ProjectPath) (*body[api.Ga
 
 func describeRow(r policy.Row) api.GatewayRoute {
 	out := api.GatewayRoute{Method: r.Method, Path: r.Path, Handler: r.Handler, Guard: function.GuardWord(r.Guard), Public: r.Public(), Private: r.Private, Group: r.Group,
-		Methods: r.Rule.Methods, Addresses: r.Addresses(), Rate: r.Limits(), BodyLimit: r.Rule.BodyLimit, Timeout: r.TimeoutSeconds(), From: r.From, Line: r.Line}
+		Credentials: r.Rule.Methods, Addresses: r.Addresses(), Rate: r.Limits(), BodyLimit: r.Rule.BodyLimit, Timeout: r.TimeoutSeconds(), From: r.From, Line: r.Line}
 	for _, s := range r.Rule.Scopes {
 		out.Scopes = append(out.Scopes, string(s))
 	}

@@ -56,21 +56,22 @@ type GatewayRoutes struct {
 
 // GatewayRoute is one address of a function or of an upstream.
 type GatewayRoute struct {
-	Function  string   `json:"function,omitempty"`
-	Upstream  string   `json:"upstream,omitempty"`
-	Method    string   `json:"method,omitempty" doc:"Absent: any."`
-	Path      string   `json:"path" doc:"Below the address of the function or upstream."`
-	Handler   string   `json:"handler" doc:"The export that runs, or 'built in'; of an upstream where it is."`
-	Guard     string   `json:"guard" doc:"'access key', 'open' or 'signature'."`
-	Public    bool     `json:"public" doc:"Everybody may call."`
-	Private   bool     `json:"private" doc:"Other functions of the project may call, and nobody else."`
-	Group     string   `json:"group,omitempty" doc:"Of keys; absent where no key is asked for."`
-	Scopes    []string `json:"scopes,omitempty" doc:"That a key needs beside invoke."`
-	Methods   []string `json:"methods,omitempty" doc:"Ways in which a credential may be shown; absent: all."`
-	Addresses []string `json:"addresses,omitempty" doc:"From where; absent: anywhere."`
-	Rate      []string `json:"rate,omitempty"`
-	BodyLimit int64    `json:"bodyLimit,omitempty" doc:"Bytes; absent: the gateway's."`
-	Timeout   float64  `json:"timeout,omitempty" doc:"Seconds; absent: the gateway's."`
+	Function string   `json:"function,omitempty"`
+	Upstream string   `json:"upstream,omitempty"`
+	Method   string   `json:"method,omitempty" doc:"Absent: any."`
+	Path     string   `json:"path" doc:"Below the address of the function or upstream."`
+	Handler  string   `json:"handler" doc:"The export that runs, or 'built in'; of an upstream where it is."`
+	Guard    string   `json:"guard" doc:"'access key', 'open' or 'signature'."`
+	Public   bool     `json:"public" doc:"Everybody may call."`
+	Private  bool     `json:"private" doc:"Other functions of the project may call, and nobody else."`
+	Group    string   `json:"group,omitempty" doc:"Of keys; absent where no key is asked for."`
+	Scopes   []string `json:"scopes,omitempty" doc:"That a key needs beside invoke."`
+	// Credentials are the ways in which a credential may be shown.
+	Credentials []string `json:"credentials,omitempty" doc:"Ways in which a credential may be shown; absent: all."`
+	Addresses   []string `json:"addresses,omitempty" doc:"From where; absent: anywhere."`
+	Rate        []string `json:"rate,omitempty"`
+	BodyLimit   int64    `json:"bodyLimit,omitempty" doc:"Bytes; absent: the gateway's."`
+	Timeout     float64  `json:"timeout,omitempty" doc:"Seconds; absent: the gateway's."`
 	// From says who decided what, by the field.
 	From map[string]string `json:"from" doc:"Where each value comes from: gateway, default, manifest, auth export, callback, policy or group."`
 	Line int               `json:"line,omitempty" doc:"Of the policy's entry for this very address."`

@@ -197,7 +197,7 @@ func limitsOf(r api.GatewayRoute) (out []string) {
 	}
 	add("", r.Rate)
 	add("scopes", r.Scopes)
-	add("shown by", r.Methods)
+	add("shown by", r.Credentials)
 	add("from", r.Addresses)
 	return out
 }

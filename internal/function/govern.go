@@ -84,7 +84,7 @@ func keyed(h platform.Handler) bool {
 }
 
 func unasked(e PolicyError) error {
-	e.Text = e.where() + " asks for no access key: no group, scope or method can be asked for"
+	e.Text = e.where() + " asks for no access key: no group, scope or credential can be asked for"
 	e.Hint = "remove them, or write auth: key"
 	return &e
 }

@@ -139,11 +139,11 @@ func TestParse_Refuses(t *testing.T) {
 		"no such scope":                       {route("scopes: [admin]"), "5:26", "invoke and control"},
 		"scopes of nothing":                   {route("scopes: []"), "5:25", "something in it"},
 		"a scope twice":                       {route("scopes: [invoke, invoke]"), "5:34", "twice"},
-		"no such method":                      {route("methods: [cookie]"), "5:27", "basic, apikey"},
-		"host bits":                           {route("addresses: [10.0.0.1/8]"), "5:29", "host bits"},
-		"a mapped range":                      {route("addresses: [\"::ffff:10.0.0.0/104\"]"), "5:29", "range"},
-		"a name for an address":               {route("addresses: [example.com]"), "5:29", "range"},
-		"an address with a zone":              {route("addresses: [\"fe80::1%eth0\"]"), "5:29", "range"},
+		"no such credential":                  {route("credentials: [cookie]"), "5:31", "basic, apikey"},
+		"host bits":                           {route("addresses: [10.0.0.1/8]"), "5:29", "write 10.0.0.0/8"},
+		"a mapped range":                      {route("addresses: [\"::ffff:10.0.0.0/104\"]"), "5:29", "write it as IPv4"},
+		"a name for an address":               {route("addresses: [example.com]"), "5:29", "no address"},
+		"an address with a zone":              {route("addresses: [\"fe80::1%eth0\"]"), "5:29", "no address"},
 		"no rate":                             {route("rate: 10"), "5:23", "must be text"},
 		"no such rate":                        {route("rate: 10/week"), "5:23", "no period"},
 		"a rate twice":                        {route("rate: [10/s, 10/1s]"), "5:30", "twice"},
@@ -151,10 +151,10 @@ func TestParse_Refuses(t *testing.T) {
 		"a timeout in seconds":                {route("timeout: 30"), "5:26", "must be text"},
 		"a size with a comma":                 {route("bodyLimit: \"1,000\""), "5:28", "10MiB"},
 		"CORS for nobody":                     {route("cors: {}"), "5:23", "origins"},
-		"CORS with a path":                    {route("cors: { origins: [https://a.example/] }"), "5:35", "nothing behind"},
-		"CORS in upper case":                  {route("cors: { origins: [https://A.example] }"), "5:35", "lower case"},
-		"CORS for all and one":                {route("cors: { origins: [\"*\", https://a.example] }"), "5:35", "alone"},
-		"CORS with credentials of anybody":    {route("cors: { origins: [\"*\"], credentials: true }"), "5:23", "name the origins"},
+		"CORS with a path":                    {route("cors: { origins: [https://a.example/] }"), "5:23", "nothing but a port"},
+		"CORS in upper case":                  {route("cors: { origins: [https://A.example] }"), "5:23", "in lower case"},
+		"CORS for all and one":                {route("cors: { origins: [\"*\", https://a.example] }"), "5:23", "stands alone"},
+		"CORS with credentials of anybody":    {route("cors: { origins: [\"*\"], credentials: true }"), "5:23", "never with credentials"},
 		"CORS with a header of two lines":     {route("cors: { origins: [\"*\"], expose: [\"a\\r\\nb\"] }"), "5:23", "name of a header"},
 		"an upstream without a URL":           {"version: 1\nupstreams:\n  legacy: { routes: { GET /a: {} } }\n", "3:3", "add: url"},
 		"an upstream without routes":          {"version: 1\nupstreams:\n  legacy: { url: \"http://h\" }\n", "3:3", "nobody could reach it"},
@@ -228,13 +228,13 @@ func TestFit(t *testing.T) {
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	before := parse(t, "version: 1\ngroups:\n  a: { rate: 1/s }\nfunctions:\n  orders:\n    handlers:\n      refund: { auth: key, timeout: 5s }\n      status: { auth: key }\n")
-	after := parse(t, "# another order, and other words for the same\nversion: 1\nfunctions:\n  orders:\n    rule: { methods: [dpop] }\n    handlers:\n      refund: { timeout: 5000ms, auth: key, rate: [10/s] }\ngroups: { a: { rate: [2/s] } }\nkeys:\n  - { id: pak_01m7yx0k5a2jmaek72rkw1mysv, name: ci, digest: \""+digest+"\" }\n")
+	after := parse(t, "# another order, and other words for the same\nversion: 1\nfunctions:\n  orders:\n    rule: { credentials: [dpop] }\n    handlers:\n      refund: { timeout: 5000ms, auth: key, rate: [10/s] }\ngroups: { a: { rate: [2/s] } }\nkeys:\n  - { id: pak_01m7yx0k5a2jmaek72rkw1mysv, name: ci, digest: \""+digest+"\" }\n")
 	var got []string
 	for _, c := range policy.Compare(before, after) {
 		got = append(got, c.What+"|"+c.Field+"|"+c.Before+"|"+c.After)
 	}
 	want := []string{
-		"function orders|rule.methods||[dpop]",
+		"function orders|rule.credentials||[dpop]",
 		"function orders, handler refund|rate||[10/s]",
 		"function orders, handler status||there|", "function orders, handler status|auth|key|",
 		"group a|rate|[1/s]|[2/s]",

@@ -126,7 +126,7 @@ func texts[T any](list []T, f func(T) string) (out []string) {
 func (o *object) rule(r platform.Rule) {
 	o.text("group", r.Group)
 	o.texts("scopes", texts(r.Scopes, func(s platform.Scope) string { return string(s) }))
-	o.texts("methods", r.Methods)
+	o.texts("credentials", r.Methods)
 	o.texts("addresses", texts(r.Addresses, networkText))
 	o.texts("rate", texts(r.Limits, function.FormatRate))
 	if c := r.CORS; c != nil {

@@ -3,9 +3,7 @@ package policy
 import (
 	"fmt"
 	"net/netip"
-	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -19,13 +17,9 @@ import (
 const (
 	maxLimits  = 8
 	maxNets    = 256
-	maxOrigins = 64
 	maxTimeout = time.Hour
 	maxMaxAge  = 24 * time.Hour
 )
-
-// methods are the ways in which a credential may be shown.
-var methods = []string{"basic", "apikey", "bearer", "dpop"}
 
 // What auth may be.
 const (
@@ -126,13 +120,13 @@ func (p *parser) shared(r *platform.Rule, of string) map[string]reader {
 			r.Scopes = ss
 			return err
 		},
-		"methods": func(n *yaml.Node) (err error) {
-			if r.Methods, err = p.texts(n, "methods of "+of); err != nil {
+		"credentials": func(n *yaml.Node) (err error) {
+			if r.Methods, err = p.texts(n, "credentials of "+of); err != nil {
 				return err
 			}
-			for i, m := range r.Methods {
-				if !slices.Contains(methods, m) {
-					return p.fail(n.Content[i], "a credential is shown by "+strings.Join(methods, ", "), "methods of %s cannot have %.64q", of, m)
+			for i, way := range r.Methods {
+				if err := function.CheckCredential(way); err != nil {
+					return p.fail(n.Content[i], "the ways are basic, apikey, bearer, dpop, serviceplan and admin", "credentials of %s: %s", of, err)
 				}
 			}
 			return nil
@@ -186,7 +180,7 @@ func (p *parser) guarded(n *yaml.Node, g *platform.Guard, r platform.Rule, of st
 		return nil
 	}
 	if r.Group != "" || len(r.Scopes) > 0 || len(r.Methods) > 0 {
-		return p.fail(n, "remove them, or write auth: key", "%s asks for no access key: no group, scope or method can be asked for", of)
+		return p.fail(n, "remove them, or write auth: key", "%s asks for no access key: no group, scope or credential can be asked for", of)
 	}
 	if *g == platform.GuardOpen && r.Signature != nil {
 		return p.fail(n, "write auth: signature", "%s is open to everyone, so its signature would not be looked at", of)
@@ -225,12 +219,9 @@ func (p *parser) networks(n *yaml.Node, of string) (out []netip.Prefix, err erro
 		return nil, p.fail(n, "", "%s has more than %d ranges", of, maxNets)
 	}
 	for i, s := range ss {
-		prefix, err := netip.ParsePrefix(s)
-		if addr, bad := netip.ParseAddr(s); bad == nil && addr.Zone() == "" {
-			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
-		}
-		if err != nil || prefix != prefix.Masked() || prefix.Addr().Is4In6() { // callers' addresses come unmapped
-			return nil, p.fail(n.Content[i], "write it like 192.0.2.0/24 or 2001:db8::/32, with the host bits zero", "%s has %.64q, which is no range of addresses", of, s)
+		prefix, err := function.ParseNetwork(s)
+		if err != nil {
+			return nil, p.fail(n.Content[i], "write it like 192.0.2.0/24, 192.0.2.7 or 2001:db8::/32", "%s: %s", of, err)
 		}
 		if slices.Contains(out, prefix) {
 			return nil, p.fail(n.Content[i], "", "%s has %s twice", of, prefix)
@@ -248,6 +239,9 @@ func (p *parser) rates(n *yaml.Node, of string) (out []platform.RateLimit, err e
 			return err
 		}
 		l, err := function.ParseRate(s)
+		if err == nil {
+			err = l.Check()
+		}
 		if err != nil {
 			return p.fail(n, "", "%s: %s", of, err)
 		}
@@ -298,16 +292,8 @@ func (p *parser) cors(r *platform.Rule, of string) reader {
 			}
 		}
 		err := p.fields(n, of, map[string]reader{
-			"origins": func(n *yaml.Node) (err error) {
-				c.Origins, err = p.origins(n, "origins of "+of)
-				return err
-			},
-			"methods": func(n *yaml.Node) (err error) {
-				if c.Methods, err = p.texts(n, "methods of "+of); err == nil && slices.ContainsFunc(c.Methods, func(m string) bool { return !slices.Contains(function.Methods, m) }) {
-					err = p.fail(n, "name methods of "+strings.Join(function.Methods, ", "), "%s has a method that no route takes", of)
-				}
-				return err
-			},
+			"origins": texts(&c.Origins, "origins"),
+			"methods": texts(&c.Methods, "methods"),
 			"headers": texts(&c.Headers, "headers"),
 			"expose":  texts(&c.Expose, "expose"),
 			"credentials": func(n *yaml.Node) (err error) {
@@ -319,41 +305,15 @@ func (p *parser) cors(r *platform.Rule, of string) reader {
 				return err
 			},
 		})
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case len(c.Origins) == 0:
-			return p.fail(n, "write: cors: { origins: [https://shop.example] }", "%s names no origins", of)
-		case c.Credentials && slices.Contains(c.Origins, "*"):
-			return p.fail(n, "name the origins", "%s: credentials of any origin's pages would be taken", of)
 		}
-		for _, h := range append(slices.Clone(c.Headers), c.Expose...) {
-			if strings.ContainsFunc(h, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r) }) {
-				return p.fail(n, "write names of headers", "%s has %.64q, which is no name of a header", of, h)
-			}
+		if err := function.CheckCORS(c); err != nil {
+			return p.fail(n, "write: cors: { origins: [https://shop.example] }", "%s: %s", of, err)
 		}
 		r.CORS = c
 		return nil
 	}
-}
-
-// origins reads scheme and host, as browsers send them, or "*" alone.
-func (p *parser) origins(n *yaml.Node, of string) ([]string, error) {
-	ss, err := p.texts(n, of)
-	if err != nil {
-		return nil, err
-	}
-	if len(ss) > maxOrigins {
-		return nil, p.fail(n, "", "%s has more than %d names", of, maxOrigins)
-	}
-	for i, s := range ss {
-		u, err := url.Parse(s)
-		own := err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && s == u.Scheme+"://"+strings.ToLower(u.Host)
-		if !own && (s != "*" || len(ss) > 1) {
-			return nil, p.fail(n.Content[i], `write it as browsers do, such as https://shop.example, in lower case and with nothing behind; or "*" alone`, "%s has %.64q, which is no origin", of, s)
-		}
-	}
-	return ss, nil
 }
 
 func (p *parser) signature(n *yaml.Node, of string) (*platform.Signature, error) {

@@ -60,8 +60,15 @@ func (p *parser) upstream(k, v *yaml.Node) error {
 			u.WebSocket = &platform.WebSocketPolicy{}
 			return p.fields(n, "websocket of "+of, map[string]reader{
 				"origins": func(n *yaml.Node) (err error) {
-					u.WebSocket.Origins, err = p.origins(n, "origins of "+of)
-					return err
+					if u.WebSocket.Origins, err = p.texts(n, "origins of "+of); err != nil {
+						return err
+					}
+					for i, o := range u.WebSocket.Origins {
+						if err := function.CheckOrigin(o); err != nil && o != "*" {
+							return p.fail(n.Content[i], `write it as browsers do, such as https://shop.example, or "*"`, "websocket of %s: %s", of, err)
+						}
+					}
+					return nil
 				},
 				"messageLimit": func(n *yaml.Node) error {
 					size, err := function.ParseSize(n.Value)

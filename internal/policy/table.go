@@ -148,7 +148,7 @@ func (r *Row) sources(before, now platform.Rule, name string) {
 		}
 	}
 	say("scopes", len(now.Scopes) > 0, len(now.Scopes) == len(before.Scopes))
-	say("methods", len(now.Methods) > 0, slices.Equal(now.Methods, before.Methods))
+	say("credentials", len(now.Methods) > 0, slices.Equal(now.Methods, before.Methods))
 	say("addresses", len(now.Addresses) > 0, slices.Equal(now.Addresses, before.Addresses))
 	say("cors", now.CORS != nil, now.CORS == before.CORS)
 	say("signature", now.Signature != nil, now.Signature == before.Signature)
