@@ -266,6 +266,28 @@ func TestCallback_OverRestarts(t *testing.T) {
 	}
 }
 
+// Who has read that it failed may send again at once, before the rest of the
+// answer has come.
+func TestCallback_AgainAtOnce(t *testing.T) {
+	t.Parallel()
+	g := newTarget(t)
+	g.deployHooked("hooks", "ours")
+	h := &hook{method: "POST", path: "/fn/hooks/heavy", body: `{"n":1}`, secret: "ours"}
+	h.headers = githubSigns(h)
+	for try := range 20 {
+		conn := g.dial()
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		io.WriteString(conn, h.text())
+		if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 500 ") {
+			t.Fatalf("try %d: %q, %v", try, line, err)
+		}
+	}
+	if ran, _ := g.hookStatus("hooks"); ran != 20 {
+		t.Errorf("of 20 tries %d ran", ran)
+	}
+}
+
 // A sender that stops in the middle of a body, or says it slowly, has its
 // callback neither taken nor remembered.
 func TestCallback_CutOff(t *testing.T) {
@@ -304,7 +326,9 @@ func TestCallback_CutOff(t *testing.T) {
 	}
 }
 
+// readAnswer is the status of the first answer on a connection.
 func readAnswer(conn net.Conn) (status int, err error) {
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		return 0, err

@@ -25,6 +25,7 @@ const count = (c: any, r: any) => { ran++; last = { identity: r.identity, path: 
 export const conversationWebhook = count; export const smsWebhook = count; export const numbersWebhook = count; export const voiceWebhook = count;
 export const hook = count; export const other = count; export const short = count; export const own = count; export const small = count; export const unset = count;
 export const failing = (c: any, r: any) => { if (++failed % 2 === 1) return { statusCode: 503, body: {} }; return count(c, r); };
+export const heavy = () => { ran++; return { statusCode: 500, body: 'x'.repeat(300000) }; };
 export const status = () => ({ ran, last });
 `
 
@@ -42,7 +43,8 @@ const hookedManifest = `{
     {"path": "POST /small", "handler": "small", "auth": "signature", "bodyLimit": 64, "signature": {"scheme": "stripe", "secrets": ["S"]}},
     {"path": "/any", "handler": "other", "auth": "signature", "signature": {"scheme": "stripe", "secrets": ["S"]}},
     {"path": "POST /unset", "handler": "unset", "auth": "signature", "signature": {"scheme": "stripe", "secrets": ["EMPTY"]}},
-    {"path": "POST /failing", "handler": "failing", "auth": "signature", "signature": {"scheme": "github", "secrets": ["S"]}}
+    {"path": "POST /failing", "handler": "failing", "auth": "signature", "signature": {"scheme": "github", "secrets": ["S"]}},
+    {"path": "POST /heavy", "handler": "heavy", "auth": "signature", "signature": {"scheme": "github", "secrets": ["S"]}}
   ]
 }`
 

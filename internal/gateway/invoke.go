@@ -127,6 +127,9 @@ func (g *Gateway) invoke(x *exchange) error {
 		return err
 	}
 	defer res.Close()
+	if res.Status >= http.StatusInternalServerError {
+		g.giveBack(x)
+	}
 	return g.answer(x, res, deadline)
 }
 

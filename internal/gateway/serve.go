@@ -328,6 +328,7 @@ func (g *Gateway) refuse(x *exchange, err error) {
 		// must not take silence, which net/http sends as 200, for success.
 		err = errGone
 	}
+	g.giveBack(x)
 	err = asFault(err)
 	x.why = err
 	h := x.w.Header()

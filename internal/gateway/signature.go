@@ -30,6 +30,7 @@ type callback struct {
 	scheme  string              // that it was to be signed by; empty: nobody asked
 	by      *signature.Verifier // nil: none was verified
 	verdict signature.Verdict
+	given   bool   // back: it may come again
 	target  string // the function, the handler and the route that it was verified for
 	handler string
 	pattern string
@@ -159,12 +160,22 @@ func (x *exchange) handOver() {
 }
 
 // settle forgets a callback that its handler did not answer, or answered with a
-// failure: its sender tries again, and may send the very same bytes.
+// failure.
 func (g *Gateway) settle(x *exchange) {
+	if !x.ran || x.code != "" || x.status >= http.StatusInternalServerError {
+		g.giveBack(x)
+	}
+}
+
+// giveBack forgets a callback: its sender tries again, and may send the very
+// same bytes. It comes before the answer where that is known to be a failure,
+// or the next try could come first.
+func (g *Gateway) giveBack(x *exchange) {
 	c := &x.callback
-	if c.by == nil || x.ran && x.code == "" && x.status < http.StatusInternalServerError {
+	if c.by == nil || c.given {
 		return
 	}
+	c.given = true
 	if err := c.by.Forget(context.WithoutCancel(x.r.Context()), c.verdict); err != nil {
 		g.log.Warn("a callback that failed cannot come again", "requestId", x.id, "error", err)
 	}
