@@ -36,5 +36,8 @@ func (s *Server) troubles() (out []trouble) {
 	if _, err := s.ring.Current(time.Now()); err != nil {
 		out = append(out, trouble{Part: "signing keys", Effect: "no tokens are issued; access keys open what they should"})
 	}
+	if s.gateway.Shut() > 0 {
+		out = append(out, trouble{Part: "policy", Effect: "a function answers nobody, because its policy does not fit it"})
+	}
 	return out
 }

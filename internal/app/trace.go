@@ -33,7 +33,7 @@ func (s *Server) workerStarted(functionID string, took time.Duration, err error)
 	now := time.Now()
 	r := telemetry.Record{Name: "start worker", Began: now.Add(-took), Ended: now, Attrs: []slog.Attr{slog.String("postern.function_id", functionID)}}
 	if err != nil {
-		r.Failure = httpx.CodeOf(err).Code
+		r.Failure = "start_failed"
 	}
 	s.tracer.Tell(new(telemetry.Place), r)
 }

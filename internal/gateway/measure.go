@@ -56,7 +56,7 @@ func (g *Gateway) measure(x *exchange, took time.Duration) {
 // deployment's workers are doing.
 func (g *Gateway) Levels(status func(deploymentID string) (workers, inFlight, waiting int)) telemetry.Levels {
 	s := g.snapshot.Load()
-	out := telemetry.Levels{Sequence: s.seq, Functions: make([]telemetry.FunctionLevels, 0, len(s.byID))}
+	out := telemetry.Levels{Sequence: s.seq, Shut: g.Shut(), Functions: make([]telemetry.FunctionLevels, 0, len(s.byID))}
 	for _, t := range s.byID {
 		f := telemetry.FunctionLevels{Slug: t.function.Slug}
 		f.Workers, f.InFlight, f.Waiting = status(t.deployment.ID)
@@ -68,4 +68,15 @@ func (g *Gateway) Levels(status func(deploymentID string) (workers, inFlight, wa
 		out.Age = max(time.Since(g.readAt), 0)
 	}
 	return out
+}
+
+// Shut is how many functions answer nobody, because their policy does not fit
+// them.
+func (g *Gateway) Shut() (n int) {
+	for _, t := range g.snapshot.Load().byID {
+		if t.closed {
+			n++
+		}
+	}
+	return n
 }

@@ -121,6 +121,9 @@ func TestPolicy_FailsClosed(t *testing.T) {
 			_, secret := w.key(nil)
 			w.want(t, "/fn/orders/status", 503, "policy_unfit")
 			w.want(t, "/fn/orders/health", 503, "policy_unfit")
+			if n := w.g.Shut(); n != 1 {
+				t.Errorf("%d functions are told to be shut", n)
+			}
 			if r, p := w.do(http.MethodPost, "/fn/orders/webhook", http.Header{"X-Api-Key": {secret}}); r.StatusCode != 503 || p.Code != "policy_unfit" || w.invoker.acquired.Load() > 1 {
 				t.Errorf("%s: with a key %d %s", name, r.StatusCode, p.Code)
 			}

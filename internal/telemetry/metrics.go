@@ -204,6 +204,7 @@ type Levels struct {
 	Sequence     int64         // of the last change in the gateway's snapshot
 	Age          time.Duration // since the change log was last read to its end
 	UsagePending int           // rows of usage that the database does not have
+	Shut         int           // functions that answer nobody, because their policy does not fit
 	Functions    []FunctionLevels
 }
 
@@ -223,6 +224,8 @@ var (
 	sequenceDesc = prometheus.NewDesc("postern_snapshot_sequence", "Number of the last change in the gateway's memory.", nil, nil)
 	ageDesc      = prometheus.NewDesc("postern_snapshot_age_seconds", "Time since the change log was last read to its end.", nil, nil)
 	pendingDesc  = prometheus.NewDesc("postern_usage_pending_rows", "Rows of usage that are in the journal and not in the database.", nil, nil)
+	countDesc    = prometheus.NewDesc("postern_functions", "Functions that the gateway knows.", nil, nil)
+	shutDesc     = prometheus.NewDesc("postern_functions_shut", "Functions that answer nobody, because their policy does not fit them.", nil, nil)
 	workersDesc  = prometheus.NewDesc("postern_workers", "Workers that take calls, by function.", []string{"function"}, nil)
 	busyDesc     = prometheus.NewDesc("postern_worker_calls_in_flight", "Calls that workers have, by function.", []string{"function"}, nil)
 	queueDesc    = prometheus.NewDesc("postern_queue_length", "Requests that wait for a worker, by function.", []string{"function"}, nil)
@@ -230,7 +233,7 @@ var (
 
 // Describe tells what there is.
 func (levels) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{sequenceDesc, ageDesc, pendingDesc, workersDesc, busyDesc, queueDesc} {
+	for _, d := range []*prometheus.Desc{sequenceDesc, ageDesc, pendingDesc, countDesc, shutDesc, workersDesc, busyDesc, queueDesc} {
 		to <- d
 	}
 }
@@ -244,6 +247,8 @@ func (l levels) Collect(to chan<- prometheus.Metric) {
 	tell(sequenceDesc, float64(now.Sequence))
 	tell(ageDesc, now.Age.Seconds())
 	tell(pendingDesc, float64(now.UsagePending))
+	tell(countDesc, float64(len(now.Functions)))
+	tell(shutDesc, float64(now.Shut))
 	for _, f := range now.Functions {
 		tell(workersDesc, float64(f.Workers), f.Slug)
 		tell(busyDesc, float64(f.InFlight), f.Slug)
