@@ -304,16 +304,6 @@ func TestCallback_CutOff(t *testing.T) {
 	}
 }
 
-func (g *target) dial() net.Conn {
-	g.Helper()
-	conn, err := net.DialTimeout("tcp", g.addr, 5*time.Second)
-	if err != nil {
-		g.Fatal(err)
-	}
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
-	return conn
-}
-
 func readAnswer(conn net.Conn) (status int, err error) {
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
