@@ -54,7 +54,7 @@ func newTarget(t *testing.T) *target {
 	return &target{site: s, client: http.DefaultClient, addr: strings.TrimPrefix(s.gateway, "http://"), basic: "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))}
 }
 
-// dial opens a connection on which HTTP/1.1 is spoken.
+// dial opens a connection on which HTTP/1.1 is spoken, for ten seconds.
 func (g *target) dial() net.Conn {
 	g.Helper()
 	conn, err := net.DialTimeout("tcp", g.addr, 5*time.Second)
@@ -66,6 +66,7 @@ func (g *target) dial() net.Conn {
 		config.ServerName, config.NextProtos = "127.0.0.1", []string{"http/1.1"}
 		conn = tls.Client(conn, config)
 	}
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
 	return conn
 }
 
@@ -75,7 +76,6 @@ func (g *target) raw(request string) int {
 	g.Helper()
 	conn := g.dial()
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
 	go io.WriteString(conn, request) // a large request may be answered before it is read
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {

@@ -155,6 +155,40 @@ func TestServer_ProxiesMayHaveManyConnections(t *testing.T) {
 	}
 }
 
+// Who called is known in each protocol.
+func TestServer_CallersBehindProxies(t *testing.T) {
+	t.Parallel()
+	server, client := tlsConfig(t)
+	for name, config := range map[string]*tls.Config{"HTTP/1.1": nil, "HTTP/2.0": server} {
+		addr := start(t, &httpx.Server{TLS: config, Proxies: httpx.Proxies{netip.MustParsePrefix("127.0.0.0/8")}, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			peer, _, _ := net.SplitHostPort(httpx.Peer(r))
+			fmt.Fprint(w, r.Proto, " ", r.RemoteAddr, " ", peer)
+		})})
+		transport := &http.Transport{TLSClientConfig: client.Clone(), ForceAttemptHTTP2: true}
+		defer transport.CloseIdleConnections()
+		url := "http://" + addr
+		if config != nil {
+			url = "https://" + addr
+		}
+		for _, caller := range []string{"192.0.2.7", "192.0.2.8"} { // on one connection
+			req, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("X-Forwarded-For", "127.0.0.1, "+caller)
+			res, err := (&http.Client{Transport: transport}).Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, _ := io.ReadAll(res.Body)
+			res.Body.Close()
+			if want := name + " " + caller + ":0 127.0.0.1"; string(got) != want {
+				t.Errorf("the handler says %q, want %q", got, want)
+			}
+		}
+	}
+}
+
 // tlsConfig is for a server and for a client that trusts it and has a
 // certificate of its own.
 func tlsConfig(t testing.TB) (server, client *tls.Config) {
