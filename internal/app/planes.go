@@ -94,6 +94,7 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		Audit:      s.audit,
 		Auth:       s.auth,
 		Uses:       &s.uses,
+		Quotas:     s.db,
 		Usage:      s.usage,
 		Callbacks:  s.callbacks,
 		URL:        s.GatewayURL(),

@@ -100,6 +100,11 @@ func (s *Server) recordUse(ctx context.Context) error {
 				s.log.Warn("the use of keys was not written down", "keys", len(used), "error", err)
 			}
 		}
+		if done {
+			if err := s.gateway.ReturnQuotas(write); err != nil {
+				s.log.Warn("what was reserved of quotas was not given back", "error", err)
+			}
+		}
 		cancel()
 	}
 	return nil

@@ -15,12 +15,7 @@ const usedEvery = 10 * time.Second
 // zero value is ready.
 type Uses struct {
 	mu    sync.Mutex
-	dirty map[string]use // by key ID; guarded by mu
-}
-
-type use struct {
-	key  *Key
-	last bool // of a key with a quota: what came since it was last written is still to be
+	dirty map[string]*Key // by ID; guarded by mu
 }
 
 // Mark notes that a key was used. It takes a lock once in ten seconds for each
@@ -33,29 +28,19 @@ func (u *Uses) Mark(k *Key, now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.dirty == nil {
-		u.dirty = map[string]use{}
+		u.dirty = map[string]*Key{}
 	}
-	u.dirty[k.ID()] = use{key: k}
+	u.dirty[k.ID()] = k
 }
 
-// Take returns what is to be written: only when each key was used last, and
-// what it used of its quota.
+// Take returns what is to be written: only when each key was used last.
 func (u *Uses) Take() map[string]platform.AccessKey {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	out := make(map[string]platform.AccessKey, len(u.dirty))
-	for id, e := range u.dirty {
-		k := platform.AccessKey{ID: id, LastUsedAt: time.Unix(int64(e.key.lastUsed.Load()), 0).UTC()}
-		q := e.key.Quota()
-		if q != nil {
-			k.Used = q.Used()
-		}
-		out[id] = k
-		if q == nil || e.last {
-			delete(u.dirty, id)
-		} else {
-			u.dirty[id] = use{key: e.key, last: true}
-		}
+	for id, k := range u.dirty {
+		out[id] = platform.AccessKey{ID: id, LastUsedAt: time.Unix(int64(k.lastUsed.Load()), 0).UTC()}
 	}
+	clear(u.dirty)
 	return out
 }

@@ -406,8 +406,16 @@ func TestDoor_AdmitDoesNotAllocate(t *testing.T) {
 		}
 		return testing.AllocsPerRun(200, func() { w.g.Admit(r) })
 	}
-	if none, three := admit("/none"), admit("/three"); three > none {
+	none := admit("/none")
+	if three := admit("/three"); three > none {
 		t.Errorf("%v allocations with three limits, %v without", three, none)
+	}
+	_, secret = w.key(func(k *platform.AccessKey) {
+		k.RatePerSecond, k.Quota = 1_000_000, platform.Quota{Limit: 1 << 40, Per: platform.PerMonth}
+	})
+	w.load(t)
+	if both := admit("/three"); both > none {
+		t.Errorf("%v allocations with a rate and a quota of the key too, %v without", both, none)
 	}
 }
 

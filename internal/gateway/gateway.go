@@ -3,9 +3,10 @@
 //
 // [Gateway] is an http.Handler; serve.go lists the eight steps of a request.
 // Steps 1 to 5 read one immutable snapshot of keys and functions and touch
-// memory only, but for the body and the mark of a signed callback; follow.go
-// keeps the snapshot in step with the store. A request that is refused never reaches a
-// worker. When in doubt the answer is no.
+// memory only, but for the body and the mark of a signed callback and the next
+// block of a key's quota; follow.go keeps the snapshot in step with the store.
+// A request that is refused never reaches a worker. When in doubt the answer is
+// no.
 package gateway
 
 import (
@@ -59,6 +60,8 @@ type Options struct {
 	// were used.
 	Auth *auth.Authenticator
 	Uses *auth.Uses
+	// Quotas is where the quotas of keys are shared; nil counts them here alone.
+	Quotas Quotas
 	// URL is where callers reach the gateway (Public: it was set, so another
 	// host in a request is a proxy's), Issuer who makes their tokens,
 	// and URLs the addresses of a function with a slug, that below URL first.
@@ -89,6 +92,7 @@ type Gateway struct {
 	passed   memory    // the last requests that were let through
 	refused  memory    // and the last that were not
 	limits   limits
+	blocks   sync.Map // of a key's ID to the *limit.Quota of which a block was taken
 	fields   fields
 	decided  *decided
 

@@ -148,8 +148,14 @@ func (g *Gateway) takeLimits(x *exchange) error {
 			return nil
 		}
 		if quota != nil {
-			if wait, ok := quota.Take(x.began); !ok {
+			wait, ok, err := g.takeQuota(x, quota)
+			if !ok {
 				limit.Return(rates)
+			}
+			if err != nil {
+				return &limitError{errQuotaAway, wait}
+			}
+			if !ok {
 				return x.overQuota(quota, wait)
 			}
 		}

@@ -140,6 +140,7 @@ var tableCredentials = []tableCredential{
 	{name: "Basic, from 10.1.2.3", show: "basic", remote: "10.1.2.3:1"},
 	{name: "Basic, over the key's rate", show: "basic", before: 1, change: func(k *platform.AccessKey) { k.RatePerSecond = 1 }},
 	{name: "Basic, over the key's quota", show: "basic", before: 1, change: func(k *platform.AccessKey) { k.Quota = platform.Quota{Limit: 1, Per: platform.PerDay} }},
+	{name: "Basic of a key with a quota", show: "basic", change: func(k *platform.AccessKey) { k.Quota = platform.Quota{Limit: 100, Per: platform.PerDay} }},
 	{name: "a right signature", show: "signed"},
 	{name: "a wrong signature", show: "missigned"},
 }
@@ -180,11 +181,11 @@ func tableCalls(t *testing.T, c tableCredential, state string) (row []cell) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- recorder.Run(ctx) }()
-	memory := signature.Memory(signature.NewReplays(16))
+	memory, shared := signature.Memory(signature.NewReplays(16)), &quotas{}
 	if state == "the database away" {
 		memory = signature.NewReplays(0) // nothing can be remembered
 	}
-	w.g = gateway.New(gateway.Options{Auth: auth.NewAuthenticator(issuer), URL: door, Issuer: issuer, Audit: recorder, Callbacks: memory}, w.invoker)
+	w.g = gateway.New(gateway.Options{Auth: auth.NewAuthenticator(issuer), URL: door, Issuer: issuer, Audit: recorder, Callbacks: memory, Quotas: shared}, w.invoker)
 	if err := w.g.Load(t.Context(), src); err != nil {
 		t.Fatal(err)
 	}
@@ -222,6 +223,7 @@ func tableCalls(t *testing.T, c tableCredential, state string) (row []cell) {
 	switch state {
 	case "the database away":
 		w.src.away = errors.New("away")
+		shared.fail(w.src.away)
 	case "stopping":
 		w.invoker.answer = fault.New(fault.Unavailable, "the server is stopping").WithCode("shutting_down")
 	}
@@ -240,7 +242,7 @@ func tableCalls(t *testing.T, c tableCredential, state string) (row []cell) {
 			t.Errorf("%s at %s: %d with Retry-After %q", c.name, r.name, res.StatusCode, res.Header.Get("Retry-After"))
 		}
 	}
-	if k := w.g.Keys().ByID(id); k != nil && k.Quota() != nil && k.Quota().Used().Count > int64(c.before) {
+	if k := w.g.Keys().ByID(id); k != nil && k.Quota() != nil && k.Quota().Used().Count > int64(c.before) && c.before > 0 {
 		t.Errorf("%s: refused calls were taken from the quota", c.name)
 	}
 	cancel()
@@ -391,7 +393,7 @@ func tablePage(table map[string][][]cell) []byte {
 
 Every credential at every route in every state: %d × %d × %d = %d requests to the real gateway, made by a test that writes this page (`+"`go test ./internal/gateway -run TestPolicyTable -update`"+`) and fails when it is not true any more.
 
-Of each request the test checks the status and the code, that a handler was asked where it says **runs** and only there, that a refusal has exactly one audit event with that status and code (the step is the event's), that a 401 has one challenge (with the word "expired" if and only if a token has), a 429 a Retry-After, and that no secret is in an event, and that what is refused takes nothing from a quota.
+Of each request the test checks the status and the code, that a handler was asked where it says **runs** and only there, that a refusal has exactly one audit event with that status and code (the step is the event's), that a 401 has one challenge (with the word "expired" if and only if a token has), a 429 a Retry-After, that no secret is in an event, and that what is refused takes nothing from a quota.
 
 A key is of the function's project, for all groups, may invoke, and calls from 192.0.2.1, unless it says something else.
 

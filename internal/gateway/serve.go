@@ -93,7 +93,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // admit is steps 2 to 5: memory only, but for the body of a callback, which its
-// signature covers, and its mark. A route gives values to the steps and cannot switch one off.
+// signature covers, and its mark, and the next block of a quota. A route gives
+// values to the steps and cannot switch one off.
 func (g *Gateway) admit(x *exchange) error {
 	x.enter(stepRoute)
 	if err := g.route(x); err != nil { // 2
@@ -286,6 +287,8 @@ func (e *limitError) Unwrap() error { return e.over }
 var (
 	errRate  = fault.New(fault.TooMany, "the access key is over its rate").WithCode("rate_limited")
 	errQuota = fault.New(fault.TooMany, "the access key has used up its quota").WithCode("quota_exceeded")
+	// What cannot be counted is not allowed: the key's owner has paid for so many.
+	errQuotaAway = fault.New(fault.Unavailable, "the quota of this access key cannot be counted at the moment")
 )
 
 // builtin answers what no handler is asked for.

@@ -27,7 +27,7 @@ func Peek(now time.Time, rates []*Rate) (place int, wait time.Duration) {
 func (q *Quota) Peek(now time.Time) (wait time.Duration, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.runs(now) && q.used >= q.limit {
+	if q.runs(now) && q.spare == 0 && q.taken >= q.limit {
 		return q.end.Sub(now), false
 	}
 	return 0, true
@@ -46,5 +46,5 @@ func (q *Quota) Left(now time.Time) (left int64, reset time.Duration) {
 	if !q.runs(now) {
 		return q.limit, q.per.End(now).Sub(now)
 	}
-	return max(q.limit-q.used, 0), q.end.Sub(now)
+	return max(q.limit-q.taken, 0) + q.spare, q.end.Sub(now)
 }

@@ -114,16 +114,12 @@ func (db *DB) writeKey(ctx context.Context, t *tx, k platform.AccessKey) error {
 	return t.log(ctx, platform.ChangeKey, k.ID, k.UpdatedAt)
 }
 
-// RecordUse writes what keys have done since it was last written. Each node
-// counts for itself; of those that write of the same period the highest count
-// stays. Of a key that is gone nothing is kept. It is no part of the change log.
+// RecordUse writes when keys were used last.
 func (db *DB) RecordUse(ctx context.Context, used map[string]platform.AccessKey) error {
 	_, err := db.update(ctx, func(t *tx) error {
 		for id, k := range used {
-			_, err := t.ExecContext(ctx, `INSERT INTO key_usage (key_id, last_used_at, period_began, used) SELECT id, $2, $3, $4 FROM access_keys WHERE id = $1
-				ON CONFLICT (key_id) DO UPDATE SET last_used_at = excluded.last_used_at, period_began = excluded.period_began,
-				used = CASE WHEN key_usage.period_began = excluded.period_began AND key_usage.used > excluded.used THEN key_usage.used ELSE excluded.used END`,
-				id, micros(k.LastUsedAt), micros(k.Used.Since), k.Used.Count)
+			_, err := t.ExecContext(ctx, `INSERT INTO key_usage (key_id, last_used_at, period_began, used) SELECT id, $2, 0, 0 FROM access_keys WHERE id = $1
+				ON CONFLICT (key_id) DO UPDATE SET last_used_at = excluded.last_used_at`, id, micros(k.LastUsedAt))
 			if err != nil {
 				return fmt.Errorf("record the use of key %s: %w", id, err)
 			}

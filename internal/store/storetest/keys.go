@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -318,24 +319,71 @@ func testUse(t *testing.T, db *store.DB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	next := at.AddDate(0, 0, 1)
-	for i, use := range []struct {
-		since       time.Time
-		count, want int64
-	}{
-		{at, 5, 5}, {at, 6, 6},
-		{at, 2, 6}, // of another node, which gives nothing back
-		{next, 1, 1},
-		{at, 3, 3}, // the period of a quota that was changed may have begun before
-	} {
-		k.LastUsedAt, k.Used = at.Add(time.Duration(i)*time.Second), platform.Usage{Since: use.since, Count: use.count}
+	day, next := at.Truncate(24*time.Hour), at.Truncate(24*time.Hour).AddDate(0, 0, 1)
+	month := platform.PerMonth.Begin(day)
+	if got, taken, err := db.ReserveQuota(t.Context(), k.ID, day, next, 10, 4); got != 4 || taken != 4 || err != nil {
+		t.Fatal(got, taken, err)
+	}
+	for i := range 3 {
+		k.LastUsedAt = at.Add(time.Duration(i) * time.Second)
 		if err := db.RecordUse(t.Context(), map[string]platform.AccessKey{k.ID: k, "pak_gone": k}); err != nil {
 			t.Fatal(err)
 		}
 		got, err := db.KeyByID(t.Context(), k.ID)
-		if err != nil || !got.LastUsedAt.Equal(k.LastUsedAt) || got.Used.Count != use.want || !got.Used.Since.Equal(use.since) {
+		if err != nil || !got.LastUsedAt.Equal(k.LastUsedAt) || got.Used.Count != 4 || !got.Used.Since.Equal(day) {
 			t.Errorf("after write %d: %+v, %v", i+1, got, err)
 		}
+	}
+	for i, step := range []struct {
+		name          string
+		since, end    time.Time
+		limit, n      int64
+		got, taken, u int64 // u: what is stored then
+	}{
+		{"some more", day, next, 10, 4, 4, 8, 8},
+		{"the rest", day, next, 10, 4, 2, 10, 10},
+		{"nothing is left", day, next, 10, 4, 0, 10, 10},
+		{"another day", next, next.AddDate(0, 0, 1), 10, 4, 4, 4, 4},
+		{"of a node whose clock is late", day, next, 10, 4, 0, 10, 4},
+		{"a month's, with what was counted today", month, month.AddDate(0, 1, 0), 10, 4, 4, 8, 8},
+		{"a lower limit", month, month.AddDate(0, 1, 0), 3, 4, 0, 8, 8},
+	} {
+		got, taken, err := db.ReserveQuota(t.Context(), k.ID, step.since, step.end, step.limit, step.n)
+		now, _ := db.KeyByID(t.Context(), k.ID)
+		if err != nil || got != step.got || taken != step.taken || now.Used.Count != step.u {
+			t.Errorf("%d, %s: %d, %d, %v; stored %d", i, step.name, got, taken, err, now.Used.Count)
+		}
+	}
+	for _, back := range []struct {
+		since   time.Time
+		n, left int64
+	}{{month, 3, 5}, {day, 3, 5}, {month, 99, 0}} {
+		if err := db.ReturnQuota(t.Context(), k.ID, back.since, back.n); err != nil {
+			t.Fatal(err)
+		}
+		if now, _ := db.KeyByID(t.Context(), k.ID); now.Used.Count != back.left {
+			t.Errorf("after %d were given back: %d", back.n, now.Used.Count)
+		}
+	}
+	if got, _, err := db.ReserveQuota(t.Context(), "pak_gone", day, next, 10, 4); err != nil || got != 0 {
+		t.Error("of a key that there is not:", got, err)
+	}
+	var wg sync.WaitGroup
+	var had atomic.Int64
+	for range 8 {
+		wg.Go(func() {
+			for range 10 {
+				got, _, err := db.ReserveQuota(t.Context(), k.ID, month, month.AddDate(0, 1, 0), 100, 3)
+				if err != nil {
+					t.Error(err)
+				}
+				had.Add(got)
+			}
+		})
+	}
+	wg.Wait()
+	if had.Load() != 100 {
+		t.Errorf("nodes got %d of 100", had.Load())
 	}
 	if changes, _ := db.Changes(t.Context(), seq, 10); len(changes) != 0 {
 		t.Errorf("use is in the change log: %v", changes)
