@@ -101,6 +101,9 @@ func (t *target) described(byPath bool) *described {
 // challenge is what a 401 asks for.
 func (x *exchange) challenge(err error) []string {
 	text := auth.Challenge(err, "")
+	if text == auth.Offer && x.wantsQuiet() {
+		return quiet
+	}
 	if x.target != nil && text == auth.Offer {
 		if byPath := x.own != x.path; x.door != nil && x.door.byPath != nil {
 			return x.door.offers(byPath)
