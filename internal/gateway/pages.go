@@ -84,8 +84,8 @@ func (g *Gateway) logIn(x *exchange) {
 	s, h := signin.Begin(x.began), x.w.Header()
 	a.jar.SetSession(h, a.pair.Seal(s), s.Left(x.began))
 	a.jar.SetForm(h, "")
-	x.seeOther(safeNext(form.Get("next")))
 	g.recordVisit(x)
+	x.seeOther(safeNext(form.Get("next")))
 }
 
 // logOut is POST /logout. The cookie goes in any case; the session ends in this
@@ -111,8 +111,8 @@ func (g *Gateway) logOut(x *exchange) {
 			return
 		}
 	}
-	x.seeOther(loginPath + "?out")
 	g.recordVisit(x)
+	x.seeOther(loginPath + "?out")
 }
 
 // end ends the request's session, here at once, and then everywhere.
@@ -234,12 +234,14 @@ func (x *exchange) seeOther(to string) {
 	x.w.WriteHeader(x.status)
 }
 
-// recordVisit makes an audit event of a sign-in, or of the end of one.
+// recordVisit makes an audit event of a sign-in, or of the end of one, and waits
+// until it is stored. While the database is away people sign in and out all the
+// same, as calls are served; the log has a line then.
 func (g *Gateway) recordVisit(x *exchange) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), time.Second)
 	defer cancel()
-	err := g.options.Audit.Record(ctx, audit.Event{Door: platform.DoorGateway, ProjectID: x.target.function.ProjectID, Target: x.target.function.Slug,
-		Action: x.visit.action, Outcome: platform.OutcomeAllowed, Status: x.status, Method: string(auth.MethodAdmin), RequestID: x.id, Remote: x.remote()})
+	err := g.options.Audit.Commit(ctx, audit.Event{Door: platform.DoorGateway, ProjectID: x.target.function.ProjectID, Target: x.target.function.Slug,
+		Action: x.visit.action, Outcome: platform.OutcomeAllowed, Status: http.StatusSeeOther, Method: string(auth.MethodAdmin), RequestID: x.id, Remote: x.remote()})
 	if err != nil {
 		g.log.Error("a sign-in or sign-out is not in the audit log", "requestId", x.id, "action", x.visit.action, "error", err)
 	}

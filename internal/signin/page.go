@@ -41,8 +41,8 @@ func (p Page) render(t *template.Template) []byte {
 // style has no comment and no quote, so that a template leaves it as it is:
 // the policy names it by its hash.
 const style = `
-:root { color-scheme: light dark; --ground: #f4f5f7; --card: #ffffff; --line: #d5d9e0; --text: #1a1f29; --soft: #5a6372; --field: #ffffff; --accent: #1f5fbf; --on: #ffffff; --bad: #a32020; --badbg: #fdeeee; --good: #1d6b3a; --goodbg: #eaf6ee; }
-@media (prefers-color-scheme: dark) { :root { --ground: #11141a; --card: #1a1f28; --line: #343c4a; --text: #e8ebf1; --soft: #9aa4b5; --field: #12161d; --accent: #7fb0ff; --on: #0c1a30; --bad: #ffb1ab; --badbg: #3a1d1f; --good: #9fe0b4; --goodbg: #17301f; } }
+:root { color-scheme: light dark; --ground: #f4f5f7; --card: #ffffff; --line: #d5d9e0; --edge: #7d8695; --text: #1a1f29; --soft: #5a6372; --field: #ffffff; --accent: #1f5fbf; --on: #ffffff; --bad: #a32020; --badbg: #fdeeee; --good: #1d6b3a; --goodbg: #eaf6ee; }
+@media (prefers-color-scheme: dark) { :root { --ground: #11141a; --card: #1a1f28; --line: #343c4a; --edge: #717d90; --text: #e8ebf1; --soft: #9aa4b5; --field: #12161d; --accent: #7fb0ff; --on: #0c1a30; --bad: #ffb1ab; --badbg: #3a1d1f; --good: #9fe0b4; --goodbg: #17301f; } }
 * { box-sizing: border-box; }
 html { height: 100%; }
 body { margin: 0; min-height: 100%; display: flex; align-items: center; justify-content: center; padding: 1.25rem; background: var(--ground); color: var(--text); font: 1rem/1.5 system-ui, sans-serif; }
@@ -51,7 +51,7 @@ svg { display: block; width: 2rem; height: 2rem; margin-bottom: .9rem; color: va
 h1 { margin: 0; font-size: 1.4rem; line-height: 1.25; }
 .to { margin: .2rem 0 1.5rem; color: var(--soft); overflow-wrap: anywhere; }
 label { display: block; margin: 1rem 0 .35rem; font-weight: 600; font-size: .92rem; }
-input { width: 100%; padding: .65rem .75rem; font: inherit; color: inherit; background: var(--field); border: 1px solid var(--line); border-radius: .5rem; }
+input { width: 100%; padding: .65rem .75rem; font: inherit; color: inherit; background: var(--field); border: 1px solid var(--edge); border-radius: .5rem; }
 button { width: 100%; margin-top: 1.5rem; padding: .7rem; font: inherit; font-weight: 600; color: var(--on); background: var(--accent); border: 1px solid transparent; border-radius: .5rem; cursor: pointer; }
 button:hover { filter: brightness(1.08); }
 input:focus-visible, button:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
