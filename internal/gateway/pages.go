@@ -198,7 +198,7 @@ func (g *Gateway) refuseLogin(x *exchange, form url.Values, err error) {
 		x.w.Header()["Retry-After"] = []string{strconv.Itoa(p.Seconds())}
 	}
 	if wrong {
-		x.w.Header()[auth.ChallengeHeader] = quiet
+		x.w.Header()[auth.ChallengeHeader] = x.challenge(err)
 	}
 	g.showLogin(x, status, p)
 }

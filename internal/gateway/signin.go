@@ -251,12 +251,19 @@ func (g *Gateway) foreign(x *exchange, authorization string) bool {
 	return g.options.Auth.Foreign(authorization)
 }
 
-// quiet is a challenge that makes no browser open a window of its own.
-var quiet = []string{`Bearer realm="postern"`}
-
-// wantsQuiet reports whether the request is a browser's, at a function whose
-// user has a page to sign in on: a window that is not that page would take the
+// quiet takes out of a challenge what makes a browser open a window of its own,
+// at a function whose user has a page to sign in on: the window would take the
 // password, and send it to every function below the same origin.
-func (x *exchange) wantsQuiet() bool {
-	return x.target != nil && x.target.admin != nil && signin.Browser(x.r.Header)
+func (x *exchange) quiet(challenge []string) []string {
+	if x.target.admin == nil || !signin.Browser(x.r.Header) {
+		return challenge
+	}
+	rest, found := strings.CutPrefix(challenge[0], auth.OfferBasic)
+	if rest = strings.TrimPrefix(rest, ", "); !found {
+		return challenge
+	}
+	if !strings.HasPrefix(rest, "Bearer") { // a challenge has a scheme (RFC 9110 §11.6.1)
+		rest = strings.TrimSuffix(`Bearer realm="postern", `+rest, ", ")
+	}
+	return []string{rest}
 }

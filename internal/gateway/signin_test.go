@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -340,14 +341,17 @@ func TestSignIn_Navigation(t *testing.T) {
 		}
 	}
 	// Below /fn a browser is told where, and opens no window that would take the password.
-	rec := p.ask("GET", "/fn/orders/webhook", "", navigate, "Host: 127.0.0.1:8080")
+	rec := p.ask("GET", "/fn/orders/webhook", "", navigate, crossSite, "Host: 127.0.0.1:8080")
 	if c := strings.Join(rec.Header()["www-authenticate"], ""); !strings.Contains(rec.Body.String(), "http://orders.localhost:8080") || strings.Contains(c, "Basic") || c == "" {
 		t.Errorf("below /fn: challenge %q, %s", c, rec.Body)
 	}
-	if rec := p.ask("GET", "/webhook", "", "Sec-Fetch-Mode: cors"); strings.Contains(strings.Join(rec.Header()["www-authenticate"], ""), "Basic") {
-		t.Error("a browser's fetch is asked for Basic")
+	if rec := p.ask("GET", "/webhook", "", "Sec-Fetch-Mode: cors", sameOrigin); strings.Join(rec.Header()["www-authenticate"], "") != `Bearer realm="postern"` {
+		t.Errorf("a browser's fetch is asked for %q", rec.Header()["www-authenticate"])
 	}
-	if rec := p.ask("GET", "/webhook", ""); !strings.Contains(strings.Join(rec.Header()["www-authenticate"], ""), "Basic") {
+	if rec := p.logIn(adminUser, "x", ""); strings.Join(rec.Header()["www-authenticate"], "") != `Bearer realm="postern"` {
+		t.Errorf("the form is answered with %q", rec.Header()["www-authenticate"])
+	}
+	if rec := p.ask("GET", "/webhook", "", "Sec-Fetch-Mode: cors"); !strings.Contains(strings.Join(rec.Header()["www-authenticate"], ""), "Basic") {
 		t.Error("another client is not asked for Basic")
 	}
 	// Over plain HTTP on a name that is not this machine's there is no page at all.
@@ -509,19 +513,6 @@ func TestSignIn_End(t *testing.T) {
 	if rec := p.ask("POST", "/logout", "", live, sameOrigin); rec.Code != 303 || len(p.ended) != 1 {
 		t.Errorf("a second log-out: %d, %d ended", rec.Code, len(p.ended))
 	}
-	// What another node ended ends here too.
-	elsewhere := p.session(t)
-	pair, _ := signInKey.Pair(fnID, adminUser, adminPassword)
-	s, ok := pair.Open(strings.TrimPrefix(elsewhere, "Cookie: postern-session="), time.Now())
-	if !ok || !in(elsewhere) {
-		t.Fatal("the session does not open")
-	}
-	p.src.revoked = append(p.src.revoked, s.Token())
-	p.src.changes = append(p.src.changes, platform.Change{Seq: int64(len(p.src.changes)) + 1, Kind: platform.ChangeToken, ID: s.Token().ID})
-	p.load(t)
-	if in(elsewhere) {
-		t.Error("a session that another node ended lives")
-	}
 	// Signing in again ends the session that the browser had.
 	last := p.session(t)
 	if rec := p.logIn(adminUser, adminPassword, "", last); rec.Code != 303 || in(last) {
@@ -548,6 +539,38 @@ func TestSignIn_End(t *testing.T) {
 		d.Variables = was
 		p.src.active[fnID] = d
 		p.load(t)
+	}
+}
+
+// Nodes that share the installation's key take one another's sessions, and
+// follow one another's log-outs.
+func TestSignIn_TwoNodes(t *testing.T) {
+	t.Parallel()
+	one := newPortal(t, nil)
+	two := newPortal(t, func(_ *platform.Deployment, o *gateway.Options) {
+		o.EndSession = func(_ context.Context, s platform.RevokedToken) error {
+			one.src.change(platform.ChangeToken, s.ID, func() { one.src.revoked = append(one.src.revoked, s) })
+			return nil
+		}
+	})
+	other := newPortal(t, func(_ *platform.Deployment, o *gateway.Options) { o.SignInKey = signin.Key{2} })
+	live, second := one.session(t), one.session(t)
+	in := func(p *portal, cookie string) bool {
+		return p.ask("GET", "/webhook", "", cookie, sameOrigin).Code == 503
+	}
+	if !in(one, live) || !in(two, live) || in(other, live) {
+		t.Fatalf("one %t, two %t, another installation %t", in(one, live), in(two, live), in(other, live))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var following sync.WaitGroup
+	following.Go(func() { one.g.Follow(ctx, one.src, one.src.bell) })
+	defer following.Wait()
+	defer cancel()
+	if rec := two.ask("POST", "/logout", "", live, sameOrigin); rec.Code != 303 || in(two, live) {
+		t.Fatalf("the log-out: %d", rec.Code)
+	}
+	if err := one.g.WaitApplied(t.Context(), 2); err != nil || in(one, live) || !in(one, second) {
+		t.Errorf("on the other node: %v, it lives %t, another lives %t", err, in(one, live), in(one, second))
 	}
 }
 

@@ -38,9 +38,10 @@ func prefersHTML(accept string) (html bool) {
 	return html
 }
 
-// Browser reports whether a request comes from a browser that says so. It would
-// answer a challenge of HTTP Basic with a window of its own.
-func Browser(h http.Header) bool { return len(h["Sec-Fetch-Mode"]) > 0 }
+// Browser reports whether a request comes from a browser that says so; what runs
+// on a server names a mode at most. A browser would answer a challenge of HTTP
+// Basic with a window of its own.
+func Browser(h http.Header) bool { return len(h["Sec-Fetch-Site"]) > 0 }
 
 // origin is what a request tells of the page that made it.
 type origin uint8
