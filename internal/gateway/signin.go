@@ -259,11 +259,11 @@ func (x *exchange) quiet(challenge []string) []string {
 		return challenge
 	}
 	rest, found := strings.CutPrefix(challenge[0], auth.OfferBasic)
-	if rest = strings.TrimPrefix(rest, ", "); !found {
+	switch rest = strings.TrimPrefix(rest, ", "); {
+	case !found:
 		return challenge
-	}
-	if !strings.HasPrefix(rest, "Bearer") { // a challenge has a scheme (RFC 9110 §11.6.1)
-		rest = strings.TrimSuffix(`Bearer realm="postern", `+rest, ", ")
+	case rest == "": // a 401 has a challenge (RFC 9110 §15.5.2)
+		rest = `Bearer realm="postern"`
 	}
 	return []string{rest}
 }
