@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"postern.dev/postern/internal/accesskey"
@@ -228,7 +229,7 @@ func nextQuery(sep, next string) string {
 // a cookie must not come to lie in a cache that others share.
 func (x *exchange) keepSession(h http.Header) {
 	if v := x.visit; v != nil && v.in {
-		h["Vary"] = append(h["Vary"], "Cookie")
+		h["Vary"] = append(slices.Clip(h["Vary"]), "Cookie")
 		if len(h["Cache-Control"]) > 0 {
 			return
 		}

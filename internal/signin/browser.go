@@ -2,6 +2,7 @@ package signin
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -148,7 +149,7 @@ func (j Jar) set(h http.Header, plain, value string, left time.Duration, site ht
 	if value == "" || c.MaxAge <= 0 {
 		c.Value, c.MaxAge = "", -1
 	}
-	h["Set-Cookie"] = append(h["Set-Cookie"], c.String())
+	h["Set-Cookie"] = append(slices.Clip(h["Set-Cookie"]), c.String())
 }
 
 func find(lines []string, name string) (value string) {
