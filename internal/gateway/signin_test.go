@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -43,7 +44,9 @@ func newPortal(t testing.TB, change func(*platform.Deployment, *gateway.Options)
 	d.Handlers = append([]platform.Handler{
 		{Name: "reports", Routes: []platform.Route{
 			{Pattern: "GET /reports/{id}"}, {Pattern: "GET /partners", Rule: platform.Rule{Group: "partners"}}, {Pattern: "GET /own", Rule: platform.Rule{Group: slug}},
-			{Pattern: "GET /scoped", Rule: platform.Rule{Scopes: []platform.Scope{platform.ScopeControl}}}, {Pattern: "GET /invoked", Rule: platform.Rule{Scopes: []platform.Scope{platform.ScopeInvoke}}}}},
+			{Pattern: "GET /scoped", Rule: platform.Rule{Scopes: []platform.Scope{platform.ScopeControl}}}, {Pattern: "GET /invoked", Rule: platform.Rule{Scopes: []platform.Scope{platform.ScopeInvoke}}},
+			{Pattern: "GET /pages", Rule: platform.Rule{Methods: []string{"admin"}}}, {Pattern: "GET /keyed", Rule: platform.Rule{Methods: []string{"basic", "apikey"}}},
+			{Pattern: "GET /inside", Rule: platform.Rule{Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}}}},
 	}, d.Handlers...)
 	o := gateway.Options{Access: slog.New(slog.NewJSONHandler(p.access, nil)), URL: "http://127.0.0.1:8080", SignInKey: signInKey,
 		URLs: func(s string) []string {
@@ -143,6 +146,8 @@ func sealed(t testing.TB, functionID, user, password string, began, seen time.Du
 func TestSignIn_WhoIsLetIn(t *testing.T) {
 	t.Parallel()
 	p := newPortal(t, nil)
+	id, secret := p.key(nil)
+	p.load(t)
 	live := p.session(t)
 	value := strings.TrimPrefix(live, "Cookie: postern-session=")
 	right, wrong := "Authorization: "+basic(adminUser, adminPassword), "Authorization: "+basic(adminUser, "wrong horse!")
@@ -222,6 +227,17 @@ func TestSignIn_WhoIsLetIn(t *testing.T) {
 		"route of a group":                    {"GET", "/partners", []string{right}, 403},
 		"route of a group, session":           {"GET", "/partners", []string{live, sameOrigin}, 403},
 		"route with a scope":                  {"GET", "/scoped", []string{right}, 403},
+		"route for the user":                  {"GET", "/pages", []string{right}, 503},
+		"route for the user, session":         {"GET", "/pages", []string{live, sameOrigin}, 503},
+		"route for the user, nobody":          {"GET", "/pages", []string{navigate}, 303},
+		"route for the user, key":             {"GET", "/pages", []string{"X-Api-Key: " + secret}, 401},
+		"route for the user, key as basic":    {"GET", "/pages", []string{"Authorization: " + basic(id, secret)}, 401},
+		"route for keys":                      {"GET", "/keyed", []string{"Authorization: " + basic(id, secret)}, 503},
+		"route for keys, the user":            {"GET", "/keyed", []string{right}, 401},
+		"route for keys, session":             {"GET", "/keyed", []string{live, sameOrigin}, 401},
+		"route for keys, nobody":              {"GET", "/keyed", []string{navigate}, 401},
+		"route for addresses":                 {"GET", "/inside", []string{right}, 403},
+		"route for addresses, session":        {"GET", "/inside", []string{live, sameOrigin, "X-Forwarded-For: 10.0.0.1"}, 403},
 		"route with a scope, session":         {"GET", "/scoped", []string{live, navigate, document, sameOrigin}, 403},
 	} {
 		var rec *httptest.ResponseRecorder
