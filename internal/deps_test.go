@@ -53,12 +53,13 @@ const policy = `
 	worker     < ground, field
 	audit      < ground
 	usage      < ground
+	signin     < ground
 	auth       < ground, accesskey, limit, token
 	supervisor < ground, worker
 	policy     < ground, accesskey, function, signature
-	deploy     < ground, accesskey, bundle, function, policy, signature, supervisor, worker
+	deploy     < ground, accesskey, bundle, function, policy, signature, signin, supervisor, worker
 
-	gateway    < ground, httpx, telemetry, accesskey, audit, auth, function, limit, signature, supervisor, token, usage, worker
+	gateway    < ground, httpx, telemetry, accesskey, audit, auth, function, limit, signature, signin, supervisor, token, usage, worker
 	oauth      < ground, httpx, accesskey, auth, limit, token
 	admin      < ground, httpx, api, blob, accesskey, audit, auth, bundle, deploy, funclog, function, limit, policy, supervisor
 

@@ -18,6 +18,7 @@ import (
 	"postern.dev/postern/internal/funclog"
 	"postern.dev/postern/internal/gateway"
 	"postern.dev/postern/internal/oauth"
+	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/signature"
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/worker"
@@ -81,6 +82,10 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 	if err := s.openAuth(); err != nil {
 		return err
 	}
+	sessions, err := s.box.Derive("sign-in")
+	if err != nil {
+		return err
+	}
 	s.audit = s.newRecorder()
 	s.callbacks = signature.NewShared(s.db, nearCallbacks, storedCallbacks, s.log)
 	s.gateway = gateway.New(gateway.Options{
@@ -101,11 +106,20 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		Public:     s.cfg.PublicURL != "",
 		Issuer:     s.Issuer(),
 		URLs:       s.urls,
+		SignInKey:  sessions,
+		EndSession: s.endSession,
 	}, s.supervisor)
 	s.metrics.Watch(s.levels)
 	s.health = &health{snapshot: s.snapshotState, ping: s.db.Ping, parts: s.troubles}
 	s.control = s.controlPlane()
 	return nil
+}
+
+// endSession puts a session that somebody signed out of into the list of what
+// was ended one by one, which all nodes follow.
+func (s *Server) endSession(ctx context.Context, session platform.RevokedToken) error {
+	_, err := s.db.RevokeToken(ctx, session, time.Now().UTC())
+	return err
 }
 
 // functionLine keeps what a function wrote, its stacks as its developer reads them.

@@ -37,6 +37,7 @@ var (
 	ErrScope       = fault.New(fault.Denied, "the access key has not the scope that this needs")
 	ErrProject     = fault.New(fault.Denied, "the access key is not of this project")
 	ErrGroup       = fault.New(fault.Denied, "the access key is not for this group of routes")
+	ErrAdmin       = fault.New(fault.Denied, "this route is for access keys of its group or with its scopes, and not for the function's own user")
 	ErrAddress     = fault.New(fault.Denied, "the access key may not be used from this address")
 )
 
@@ -54,14 +55,30 @@ const (
 	// MethodSignature is of a callback that its sender has signed. Nobody who
 	// has a key is behind it.
 	MethodSignature Method = "signature"
+	// MethodAdmin is of a function's own user (package signin), by Basic or with
+	// a browser's session. Nobody who has a key is behind it.
+	MethodAdmin Method = "admin"
 )
 
-// Principal is who was recognised. Key is nil for an open handler and for the
-// bearer of another issuer's token.
+// Principal is who was recognised. Key is nil for an open handler, for the
+// bearer of another issuer's token, and for a function's own user.
 type Principal struct {
 	Key    *Key
 	Method Method
 	Token  *Token // what was shown, when that was a token
+	Admin  *Admin // of MethodAdmin, and else nil
+}
+
+// Admin is a function's own user. They open the function's handlers and routes
+// that are in no other group than that named like it, with the scope invoke,
+// and nothing else.
+type Admin struct{ ProjectID, Group string }
+
+func (a *Admin) decide(need Need) error {
+	if need.Scope != platform.ScopeInvoke || need.ProjectID != a.ProjectID || need.Group != a.Group {
+		return ErrAdmin
+	}
+	return nil
 }
 
 // ProjectID is the project that the principal belongs to.
@@ -71,6 +88,8 @@ func (p Principal) ProjectID() string {
 		return p.Key.ProjectID()
 	case p.Token != nil:
 		return p.Token.projectID
+	case p.Admin != nil:
+		return p.Admin.ProjectID
 	}
 	return ""
 }
@@ -95,6 +114,9 @@ func (p Principal) Scopes() string {
 }
 
 func (p Principal) may(s platform.Scope) bool {
+	if p.Admin != nil {
+		return s == platform.ScopeInvoke && p.Key == nil && p.Token == nil
+	}
 	if p.Key == nil && p.Token == nil || p.Key != nil && !p.Key.Has(s) {
 		return false
 	}
@@ -223,6 +245,8 @@ type Need struct {
 func Decide(p Principal, need Need) error {
 	own := p.ProjectID()
 	switch {
+	case p.Admin != nil:
+		return p.Admin.decide(need)
 	case p.Key == nil && p.Token == nil:
 		return ErrNone
 	case !p.may(need.Scope):

@@ -12,8 +12,12 @@ import (
 // as it was written.
 const ChallengeHeader = "www-authenticate"
 
-// Offer is the challenge where nothing of use was shown: both schemes.
-const Offer = `Basic realm="postern", charset="UTF-8", Bearer realm="postern"`
+// Offer is the challenge where nothing of use was shown: both schemes, of which
+// OfferBasic is the first.
+const (
+	OfferBasic = `Basic realm="postern", charset="UTF-8"`
+	Offer      = OfferBasic + `, Bearer realm="postern"`
+)
 
 // Challenge is the challenge of a 401 for an error of this package (RFC 9110
 // §11.6.1, RFC 6750 §3, RFC 9449 §7.1), in one line, because clients exist that

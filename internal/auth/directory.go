@@ -252,6 +252,10 @@ func (d *Directory) JWKS(now time.Time) []byte {
 	return token.NewKeySet(live...).JWKS()
 }
 
+// Revoked reports whether a token, or what else has an ID in the list of what
+// was ended one by one, was.
+func (d *Directory) Revoked(id string) bool { return d.revoked.has(id) }
+
 // Revoke ends tokens. It works at once in every directory that came from the
 // same one.
 func (d *Directory) Revoke(now time.Time, tokens ...platform.RevokedToken) {

@@ -45,7 +45,7 @@ func Offers(ways []string, metadata string) string {
 			offers = append(offers, offer)
 		}
 	}
-	takes(`Basic realm="postern", charset="UTF-8"`, MethodBasic, "admin")
+	takes(OfferBasic, MethodBasic, MethodAdmin)
 	takes(`Bearer realm="postern"`, MethodBearer, MethodPlan)
 	takes(`DPoP realm="postern"`, MethodDPoP)
 	takes(`ApiKey realm="postern", header="X-API-Key"`, MethodAPIKey)

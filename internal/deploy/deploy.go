@@ -22,6 +22,7 @@ import (
 	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/signature"
+	"postern.dev/postern/internal/signin"
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/worker"
 )
@@ -157,13 +158,24 @@ func (d *Deployer) same(ctx context.Context, f platform.Function, artefact strin
 		return Result{}, false, err
 	}
 	handlers, warnings, err := function.Protect(m, active.Declaration, true)
-	warnings = append(warnings, unsigned(m, handlers)...)
+	warnings = append(warnings, warningsOf(m, handlers)...)
 	return Result{Function: f, Deployment: active, Warnings: warnings, Reused: true}, err == nil, err
 }
 
-// unsigned says which callbacks will be refused for want of a secret.
-func unsigned(m function.Manifest, handlers []platform.Handler) []string {
-	return signature.Unset(handlers, func(name string) string { return m.Variables[name] })
+// warningsOf says which callbacks will be refused for want of a secret, and what
+// keeps the function's own user out.
+func warningsOf(m function.Manifest, handlers []platform.Handler) []string {
+	warnings := signature.Unset(handlers, func(name string) string { return m.Variables[name] })
+	pair, err := signin.Key{}.Pair("", m.Variables[signin.UserVariable], m.Variables[signin.PasswordVariable])
+	if err != nil {
+		return append(warnings, err.Error())
+	}
+	for _, h := range handlers {
+		if pair != nil && h.Name == "login" && len(h.Routes) == 0 && h.Guard != platform.GuardOpen {
+			warnings = append(warnings, "login is guarded, so nobody could sign in on it: /login is the built-in page. To use your own, leave login out of auth")
+		}
+	}
+	return warnings
 }
 
 // rollOut starts the new deployment, then makes it the active one.
@@ -191,7 +203,7 @@ func (d *Deployer) rollOut(ctx context.Context, f platform.Function, artefact st
 		d.workers.Retire(dep.ID)
 		return Result{}, err
 	}
-	warnings = append(warnings, unsigned(m, handlers)...)
+	warnings = append(warnings, warningsOf(m, handlers)...)
 	dep.Handlers = handlers
 	out, err := d.record(ctx, platform.DeployInput{Function: f, Deployment: dep, Key: key, ExpectActive: f.ActiveDeploymentID, OldKeyExpiresAt: now.Add(keyGrace)})
 	if err != nil {

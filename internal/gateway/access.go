@@ -44,6 +44,8 @@ func (g *Gateway) logAccess(x *exchange, took time.Duration) {
 	}
 	if id := x.callerID(); id != "" {
 		list = append(list, slog.String("keyId", cut(id, longestID)), slog.String("auth", string(x.principal.Method)))
+	} else if x.principal.Admin != nil {
+		list = append(list, slog.String("auth", string(x.principal.Method)))
 	}
 	if w := x.held.Waited(); w > 0 {
 		list = append(list, slog.Duration("waited", w))

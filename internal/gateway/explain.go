@@ -213,6 +213,11 @@ func (p *passage) explanation() audit.Explanation {
 		tell(stepAuthenticate, audit.KeyWhy(p.keyID, string(p.shown)))
 		tell(stepAuthorise, "scope invoke, of project "+p.project+", from "+p.remote)
 		tell(stepLimit, "within the rate and the quota of the access key")
+		if p.shown == auth.MethodAdmin {
+			tell(stepAuthenticate, "the function's own user")
+			tell(stepAuthorise, "a handler or route of the function's own group")
+			tell(stepLimit, "no access key, so no rate")
+		}
 	}
 	if p.tight != "" {
 		tell(stepLimit, "within all limits; least is left of that of the "+p.tight)

@@ -64,3 +64,6 @@ func (g *Gateway) Version(functionID string) (deployment, policy int) {
 	}
 	return t.deployment.Number, policy
 }
+
+// SafeNext is where a sign-in leads.
+func SafeNext(to string) string { return safeNext(to) }

@@ -27,6 +27,7 @@ type source struct {
 	policies  map[string]platform.Policy
 	onPolicy  func() // called when policies are read, not locked
 	changes   []platform.Change
+	revoked   []platform.RevokedToken
 	damaged   string // the ID of a key that cannot be read
 	bell      chan struct{}
 }
@@ -88,7 +89,7 @@ func (s *source) SigningKeys(context.Context, time.Time) ([]platform.SigningKey,
 }
 
 func (s *source) RevokedTokens(context.Context, string, time.Time) ([]platform.RevokedToken, error) {
-	return nil, s.away
+	return s.revoked, s.away
 }
 
 func (s *source) ActiveFunction(_ context.Context, id string) (platform.Function, platform.Deployment, error) {

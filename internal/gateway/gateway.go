@@ -18,7 +18,9 @@ import (
 
 	"postern.dev/postern/internal/audit"
 	"postern.dev/postern/internal/auth"
+	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/signature"
+	"postern.dev/postern/internal/signin"
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/telemetry"
 	"postern.dev/postern/internal/usage"
@@ -74,6 +76,10 @@ type Options struct {
 	// nil is a memory of this process.
 	Secrets   Secrets
 	Callbacks signature.Memory
+	// SignInKey makes the keys of functions' own users; zero: one that ends with
+	// this process. EndSession ends a session on every node; nil: here only.
+	SignInKey  signin.Key
+	EndSession func(ctx context.Context, session platform.RevokedToken) error
 	// Audit takes refusals; nil keeps none.
 	Audit *audit.Recorder
 	// Usage counts what ran; nil counts nothing.
@@ -95,6 +101,7 @@ type Gateway struct {
 	blocks   sync.Map // of a key's ID to the *limit.Quota of which a block was taken
 	fields   fields
 	decided  *decided
+	desk     *signin.Desk
 
 	mu         sync.Mutex
 	loaded     bool          // guarded by mu
@@ -138,7 +145,10 @@ func New(o Options, invoker Invoker) *Gateway {
 	if o.URLs == nil {
 		o.URLs = func(slug string) []string { return []string{o.URL + "/fn/" + slug} }
 	}
-	g := &Gateway{options: o, invoker: invoker, access: o.Access, log: o.Log, metrics: o.Metrics, decided: newDecided(o.Metrics), changed: make(chan struct{})}
+	if o.SignInKey == (signin.Key{}) {
+		o.SignInKey = signin.RandomKey()
+	}
+	g := &Gateway{options: o, desk: signin.NewDesk(), invoker: invoker, access: o.Access, log: o.Log, metrics: o.Metrics, decided: newDecided(o.Metrics), changed: make(chan struct{})}
 	g.pool.New = func() any { return &exchange{body: make([]byte, 0, 4096)} }
 	g.snapshot.Store(emptySnapshot())
 	return g

@@ -13,6 +13,7 @@ import (
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/httpx"
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/signin"
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/worker"
 )
@@ -88,6 +89,7 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 // what the gateway knows of the caller put on.
 func (g *Gateway) invoke(x *exchange) error {
 	defer x.held.Release()
+	signin.Cut(x.r.Header)
 	h := x.match.Handler
 	timeout := g.options.Timeout
 	if h.Timeout > 0 {
@@ -109,7 +111,7 @@ func (g *Gateway) invoke(x *exchange) error {
 		req.KeyID, req.ProjectID, req.Scopes = x.callerID(), p.ProjectID(), p.Scopes()
 	}
 	if a := x.r.Header["Authorization"]; len(a) > 0 && (x.principal.Method == auth.MethodNone || x.principal.Method == auth.MethodAPIKey) {
-		req.ForeignAuthorization = g.options.Auth.Foreign(a[0])
+		req.ForeignAuthorization = g.foreign(x, a[0])
 	}
 	if x.rest != nil {
 		req.Body, req.Inline = x.rest, nil
@@ -149,6 +151,7 @@ func (g *Gateway) answer(x *exchange, res *worker.Response, deadline time.Time) 
 	res.CopyHeader(header)
 	g.decorate(x, header)
 	header["X-Request-Id"] = []string{x.id}
+	x.keepSession(header)
 	body, whole := res.Whole()
 	if whole {
 		if len(body) > 2048 { // below that net/http finds it out for itself

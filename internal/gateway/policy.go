@@ -35,6 +35,7 @@ func (g *Gateway) target(f platform.Function, d platform.Deployment, p *platform
 	t.verifiers = g.verifiers(f, t.deployment, t.routes.Doors())
 	t.describe(g.options)
 	t.doors = g.doors(t)
+	t.admin = g.admin(t)
 	return t
 }
 

@@ -155,7 +155,7 @@ const statusClientClosed = 499
 // recordRefusal makes an audit event of a refusal, unless it is one of so many
 // that a sum is told instead.
 func (g *Gateway) recordRefusal(x *exchange) {
-	s := audit.Series{Door: platform.DoorGateway, Action: "invoke", Outcome: platform.OutcomeRefused, Code: x.code, Status: x.status}
+	s := audit.Series{Door: platform.DoorGateway, Action: x.action(), Outcome: platform.OutcomeRefused, Code: x.code, Status: x.status}
 	if x.target != nil {
 		s.ProjectID, s.Target = x.target.function.ProjectID, x.target.function.Slug
 	}

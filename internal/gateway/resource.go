@@ -103,9 +103,9 @@ func (x *exchange) challenge(err error) []string {
 	text := auth.Challenge(err, "")
 	if x.target != nil && text == auth.Offer {
 		if byPath := x.own != x.path; x.door != nil && x.door.byPath != nil {
-			return x.door.offers(byPath)
+			return x.quiet(x.door.offers(byPath))
 		}
-		return x.target.described(x.own != x.path).challenge
+		return x.quiet(x.target.described(x.own != x.path).challenge)
 	}
 	return []string{text}
 }

@@ -40,6 +40,7 @@ type exchange struct {
 	principal auth.Principal // 3
 	callback  callback       // 3 of a handler that is guarded by signature
 	caller    string         // the principal's ID, once callerID was asked for it
+	visit     *visit         // 2 and 3 of a browser, at a function with a user of its own
 
 	counted bool             // 5 the call was taken from its limits
 	told    told             // 5 what the answer says of them
@@ -171,6 +172,11 @@ func (g *Gateway) route(x *exchange) error {
 	if found, err := x.routePreflight(); found {
 		return err
 	}
+	if x.browsable() {
+		if ok, err := g.routeSignIn(x); ok {
+			return err
+		}
+	}
 	var ok bool
 	if x.match, ok = x.target.routes.Match(x.r.Method, x.own); ok {
 		x.door = &x.target.doors[x.match.Door]
@@ -198,7 +204,9 @@ func (g *Gateway) authenticate(x *exchange) (err error) {
 		x.principal = auth.Principal{Method: auth.MethodNone}
 		return nil
 	case platform.GuardKey:
-		x.principal, err = g.recogniseAt(x)
+		if x.principal, err = g.recogniseAt(x); err != nil && x.target.admin != nil {
+			x.principal, err = g.recogniseAdmin(x, err)
+		}
 		return err
 	case platform.GuardSignature:
 		return g.verify(x)
@@ -298,6 +306,8 @@ func (g *Gateway) builtin(x *exchange) {
 		g.answerPreflight(x)
 	case strings.HasPrefix(x.path, wellKnown):
 		g.metadata(x)
+	case x.visit != nil && x.visit.page != nil:
+		x.visit.page(g, x)
 	default:
 		g.health(x)
 	}
@@ -334,6 +344,11 @@ func (g *Gateway) refuse(x *exchange, err error) {
 	g.giveBack(x)
 	err = asFault(err)
 	x.why = err
+	if e, ok := errors.AsType[*signInError](err); ok {
+		x.refused(err)
+		x.seeOther(e.to)
+		return
+	}
 	h := x.w.Header()
 	h["X-Request-Id"] = []string{x.id}
 	if e, ok := errors.AsType[*methodError](err); ok {

@@ -36,11 +36,9 @@ type callback struct {
 	pattern string
 }
 
-// verifiers makes the verifiers of the doors that are guarded by signature. A
-// door whose secret is no secret, or of which nothing says how it is signed,
-// has none and lets nobody in.
-func (g *Gateway) verifiers(f platform.Function, d platform.Deployment, doors []function.Door) []*signature.Verifier {
-	value := func(name string) string {
+// secretsOf gives the secrets of a function, and of what is none its variables.
+func (g *Gateway) secretsOf(f platform.Function, d platform.Deployment) func(name string) string {
+	return func(name string) string {
 		if g.options.Secrets != nil {
 			if s := g.options.Secrets.Secret(f.ID, name); s != "" {
 				return s
@@ -48,6 +46,13 @@ func (g *Gateway) verifiers(f platform.Function, d platform.Deployment, doors []
 		}
 		return d.Variables[name]
 	}
+}
+
+// verifiers makes the verifiers of the doors that are guarded by signature. A
+// door whose secret is no secret, or of which nothing says how it is signed,
+// has none and lets nobody in.
+func (g *Gateway) verifiers(f platform.Function, d platform.Deployment, doors []function.Door) []*signature.Verifier {
+	value := g.secretsOf(f, d)
 	made := make([]*signature.Verifier, len(doors))
 	for i, door := range doors {
 		if door.Handler == nil || door.Handler.Guard != platform.GuardSignature {

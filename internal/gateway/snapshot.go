@@ -33,7 +33,8 @@ type target struct {
 	verifiers  []*signature.Verifier // by door; nil where the guard is no signature, or nobody is let in
 	doors      []door                // as the table numbers them
 	metrics    *telemetry.Function
-	resource   // as a protected resource
+	resource          // as a protected resource
+	admin      *admin // its own user; nil: it has none
 }
 
 func emptySnapshot() *snapshot {

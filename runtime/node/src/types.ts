@@ -30,10 +30,10 @@ export interface FunctionRequest<Body = any> {
 }
 
 export interface FunctionIdentity {
-  /** The access key's ID; of a trusted issuer's token that issuer, "#" and the subject; empty for a signed callback. */
+  /** The access key's ID; of a trusted issuer's token that issuer, "#" and the subject; empty for a signed callback and for the function's own user. */
   readonly keyId: string;
   readonly projectId: string;
-  /** How the caller was recognised: "basic" or "apikey" by the bare secret, "bearer" or "dpop" by a token, "serviceplan" by a plan's token, "signature" for a callback. */
+  /** How the caller was recognised: "basic" or "apikey" by the bare secret, "bearer" or "dpop" by a token, "serviceplan" by a plan's token, "signature" for a callback, "admin" for the function's own user (ADMIN_USER). */
   readonly method: string;
   readonly scopes: readonly string[];
   /** Of a callback: how it was signed, such as "stripe". */

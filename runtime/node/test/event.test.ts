@@ -64,6 +64,12 @@ test('a callback says how it was signed and what its sender calls it, and a para
   assert.equal('scheme' in request(['::scheme', 'github']).identity!, false);
 });
 
+test("the function's own user has no key", () => {
+  const r = request([], '', '', { key: '', project: 'prj_1', method: 'admin', scopes: 'invoke' });
+  assert.deepEqual(r.identity, { keyId: '', projectId: 'prj_1', method: 'admin', scopes: ['invoke'] });
+  assert.deepEqual(simple(r).requestContext.identity, { apiKeyId: null, projectId: 'prj_1', scopes: ['invoke'], method: 'admin', sourceIp: '192.0.2.1' });
+});
+
 for (const [type, body, want, encoded] of [
   ['text/plain; charset=utf-8', 'grüß', 'grüß', false], ['application/problem+json', '{', '{', false], ['application/x-www-form-urlencoded', 'a=1', 'a=1', false],
   ['image/png', 'abc', 'YWJj', true], ['application/octet-stream', '', null, false], ['application/json', Uint8Array.of(0xff, 0xfe), '//4=', true], ['', 'x', 'x', false],
