@@ -54,6 +54,9 @@ const (
 	// MethodSignature is of a callback that its sender has signed. Nobody who
 	// has a key is behind it.
 	MethodSignature Method = "signature"
+	// MethodFunction is how a bearer is told of that is a function's token for
+	// calls of other functions.
+	MethodFunction Method = "function"
 )
 
 // Principal is who was recognised. Key is nil for an open handler and for the
