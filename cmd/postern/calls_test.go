@@ -30,6 +30,7 @@ export const times = (c: any, r: any) => attempt(async () => {
 });
 // The body of the answer is that of the call, as it comes.
 export const through = (c: any, r: any) => c.functions.call('callee', { path: '/echo', body: r.body });
+export const tail = (c: any) => c.functions.call('callee', { path: '/endless' });
 export const aborts = (c: any, r: any) => attempt(async () => {
   const stop = new AbortController();
   const res = await c.functions.call('callee', { path: '/endless', signal: stop.signal });
