@@ -14,7 +14,8 @@ type Function struct {
 	Name       string     `json:"name"`
 	Slug       string     `json:"slug" doc:"The name in its address, unique on the installation."`
 	ProjectID  string     `json:"projectId"`
-	URLs       []string   `json:"urls" doc:"Where it answers."`
+	URLs       []string   `json:"urls" doc:"Where it answers; empty of a private function."`
+	Visibility string     `json:"visibility,omitempty" enum:"private" doc:"private: only functions of its project may call it."`
 	Deployment Deployment `json:"deployment" doc:"The active one."`
 	Routes     []Route    `json:"routes" doc:"Every address and how it is guarded."`
 	Status     Status     `json:"status"`

@@ -59,6 +59,7 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		Node:       func(context.Context) (string, error) { return s.node, nil },
 		Applied:    func(ctx context.Context, seq int64) error { return s.gateway.WaitApplied(ctx, seq) },
 		RunDir:     s.dir.join("run"),
+		Token:      s.callToken,
 		InstanceID: instance,
 		Log:        s.functionLine,
 	})

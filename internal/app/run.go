@@ -17,14 +17,14 @@ import (
 var controlLimits = httpx.Limits{Read: 2 * time.Minute, Write: 3 * time.Minute}
 
 // Run serves until ctx ends or a part fails, then stops in order: not ready,
-// gateway, control plane, workers, audit log, usage and traces, followers, logs, store and lock. It
+// gateway, control plane, internal door, workers, audit log, usage and traces, followers, logs, store and lock. It
 // returns nil after an ordinary end.
 func (s *Server) Run(ctx context.Context) error {
 	// Each stage ends when the one before it is done, and not with ctx: what is
 	// in flight still needs the workers, and these the store.
 	behind := context.WithoutCancel(ctx)
 	doors, parts := newStage(behind), newStage(behind)
-	control, workers, recording := newStage(behind), newStage(behind), newStage(behind)
+	control, calls, workers, recording := newStage(behind), newStage(behind), newStage(behind), newStage(behind)
 
 	parts.start("store", s.db.Run)
 	recording.start("audit log", s.audit.Run)
@@ -41,6 +41,7 @@ func (s *Server) Run(ctx context.Context) error {
 	// so does all that follows.
 	s.gateway.WaitApplied(ctx, s.firstSeq)
 	workers.start("supervisor", s.supervisor.Run)
+	calls.start("internal door", s.internalListener().Serve)
 	doors.start("gateway", s.listener("gateway", httpx.Server{Listener: s.gatewayLn, Handler: s.gateway, TLS: s.tls}).Serve)
 	control.start("control plane", s.listener("control", httpx.Server{Listener: s.controlLn, Handler: s.control, TLS: s.controlTLS(), Limits: controlLimits}).Serve)
 	s.health.enter(serving)
@@ -52,11 +53,12 @@ func (s *Server) Run(ctx context.Context) error {
 		s.log.Info("stopping", "drain", s.cfg.DrainTimeout)
 	case <-doors.failed():
 	case <-control.failed():
+	case <-calls.failed():
 	case <-workers.failed():
 	case <-parts.failed():
 	}
 	s.health.enter(stopping)
-	err := errors.Join(doors.stop(), control.stop(), workers.stop(), recording.stop(), parts.stop(), s.close())
+	err := errors.Join(doors.stop(), control.stop(), calls.stop(), workers.stop(), recording.stop(), parts.stop(), s.close())
 	if err == nil {
 		s.log.Info("stopped")
 	}

@@ -56,6 +56,7 @@ type Server struct {
 	dir        *dataDir
 	gatewayLn  net.Listener
 	controlLn  net.Listener
+	callLn     net.Listener // the internal door
 	db         *store.DB
 	artefacts  *blob.Store
 	box        *secret.Box
@@ -100,6 +101,7 @@ func New(ctx context.Context, cfg *config.Config, version string, logs io.Writer
 		s.openFiles,
 		s.openRing,
 		s.reapOrphans,
+		s.listenForCalls,
 		s.buildPlanes,
 		s.loadGateway,
 		s.bootstrap,

@@ -58,6 +58,9 @@ const (
 	// MethodAdmin is of a function's own user (package signin), by Basic or with
 	// a browser's session. Nobody who has a key is behind it.
 	MethodAdmin Method = "admin"
+	// MethodFunction is how a bearer is told of that is a function's token for
+	// calls of other functions.
+	MethodFunction Method = "function"
 )
 
 // Principal is who was recognised. Key is nil for an open handler, for the

@@ -206,6 +206,10 @@ func (k *Key) Bound() platform.Binding { return k.rest().binding }
 // Thumbprint is the one client certificate that the key accepts; empty: any.
 func (k *Key) Thumbprint() string { return k.rest().thumbprint }
 
+// FunctionID is the function that the key was made for, and given to; empty:
+// people made it.
+func (k *Key) FunctionID() string { return k.rest().functionID }
+
 // Rate is how many requests the key may make in a second; nil: no limit of its own.
 func (k *Key) Rate() *limit.Rate { return k.rest().rate }
 

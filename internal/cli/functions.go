@@ -54,7 +54,7 @@ func listFunctions(ctx context.Context, client *api.Client, out printer, asJSON 
 	}
 	var rows [][]string
 	for _, f := range all {
-		rows = append(rows, []string{f.Name, strconv.Itoa(f.Deployment.Number), f.Status.State, moment(f.UpdateTime), first(f.URLs)})
+		rows = append(rows, []string{f.Name, strconv.Itoa(f.Deployment.Number), f.Status.State, moment(f.UpdateTime), where(f)})
 	}
 	if len(rows) == 0 {
 		out.line("no functions yet; make one: postern functions init NAME")
@@ -102,6 +102,9 @@ func printFunction(out printer, f api.Function) {
 	for _, u := range f.URLs {
 		rows = append(rows, []string{"url", u})
 	}
+	if len(f.URLs) == 0 {
+		rows = append(rows, []string{"url", where(f) + ": only functions of the project may call it"})
+	}
 	out.table([]string{"name", f.Name}, rows)
 	out.line("")
 	printRoutes(out, f.Routes)
@@ -124,6 +127,14 @@ func printRoutes(out printer, routes []api.Route) {
 		rows = append(rows, []string{path, r.Handler, guard})
 	}
 	out.table([]string{"ROUTE", "HANDLER", "GUARD"}, rows)
+}
+
+// where is where a function answers first, or that it does not.
+func where(f api.Function) string {
+	if len(f.URLs) == 0 {
+		return f.Visibility
+	}
+	return f.URLs[0]
 }
 
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }

@@ -99,6 +99,9 @@ func printDeployed(out printer, done api.DeployResponse, as string) {
 	for _, u := range f.URLs {
 		out.line("%s", clean(u))
 	}
+	if len(f.URLs) == 0 {
+		out.line("%s: it has no public URL; functions of the project call it with context.functions.call('%s')", clean(where(f)), clean(f.Name))
+	}
 	if line := tryLine(f, done.Routes, as); line != "" {
 		out.line("\nTry it:\n  %s", line)
 	}

@@ -65,6 +65,9 @@ type Options struct {
 	// RunDir is where artefacts are extracted and functions have their
 	// temporary files. It may be emptied while the server is stopped.
 	RunDir string
+	// Token makes what a function shows when it calls others, for its key and
+	// project; nil: functions call none.
+	Token func(keyID, projectID string, now time.Time) (worker.Token, error)
 	// InstanceID marks the processes of this installation.
 	InstanceID string
 	// Log is given each line that a function writes.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"postern.dev/postern/internal/bundle"
 	"postern.dev/postern/internal/fault"
@@ -63,6 +64,9 @@ func (d *Deployer) prepare(ctx context.Context, dep platform.Deployment, archive
 		Dir:  dir,
 		Env:  d.environment(dep, archive.Manifest(), node, tmp, secret),
 		Log:  func(l worker.Line) { d.o.Log(dep.FunctionID, dep.ID, l) },
+	}
+	if d.o.Token != nil {
+		spec.Token = func(now time.Time) (worker.Token, error) { return d.o.Token(dep.KeyID, dep.ProjectID, now) }
 	}
 	return supervisor.Launch{DeploymentID: dep.ID, FunctionID: dep.FunctionID, Spec: spec}, nil
 }

@@ -50,7 +50,8 @@ type Manifest struct {
 	// WebhookProtection says when callbacks that are known by their handler's
 	// name must be signed.
 	WebhookProtection signature.Protection `json:"webhookProtection,omitempty"`
-	Visibility        platform.Visibility  `json:"visibility,omitempty"`
+	// Visibility is platform.Private where only functions may call it.
+	Visibility platform.Visibility `json:"visibility,omitempty"`
 }
 
 // HandlerOptions are what the manifest says of one handler. Zero fields mean

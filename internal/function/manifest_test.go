@@ -104,6 +104,26 @@ func TestParseManifest_RefusesRoutes(t *testing.T) {
 	}
 }
 
+func TestParseManifest_Visibility(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]platform.Visibility{"": platform.Public, `,"visibility":"public"`: platform.Public, `,"visibility":"private"`: platform.Private} {
+		m, _, err := function.ParseManifest(function.SourcePostern, []byte(`{"name":"a","runtime":"node"`+text+`}`))
+		again, bad := function.DecodeManifest(m.Encode())
+		if err != nil || bad != nil || m.Visibility != want || again.Visibility != want {
+			t.Errorf("%s: %q, then %q: %v, %v", text, m.Visibility, again.Visibility, err, bad)
+		}
+	}
+	for _, text := range []string{`""`, `"Private"`, `"internal"`, `"hidden"`, `true`, `null`, `["private"]`} {
+		if _, _, err := function.ParseManifest(function.SourcePostern, []byte(`{"name":"a","runtime":"node","visibility":`+text+`}`)); fault.KindOf(err) != fault.Invalid {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	m, warnings, err := function.ParseManifest(function.SourceSinch, []byte(`{"name":"a","runtime":"node","visibility":"private"}`))
+	if err != nil || m.Visibility != platform.Public || len(warnings) != 1 {
+		t.Errorf("in sinch.json: %q, %q, %v", m.Visibility, warnings, err)
+	}
+}
+
 func TestParseManifest_SinchFields(t *testing.T) {
 	t.Parallel()
 	m, warnings, err := function.ParseManifest(function.SourceSinch, []byte(`{"name":"a","runtime":"nodejs20","functionId":"x","tunnel":{"preference":"no"},"secrets":["A"],"other":1}`))
@@ -183,7 +203,7 @@ func TestDecodeManifest_ChecksAgain(t *testing.T) {
 		`{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/health","handler":"x"}]}`, `{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/a","handler":"__proto__"}]}`,
 		`{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/{a}","handler":"x"},{"path":"/{b}","handler":"y"}]}`,
 		`{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/a","handler":"x","auth":"x"}]}`, `{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/a","handler":"x","scopes":["x"]}]}`, `{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/a","handler":"x","timeout":-1}]}`,
-		`{"name":"a","runtime":"node","source":"postern.json","handlers":{"x":{"timeout":-1}}}`, `{"name":"a","runtime":"node","source":"postern.json","more":1}`} {
+		`{"name":"a","runtime":"node","source":"postern.json","handlers":{"x":{"timeout":-1}}}`, `{"name":"a","runtime":"node","source":"postern.json","visibility":"x"}`, `{"name":"a","runtime":"node","source":"postern.json","visibility":"public"}`, `{"name":"a","runtime":"node","source":"postern.json","more":1}`} {
 		if _, err := function.DecodeManifest([]byte(in)); fault.KindOf(err) != fault.Invalid {
 			t.Errorf("DecodeManifest(%s): err = %v", in, err)
 		}

@@ -43,9 +43,12 @@ func (g *Gateway) logAccess(x *exchange, took time.Duration) {
 		}
 	}
 	if id := x.callerID(); id != "" {
-		list = append(list, slog.String("keyId", cut(id, longestID)), slog.String("auth", string(x.principal.Method)))
+		list = append(list, slog.String("keyId", cut(id, longestID)), slog.String("auth", string(x.shownAs())))
 	} else if x.principal.Admin != nil {
 		list = append(list, slog.String("auth", string(x.principal.Method)))
+	}
+	if c := x.call; c != nil && c.FunctionID != "" {
+		list = append(list, slog.String("caller", c.Function), slog.String("callerRequestId", c.RequestID), slog.Int("hops", c.Hops))
 	}
 	if w := x.held.Waited(); w > 0 {
 		list = append(list, slog.Duration("waited", w))

@@ -13,6 +13,7 @@ import (
 	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/httpx"
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/worker"
 )
 
 // The steps by number, as serve.go takes them.
@@ -66,6 +67,11 @@ func (g *Gateway) Explain(q audit.Question) (audit.Explanation, error) {
 		return audit.Explanation{}, err
 	}
 	x := &exchange{r: r, began: time.Now(), question: &q, step: stepIdentify}
+	if _, outside := below(r.Host, g.options.BaseDomain); !outside {
+		if _, inside := below(r.Host, callDomain); inside {
+			x.call = &worker.Call{}
+		}
+	}
 	err = x.identify()
 	if err == nil {
 		err = g.admit(x)
@@ -201,7 +207,10 @@ func (p *passage) explanation() audit.Explanation {
 	}
 	tell(stepIdentify, p.method)
 	tell(stepRoute, audit.RouteWhy(p.slug, p.handler, function.GuardWord(p.guard)))
-	if p.guard == platform.GuardOpen {
+	if p.inside && p.slug == "" {
+		tell(stepRoute, "not looked up: at the internal door the caller comes first")
+	}
+	if p.guard == platform.GuardOpen && !p.inside {
 		tell(stepAuthenticate, "open: nobody is asked")
 		tell(stepAuthorise, "open to everyone")
 		tell(stepLimit, "no access key, so no rate")
@@ -209,6 +218,10 @@ func (p *passage) explanation() audit.Explanation {
 		tell(stepAuthenticate, "signed by its sender: "+p.scheme)
 		tell(stepAuthorise, "the signature is for this function")
 		tell(stepLimit, "no access key, so no rate")
+	} else if p.inside {
+		tell(stepAuthenticate, "the function "+p.caller+", by the token of its access key "+p.keyID)
+		tell(stepAuthorise, "called by a function of project "+p.project+", or of its parent")
+		tell(stepLimit, "within the rate and the quota of the access key")
 	} else {
 		tell(stepAuthenticate, audit.KeyWhy(p.keyID, string(p.shown)))
 		tell(stepAuthorise, "scope invoke, of project "+p.project+", from "+p.remote)

@@ -97,7 +97,7 @@ func (g *Gateway) invoke(x *exchange) error {
 	}
 	deadline := time.Now().Add(timeout)
 	req := worker.Request{ID: x.id, Method: x.r.Method, Handler: h.Name, Path: x.own, Query: x.query, Host: x.r.Host, ClientIP: httpx.PeerIP(x.r.RemoteAddr),
-		AuthMethod: string(x.principal.Method), Header: x.r.Header, Inline: x.body, Stream: h.Body == platform.BodyStream, Deadline: deadline}
+		AuthMethod: string(x.shownAs()), Call: x.call, Header: x.r.Header, Inline: x.body, Stream: h.Body == platform.BodyStream, Deadline: deadline}
 	if req.Method == http.MethodHead {
 		req.Method = http.MethodGet // the server leaves the body out
 	}
@@ -110,7 +110,7 @@ func (g *Gateway) invoke(x *exchange) error {
 	if p := x.principal; p.Method != auth.MethodNone {
 		req.KeyID, req.ProjectID, req.Scopes = x.callerID(), p.ProjectID(), p.Scopes()
 	}
-	if a := x.r.Header["Authorization"]; len(a) > 0 && (x.principal.Method == auth.MethodNone || x.principal.Method == auth.MethodAPIKey) {
+	if a := x.r.Header["Authorization"]; len(a) > 0 && (x.call != nil || x.principal.Method == auth.MethodNone || x.principal.Method == auth.MethodAPIKey) {
 		req.ForeignAuthorization = g.foreign(x, a[0])
 	}
 	if x.rest != nil {

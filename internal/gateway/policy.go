@@ -217,7 +217,7 @@ func (g *Gateway) applyPolicy(ctx context.Context, src Source, s *snapshot, proj
 	}
 	copied := *s
 	next = &copied
-	next.bySlug, next.byID = maps.Clone(s.bySlug), maps.Clone(s.byID)
+	next.bySlug, next.byID, next.byName = maps.Clone(s.bySlug), maps.Clone(s.byID), maps.Clone(s.byName)
 	next.govern(g, projectID, p, active)
 	for id, t := range s.byID {
 		now := next.byID[id]
@@ -234,10 +234,9 @@ func (g *Gateway) applyPolicy(ctx context.Context, src Source, s *snapshot, proj
 // govern puts a project into a snapshot that nobody reads yet, in place of what
 // is there of it.
 func (s *snapshot) govern(g *Gateway, projectID string, p *platform.Policy, active []platform.ActiveFunction) {
-	for id, t := range s.byID {
+	for _, t := range s.byID {
 		if t.function.ProjectID == projectID {
-			delete(s.byID, id)
-			delete(s.bySlug, t.function.Slug)
+			s.remove(t)
 		}
 	}
 	s.policies = maps.Clone(s.policies)
@@ -249,8 +248,6 @@ func (s *snapshot) govern(g *Gateway, projectID string, p *platform.Policy, acti
 	}
 	s.putUpstreams(g, p)
 }
-
-func (s *snapshot) put(t *target) { s.bySlug[t.function.Slug], s.byID[t.function.ID] = t, t }
 
 func (s *snapshot) putUpstreams(g *Gateway, p *platform.Policy) {
 	if p == nil {

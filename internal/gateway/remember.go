@@ -27,6 +27,8 @@ type passage struct {
 	handler string // empty: the built-in health answer, or none was found
 	keyID   string // of a key of the function's project; else empty
 	shown   auth.Method
+	caller  string // the function that called; empty: none did
+	inside  bool   // it came by the internal door
 	remote  string
 	code    string // of the refusal or failure; else empty
 	why     string
@@ -42,7 +44,7 @@ type passage struct {
 
 // take takes from an exchange what is remembered of it.
 func (p *passage) take(x *exchange) {
-	p.id, p.method, p.shown, p.remote, p.code, p.at = x.id, knownMethod(x.r.Method), x.principal.Method, x.r.RemoteAddr, x.code, x.began.UnixNano()
+	p.id, p.method, p.shown, p.remote, p.code, p.at = x.id, knownMethod(x.r.Method), x.shownAs(), x.r.RemoteAddr, x.code, x.began.UnixNano()
 	p.status, p.step, p.ran, p.tight = int16(x.status), x.step, x.ran, x.told.who
 	p.scheme = x.callback.verdict.Scheme
 	p.project, p.slug, p.handler, p.keyID, p.why, p.guard = "", "", "", "", "", 0
@@ -54,6 +56,10 @@ func (p *passage) take(x *exchange) {
 		if t.owns(x.principal) {
 			p.keyID = x.callerID()
 		}
+	}
+	p.caller, p.inside = "", x.call != nil
+	if x.call != nil && x.target != nil {
+		p.caller = x.call.Function
 	}
 	if x.why != nil {
 		p.why = whyOf(x)

@@ -25,9 +25,10 @@ type exchange struct {
 	r     *http.Request
 	began time.Time
 
-	id    string // 1 request ID
-	path  string // 1 canonical, as sent
-	query string // 1 raw
+	id    string       // 1 request ID
+	path  string       // 1 canonical, as sent
+	call  *worker.Call // between functions; nil: it came from outside
+	query string       // 1 raw
 
 	snapshot *snapshot // 2
 	target   *target   // 2
@@ -64,8 +65,9 @@ type exchange struct {
 // ServeHTTP takes a request through the eight steps. Steps 2 to 6 are taken
 // again when a deployment was replaced between routing and running; nothing
 // has been sent to a worker then.
-func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := g.begin(w, r)
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.serve(g.begin(w, r)) }
+
+func (g *Gateway) serve(x *exchange) {
 	defer g.account(x) // 8
 	x.enter(stepIdentify)
 	err := x.identify() // 1
@@ -157,10 +159,13 @@ func (x *exchange) identify() (err error) {
 // route is step 2: host and path to function, deployment and handler.
 func (g *Gateway) route(x *exchange) error {
 	x.snapshot = g.snapshot.Load()
-	if strings.HasPrefix(x.path, wellKnown) {
+	if x.call != nil {
+		if err := g.routeCall(x); err != nil {
+			return err
+		}
+	} else if strings.HasPrefix(x.path, wellKnown) {
 		return g.routeMetadata(x)
-	}
-	if x.target, x.own = x.snapshot.find(x.r.Host, x.path, g.options.BaseDomain); x.target == nil {
+	} else if x.target, x.own = x.snapshot.find(x.r.Host, x.path, g.options.BaseDomain); x.target == nil {
 		if x.snapshot.seq == 0 && !g.State().Loaded {
 			return errLoading
 		}
@@ -201,7 +206,9 @@ func (g *Gateway) authenticate(x *exchange) (err error) {
 	x.caller = ""
 	switch x.match.Guard {
 	case platform.GuardOpen:
-		x.principal = auth.Principal{Method: auth.MethodNone}
+		if x.call == nil {
+			x.principal = auth.Principal{Method: auth.MethodNone}
+		}
 		return nil
 	case platform.GuardKey:
 		if x.principal, err = g.recogniseAt(x); err != nil && x.target.admin != nil {
@@ -353,6 +360,9 @@ func (g *Gateway) refuse(x *exchange, err error) {
 	h["X-Request-Id"] = []string{x.id}
 	if e, ok := errors.AsType[*methodError](err); ok {
 		h["Allow"] = []string{e.allow}
+	}
+	if x.call != nil {
+		h[headerRefused] = []string{httpx.CodeOf(err).Code}
 	}
 	if fault.KindOf(err) == fault.Unauthenticated {
 		h[auth.ChallengeHeader] = x.challenge(err)

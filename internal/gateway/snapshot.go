@@ -18,6 +18,7 @@ type snapshot struct {
 	keys   *auth.Directory
 	bySlug map[string]*target
 	byID   map[string]*target
+	byName map[place]*target // for functions that call one another
 	// policies are those in force, by project; one without a number could not be
 	// read, and what it is above stays shut. The map is never written into.
 	policies map[string]*platform.Policy
@@ -38,24 +39,42 @@ type target struct {
 }
 
 func emptySnapshot() *snapshot {
-	return &snapshot{keys: auth.NewDirectory(), bySlug: map[string]*target{}, byID: map[string]*target{}, policies: map[string]*platform.Policy{}}
+	return &snapshot{keys: auth.NewDirectory(), bySlug: map[string]*target{}, byID: map[string]*target{}, byName: map[place]*target{}, policies: map[string]*platform.Policy{}}
 }
 
 // with returns a snapshot that has the function, in place of its earlier form.
 func (s *snapshot) with(t *target) *snapshot {
 	next := s.without(t.function.ID)
-	next.bySlug[t.function.Slug] = t
-	next.byID[t.function.ID] = t
+	next.put(t)
 	return next
+}
+
+// put makes a function, or an upstream, known by all its names. Where both have
+// the same one, functions call the function.
+func (s *snapshot) put(t *target) {
+	f := &t.function
+	s.bySlug[f.Slug], s.byID[f.ID] = t, t
+	if at := (place{f.ProjectID, f.Name}); t.deployment.ID != "" || s.byName[at] == nil {
+		s.byName[at] = t
+	}
+}
+
+// remove undoes put.
+func (s *snapshot) remove(t *target) {
+	f := &t.function
+	delete(s.bySlug, f.Slug)
+	delete(s.byID, f.ID)
+	if at := (place{f.ProjectID, f.Name}); s.byName[at] == t {
+		delete(s.byName, at)
+	}
 }
 
 // without returns a snapshot of its own that lacks the function.
 func (s *snapshot) without(functionID string) *snapshot {
 	next := *s
-	next.bySlug, next.byID = maps.Clone(s.bySlug), maps.Clone(s.byID)
+	next.bySlug, next.byID, next.byName = maps.Clone(s.bySlug), maps.Clone(s.byID), maps.Clone(s.byName)
 	if old := s.byID[functionID]; old != nil {
-		delete(next.bySlug, old.function.Slug)
-		delete(next.byID, functionID)
+		next.remove(old)
 	}
 	return &next
 }
@@ -80,13 +99,18 @@ func (s *snapshot) find(host, path, base string) (t *target, rest string) {
 	return s.named(name), rest
 }
 
-// named finds a function by ID or slug. The ID goes first: a slug is chosen by
-// whoever deploys, and must not take the address of somebody's function.
+// named finds a function by ID or slug, unless it is private. The ID goes first:
+// a slug is chosen by whoever deploys, and must not take the address of
+// somebody's function.
 func (s *snapshot) named(name string) *target {
-	if t := s.byID[name]; t != nil {
-		return t
+	t := s.byID[name]
+	if t == nil {
+		t = s.bySlug[name]
 	}
-	return s.bySlug[name]
+	if t != nil && t.hidden() {
+		return nil
+	}
+	return t
 }
 
 // below returns what stands before the base domain in a Host value, port and

@@ -33,6 +33,17 @@ func (t *traced) put(p telemetry.Place) {
 	}
 }
 
+// goOn is begin for a call between functions.
+func (t *traced) goOn(by *telemetry.Tracer, h http.Header) {
+	if by == nil {
+		return
+	}
+	t.steps = nil
+	if t.place = by.Continue(h); t.place.Sampled() {
+		t.steps = new([stepAccount + 1]time.Time)
+	}
+}
+
 // enter begins a step.
 func (x *exchange) enter(step int8) {
 	x.step = step

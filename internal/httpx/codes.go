@@ -87,6 +87,7 @@ var codes = []Code{
 	{"node_missing", 503, "Node is missing or too old on the server", "install Node 20 or newer, or name it with --node"},
 	{"port_in_use", 503, "The port is in use", "stop the other program, or choose another address"},
 	{"timeout", 504, "It took too long", "raise the handler's timeout in the manifest, or answer sooner"},
+	{"call_loop", 508, "Functions call one another in a circle", "look in the logs at which function calls which; at most ten calls may follow from one another"},
 }
 
 // kindCodes is the code that stands for a kind when an error brings none.

@@ -80,6 +80,15 @@ func (t *Tracer) fresh(h http.Header) Place {
 	return p
 }
 
+// Continue is Begin for a caller who was told of a place by this server: it goes
+// on from there, whatever is made of the traces of strangers.
+func (t *Tracer) Continue(h http.Header) (p Place) {
+	if t != nil && p.follow(h) {
+		return p
+	}
+	return t.Begin(h)
+}
+
 // Always begins a trace that is sampled: of what is rare, and known callers do.
 func (t *Tracer) Always() (p Place) {
 	if t != nil {

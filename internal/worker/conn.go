@@ -58,12 +58,14 @@ type conn struct {
 	left       bool          // leaving is closed; guarded by mu
 	routes     bool          // the worker understands routes and path parameters; guarded by mu
 	signatures bool          // the worker understands how a callback was signed; guarded by mu
+	calls      bool          // the worker takes tokens, and is told who calls; guarded by mu
+	renewAt    time.Time     // when the next token is due; zero: none is; guarded by mu
 	phase      phase         // of the start; the reader's own
 	pingAt     time.Time     // of the ping that is out, else zero; guarded by mu
 	lag        time.Duration // of the last ping; guarded by mu
 	wake       chan struct{} // capacity 1: buf has something
 	sent       *sync.Cond    // on mu: buf was taken
-	calls      sync.Pool
+	pool       sync.Pool     // of *call
 	done       chan struct{} // closed when the connection is over
 }
 
@@ -71,12 +73,14 @@ type conn struct {
 type events struct {
 	ready func(platform.Declaration, error)
 	log   func(level slog.Level, requestID, text string)
+	// token makes a token for the worker; nil: it gets none.
+	token func(now time.Time) (Token, error)
 }
 
 func newConn(nc net.Conn, ev events) *conn {
 	c := &conn{nc: nc, events: ev, next: 1, wake: make(chan struct{}, 1), leaving: make(chan struct{}), done: make(chan struct{})}
 	c.sent = sync.NewCond(&c.mu)
-	c.calls.New = func() any { return &call{done: make(chan struct{}, 1)} }
+	c.pool.New = func() any { return &call{done: make(chan struct{}, 1)} }
 	c.buf = appendHello(c.buf)
 	return c
 }
@@ -167,7 +171,7 @@ func (c *conn) enqueue(kind frameType, flags uint8, stream uint32, payload []byt
 
 // do sends a request and waits for the head of its response.
 func (c *conn) do(ctx context.Context, r *Request) (*Response, error) {
-	call := c.calls.Get().(*call)
+	call := c.pool.Get().(*call)
 	if err := c.open(call, r); err != nil {
 		return nil, err
 	}
@@ -204,7 +208,7 @@ func (c *conn) open(call *call, r *Request) error {
 	for c.table[c.next%slots] != nil || c.next == 0 {
 		c.next++
 	}
-	if r.Route != "" && !c.routes || r.Scheme != "" && !c.signatures {
+	if r.Route != "" && !c.routes || r.Scheme != "" && !c.signatures || r.Call != nil && !c.calls {
 		r = c.plain(r)
 	}
 	buf, err := appendRequest(c.buf, c.next, r)
@@ -264,7 +268,7 @@ func (c *conn) recycle(call *call) {
 		return
 	}
 	call.reset()
-	c.calls.Put(call)
+	c.pool.Put(call)
 }
 
 // ping sends a ping unless one is out. It returns for how long none has been

@@ -40,6 +40,14 @@ func makeControl() (out []control) {
 	add("HELLO", "host", "start", false, appendHello(nil), `{"maxFrame":1048576,"window":262144}`)
 	add("DRAIN", "host", "serving", false, f(frameDrain, 0, 0, ""), "")
 	add("PING", "host", "serving", false, f(framePing, 0, 0, "\x00\x00\x00\x00\x00\x00\x00\x00"), "")
+	token := Token{Socket: "/run/calls.sock", Text: "a.b.c"}
+	add("TOKEN", "host", "serving", false, appendToken(nil, token), `{"socket":"/run/calls.sock","token":"a.b.c"}`)
+	add("TOKEN before READY", "host", "hello", false, appendToken(nil, token), `{"socket":"/run/calls.sock","token":"a.b.c"}`)
+	add("TOKEN with a member of a later version", "host", "serving", false, f(frameToken, 0, 0, `{"socket":"/s","token":"t","door":1}`), `{"socket":"/s","token":"t","door":1}`)
+	add("TOKEN on a stream", "host", "serving", true, f(frameToken, 0, 1, `{"socket":"/s","token":"t"}`), "")
+	add("TOKEN that is no JSON", "host", "serving", true, f(frameToken, 0, 0, `{"socket"`), "")
+	add("TOKEN without a token", "host", "serving", true, f(frameToken, 0, 0, `{"socket":"/s"}`), "")
+	add("TOKEN that is null", "host", "serving", true, f(frameToken, 0, 0, `null`), "")
 	add("DATA", "host", "serving", false, f(frameData, 0, 1, "part"), "part")
 	add("DATA with END", "host", "serving", false, f(frameData, flagEnd, 1, ""), "")
 	add("WINDOW", "host", "serving", false, windowFrame(nil, 1, 65536), "")
@@ -57,7 +65,7 @@ func makeControl() (out []control) {
 		text := `{"handlers":[{"name":"handler","kind":"custom"}],"auth":null,"style":"` + style + `"}`
 		add("READY of style "+style, "worker", "hello", false, f(frameReady, 0, 0, text), text)
 	}
-	const featured = `{"runtime":"node","runtimeVersion":"20.20.2","pid":123,"features":["route"]}`
+	const featured = `{"runtime":"node","runtimeVersion":"20.20.2","pid":123,"features":["route","token"]}`
 	add("HELLO with features", "worker", "start", false, f(frameHello, 0, 0, "PSTN\x00\x01"+featured), featured)
 	const fail = `{"code":"module_failed","message":"no config","stack":"at function.ts:1"}`
 	add("LOG", "worker", "serving", false, f(frameLog, 0, 0, "\x01\x05req_1hällo"), "hällo")

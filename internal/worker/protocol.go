@@ -32,6 +32,7 @@ const (
 	framePing     frameType = 5
 	framePong     frameType = 6
 	frameLog      frameType = 7
+	frameToken    frameType = 8
 	frameRequest  frameType = 16
 	frameResponse frameType = 17
 	frameData     frameType = 18
@@ -123,6 +124,10 @@ const featureRoute = "route"
 // featureSignature is said by a worker that understands how a callback was
 // signed. One that does not is not told.
 const featureSignature = "signature"
+
+// featureToken is said by a worker that takes a token with which its function
+// calls others, and is told who calls where a function does.
+const featureToken = "token"
 
 // hasFeature reports whether a worker's HELLO, which was checked, names a
 // feature. Workers from before there were any name none.

@@ -92,6 +92,8 @@ func makeVectors(t *testing.T) []vector {
 		requestVector(t, "request, a callback without an ID", Request{ID: "r", Method: "POST", Handler: "ice", Path: "/ice", AuthMethod: "signature", Scheme: "voice-v1", Header: map[string][]string{"::id": {"forged"}}}),
 		requestVector(t, "request, an empty parameter", Request{ID: "r", Method: "GET", Handler: "one", Path: "/", AuthMethod: "none", Route: "/{path...}", Params: []string{"path"}, Values: []string{""}}),
 		requestVector(t, "request, somebody else's Authorization", Request{ID: "r", Method: "GET", Handler: "one", Path: "/one", AuthMethod: "none", ForeignAuthorization: true, Header: map[string][]string{"Authorization": {"Bearer a.b.c"}, "X-Api-Key": {"psk_x"}, "Proxy-Authorization": {"x"}}}),
+		requestVector(t, "request, of a function, not ASCII", Request{ID: "r", Method: "GET", Handler: "one", Path: "/one", KeyID: "pak_1", ProjectID: "prj_1", AuthMethod: "function", Route: "/{x}", Params: []string{"x"}, Values: []string{"é"},
+			Call: &Call{Function: "orders", FunctionID: "fn-1", RequestID: "req_0", Hops: 2}, Header: map[string][]string{"::hops": {"1"}, "X-Postern-Token": {"a.b.c"}, "X-Postern-Hops": {"1"}}}),
 		responseVector("response, no body", flagEnd|flagASCII, 204, ""),
 		responseVector("response, JSON", flagEnd|flagASCII, 200, `{"a":1}`, "content-type", "application/json"),
 		responseVector("response, Latin-1 value", flagEnd, 200, "x", "x-a", "\xe9"),

@@ -74,7 +74,12 @@ func (c *conn) handle(f frame) error {
 		}
 		c.mu.Lock()
 		c.routes, c.signatures = hasFeature(f.payload, featureRoute), hasFeature(f.payload, featureSignature)
+		c.calls = hasFeature(f.payload, featureToken)
+		calls := c.calls
 		c.mu.Unlock()
+		if calls { // before READY is taken, and so before the first request
+			c.grantToken(time.Now())
+		}
 		return nil
 	case frameReady, frameFail:
 		if c.phase != expectReady {

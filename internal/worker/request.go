@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"strconv"
 	"time"
 
 	"postern.dev/postern/internal/field"
@@ -36,6 +37,8 @@ type Request struct {
 	// signed, and what its sender calls it; empty where nothing is.
 	Scheme    string
 	MessageID string
+	// Call is set where another function calls.
+	Call *Call
 	// Header is the header as it came in canonical form. Credentials,
 	// hop-by-hop fields and x-postern-* fields are left out while it is copied;
 	// Authorization is not where it is known to be none of ours.
@@ -73,7 +76,25 @@ func (c *conn) plain(r *Request) *Request {
 	if !c.signatures {
 		out.Scheme, out.MessageID = "", ""
 	}
+	if !c.calls {
+		out.Call = nil
+	}
 	return &out
+}
+
+// Call is a call from one function to another.
+type Call struct {
+	Function, FunctionID string // who calls; the name is empty where the function is gone
+	RequestID            string // in which it calls, as its worker says; may be empty
+	Hops                 int    // how many calls led here, this one included
+}
+
+// pairs are what a handler is told of a call; of none, nothing.
+func (c *Call) pairs() []string {
+	if c == nil {
+		return nil
+	}
+	return []string{"::function", c.Function, "::function-id", c.FunctionID, "::request", c.RequestID, "::hops", strconv.Itoa(c.Hops)}
 }
 
 // appendRequest appends the REQUEST frame of r. On an error b is as it was.
@@ -100,7 +121,7 @@ func appendRequest(b []byte, stream uint32, r *Request) ([]byte, error) {
 	if r.Route != "" {
 		pairs += 1 + len(r.Params)
 	}
-	signed := r.signed()
+	signed := append(r.signed(), r.Call.pairs()...)
 	pairs += len(signed) / 2
 	for name, values := range r.Header {
 		if !field.Stripped(name, connection) || name == "Authorization" && r.ForeignAuthorization && !field.Listed(connection, name) {

@@ -38,6 +38,10 @@ type Spec struct {
 	// PingEvery and PingTimeout: a worker that has not answered a ping for
 	// PingTimeout is killed as blocked. 0 means 5 s and 30 s.
 	PingEvery, PingTimeout time.Duration
+	// Token makes what the worker's function shows when it calls others: when
+	// the worker starts, and each time that it is due again. nil: it may call
+	// none. It must not block.
+	Token func(now time.Time) (Token, error)
 	// Log is called for each line the worker writes, from several goroutines,
 	// and must not block for long; nil drops them.
 	Log func(Line)
@@ -100,7 +104,7 @@ func Start(ctx context.Context, spec Spec) (*Worker, error) {
 		return nil, &StartError{Code: "spawn_failed", Message: err.Error()}
 	}
 	w.proc = proc
-	w.conn = newConn(nc, events{ready: w.onReady, log: func(level slog.Level, id, text string) {
+	w.conn = newConn(nc, events{ready: w.onReady, token: spec.Token, log: func(level slog.Level, id, text string) {
 		if level >= slog.LevelWarn {
 			proc.last.add(text)
 		}
@@ -216,6 +220,7 @@ func (w *Worker) beat(spec Spec, stop chan struct{}) {
 			return
 		case now := <-tick.C:
 			w.conn.sweep(now)
+			w.conn.renewToken(now)
 			idle := now.Sub(lastPing) >= every
 			if idle {
 				lastPing = now

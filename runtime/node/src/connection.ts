@@ -1,10 +1,11 @@
 // The worker's end of the socket: reads frames, keeps the invocations, and writes all frames of an event-loop turn at once.
 import { Socket } from 'node:net';
 import { writeSync } from 'node:fs';
+import { setPass } from './calls.ts';
 import { ERRORS } from './errors.ts';
 import { Invocation, type Outlet } from './invocation.ts';
 import {
-  checkHeader, FEATURES, FLAG_ASCII, FLAG_END, HEADER, hello, helloVersion, MAX_DATA, ProtocolError, REQ, requestTableLength, RESET, responseBlock, T, Table, VERSION,
+  checkHeader, FEATURES, FLAG_ASCII, FLAG_END, HEADER, hello, helloVersion, MAX_DATA, ProtocolError, readPass, REQ, requestTableLength, RESET, responseBlock, T, Table, VERSION,
   writeHeader,
 } from './protocol.ts';
 import type { Module } from './loader.ts';
@@ -123,6 +124,9 @@ export class Connection implements Outlet {
       case T.PING:
         if (end - start !== 8) throw new ProtocolError('a PING that is not 8 bytes');
         this.send(T.PONG, 0, 0, b.subarray(start, end));
+        return;
+      case T.TOKEN:
+        setPass(readPass(b, start, end));
         return;
       case T.DRAIN:
         this.drain(0);

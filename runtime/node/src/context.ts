@@ -1,10 +1,10 @@
 // What belongs to one request and must be found again from anywhere below it.
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { type Caller, Functions } from './calls.ts';
 import type { FunctionContext, FunctionLog } from './types.ts';
 
 /** What may be asked of an invocation from anywhere below it. */
-export interface Running {
-  readonly id: string;
+export interface Running extends Caller {
   /** Milliseconds since 1970. */
   readonly startedAt: number;
   /** Ends it with an error, if it is not over. */
@@ -35,6 +35,7 @@ const config = Object.freeze({
 
 export class Context implements FunctionContext {
   readonly #invocation: Running;
+  #functions: Functions | undefined;
 
   constructor(invocation: Running) {
     this.#invocation = invocation;
@@ -43,6 +44,7 @@ export class Context implements FunctionContext {
   get config(): FunctionContext['config'] { return config; }
   get env(): NodeJS.ProcessEnv { return process.env; }
   get log(): FunctionLog { return log; }
+  get functions(): Functions { return (this.#functions ??= new Functions(this.#invocation)); }
   get requestId(): string { return this.#invocation.id; }
   get timestamp(): string { return new Date(this.#invocation.startedAt).toISOString(); }
 }

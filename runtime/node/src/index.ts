@@ -1,7 +1,7 @@
 // The public API of @postern/functions: what user code imports.
 import type { FunctionResponse } from './types.ts';
 
-export type { EventHandler, EventIdentity, EventResponse, EventV2, FunctionContext, FunctionEvent, FunctionHandler, FunctionIdentity, FunctionLog, FunctionRequest, FunctionResponse, FunctionResult } from './types.ts';
+export type { CallInit, EventHandler, EventIdentity, EventResponse, EventV2, FunctionContext, FunctionEvent, FunctionHandler, FunctionIdentity, FunctionLog, FunctionRequest, FunctionResponse, FunctionResult, Functions } from './types.ts';
 
 const failure = (statusCode: number, error: string): FunctionResponse => ({ statusCode, body: { error } });
 

@@ -46,6 +46,8 @@ export class Invocation {
   #credit = WINDOW_SIZE;
   #wake: (() => void) | undefined;
   #source: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  /** What ends the calls of other functions that it has made. */
+  readonly #calls = new Set<() => void>();
 
   constructor(conn: Outlet, stream: number, table: Table, handler: FunctionHandler, events?: EventFormat) {
     this.#conn = conn;
@@ -56,6 +58,15 @@ export class Invocation {
   }
 
   get id(): string { return this.table.get(REQ.ID); }
+
+  get hops(): number { return Number(this.#request.calling('hops') ?? 0); }
+  header(name: string): string | undefined { return this.#request.headers[name]; }
+
+  whenOver(f: () => void): () => void {
+    if (this.over) f();
+    else this.#calls.add(f);
+    return () => { this.#calls.delete(f); };
+  }
 
   get signal(): AbortSignal {
     this.#abort ??= new AbortController();
@@ -228,6 +239,7 @@ export class Invocation {
   /** The host ended it: the caller has gone, or the time is over. */
   cancelled(): void {
     this.over = true;
+    this.#endCalls();
     this.#end(new Error('the request was cancelled'));
   }
 
@@ -253,11 +265,17 @@ export class Invocation {
 
   #close(): void {
     this.over = true;
+    this.#endCalls();
     this.#conn.forget(this.stream);
     if (!this.#ended) { // the body is not wanted any more
       this.#ended = true;
       if (this.#body !== undefined) this.#end(new Error('the response was sent before the body was read'));
     }
+  }
+
+  #endCalls(): void {
+    for (const f of this.#calls) f();
+    this.#calls.clear();
   }
 
   #end(reason: Error): void {

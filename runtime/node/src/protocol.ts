@@ -16,7 +16,7 @@ export const WINDOW_SIZE = 262144;
 export const MAGIC = 'PSTN';
 
 export const T = {
-  HELLO: 1, READY: 2, FAIL: 3, DRAIN: 4, PING: 5, PONG: 6, LOG: 7,
+  HELLO: 1, READY: 2, FAIL: 3, DRAIN: 4, PING: 5, PONG: 6, LOG: 7, TOKEN: 8,
   REQUEST: 16, RESPONSE: 17, DATA: 18, WINDOW: 19, RESET: 20, ERROR: 21,
 } as const;
 
@@ -25,17 +25,17 @@ export const FLAG_ASCII = 2;
 
 export const RESET = { CANCELLED: 0, DEADLINE: 1, REFUSED: 2, HANDLER_FAILED: 3, FLOW: 4 } as const;
 
-/** The strings of a request block that come before the headers. Pairs whose name begins with a colon are the route and its parameters, with two how a callback was signed. */
+/** The strings of a request block that come before the headers. Pairs whose name begins with a colon are the route and its parameters, with two how a callback was signed, or which function calls. */
 export const REQ = { ID: 0, METHOD: 1, HANDLER: 2, PATH: 3, QUERY: 4, IP: 5, KEY: 6, PROJECT: 7, AUTH: 8, SCOPES: 9, MODE: 10, HEADERS: 11 } as const;
 
 /** What this worker understands beyond the first version: said in HELLO. */
-export const FEATURES = ['route', 'signature'];
+export const FEATURES = ['route', 'signature', 'token'];
 
 export class ProtocolError extends Error {}
 
 /** Frames that may come from the host, and whether they belong to a stream. */
 const fromHost: Record<number, boolean> = {
-  [T.HELLO]: false, [T.DRAIN]: false, [T.PING]: false,
+  [T.HELLO]: false, [T.DRAIN]: false, [T.PING]: false, [T.TOKEN]: false,
   [T.REQUEST]: true, [T.DATA]: true, [T.WINDOW]: true, [T.RESET]: true,
 };
 
@@ -125,6 +125,22 @@ export function responseBlock(status: number, pairs: readonly string[]): { block
     at += p.length;
   });
   return { block, ascii: parts.every((p) => p.every((c) => c < 0x80)) };
+}
+
+/** What this worker's function shows when it calls another one, and the path of the socket where. */
+export interface Pass { readonly socket: string; readonly token: string }
+
+/** Reads the payload of TOKEN. */
+export function readPass(b: Buffer, start: number, end: number): Pass {
+  let said: Partial<Pass> | null;
+  try {
+    said = JSON.parse(b.toString('utf8', start, end)) as Partial<Pass> | null;
+  } catch {
+    throw new ProtocolError('a TOKEN that does not parse'); // without the text, which is a secret
+  }
+  const { socket, token } = said ?? {};
+  if (typeof socket !== 'string' || typeof token !== 'string' || socket === '' || token === '') throw new ProtocolError('a TOKEN without a socket or a token');
+  return { socket, token };
 }
 
 /** The payload of HELLO. */

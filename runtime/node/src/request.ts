@@ -57,12 +57,20 @@ export class Request implements FunctionRequest {
   get requestId(): string { return this.#in.id; }
   get signal(): AbortSignal { return this.#in.signal; }
 
+  /** What the gateway knows of the function that calls: name, ID, request and hops; undefined when none does. */
+  calling(what: 'function' | 'function-id' | 'request' | 'hops'): string | undefined {
+    let value: string | undefined;
+    this.#in.table.pairs(REQ.HEADERS, (name, v) => { if (name.startsWith('::') && name.slice(2) === what) value = utf8(v); });
+    return value;
+  }
+
   get identity(): FunctionIdentity | null {
     const t = this.#in.table;
     const keyId = t.get(REQ.KEY);
     const method = t.get(REQ.AUTH);
     if (keyId === '' && method !== 'signature' && method !== 'admin') return null;
-    return { keyId, projectId: t.get(REQ.PROJECT), method, scopes: t.get(REQ.SCOPES).split(' ').filter(Boolean), ...(method === 'signature' && this.#signed()) };
+    const who = { keyId, projectId: t.get(REQ.PROJECT), method, scopes: t.get(REQ.SCOPES).split(' ').filter(Boolean) };
+    return { ...who, ...(method === 'signature' && this.#signed()), ...this.#called() };
   }
 
   /** Of a callback: how it was signed and, where its sender says it, what the sender calls it. */
@@ -74,6 +82,12 @@ export class Request implements FunctionRequest {
       if (name === '::id') messageId = value;
     });
     return { scheme, ...(messageId !== undefined && { messageId }) };
+  }
+
+  /** Of a call by another function: which, and in which request. */
+  #called(): { functionId: string; functionName: string; parentRequestId: string } | undefined {
+    const functionId = this.calling('function-id');
+    return functionId === undefined ? undefined : { functionId, functionName: this.calling('function')!, parentRequestId: this.calling('request')! };
   }
 
   get headers(): Readonly<Record<string, string>> {

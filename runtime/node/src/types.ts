@@ -33,13 +33,18 @@ export interface FunctionIdentity {
   /** The access key's ID; of a trusted issuer's token that issuer, "#" and the subject; empty for a signed callback and for the function's own user. */
   readonly keyId: string;
   readonly projectId: string;
-  /** How the caller was recognised: "basic" or "apikey" by the bare secret, "bearer" or "dpop" by a token, "serviceplan" by a plan's token, "signature" for a callback, "admin" for the function's own user (ADMIN_USER). */
+  /** How the caller was recognised: "basic" or "apikey" by the bare secret, "bearer" or "dpop" by a token, "serviceplan" by a plan's token, "signature" for a callback, "admin" for the function's own user (ADMIN_USER), "function" where another function calls. */
   readonly method: string;
   readonly scopes: readonly string[];
   /** Of a callback: how it was signed, such as "stripe". */
   readonly scheme?: string;
   /** Of a callback whose sender says it: the message's ID. Sent again it is the same; what must be done once is done once for each. */
   readonly messageId?: string;
+  /** Of the function that calls; undefined where none does. The name is empty where that function was deleted meanwhile. */
+  readonly functionId?: string;
+  readonly functionName?: string;
+  /** The request in which that function calls. */
+  readonly parentRequestId?: string;
 }
 
 export interface FunctionContext {
@@ -52,9 +57,37 @@ export interface FunctionContext {
   };
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly log: FunctionLog;
+  /** The other functions of the project. */
+  readonly functions: Functions;
   readonly requestId: string;
   /** When the request came, as ISO 8601. */
   readonly timestamp: string;
+}
+
+export interface Functions {
+  /**
+   * Calls another function of the project by its name, with this function's own identity and without leaving the machine. The answer is a
+   * Response whatever its status is. Rejects when there is no such function, when the call is broken off, and when the invocation that makes
+   * it is over: a call does not outlive it.
+   */
+  call(name: string, init?: CallInit): Promise<Response>;
+}
+
+export interface CallInit {
+  /** Below the function's address, beginning with a slash; percent-encoded where a path is built from what others sent. "/" if it is left out. */
+  path?: string;
+  /** GET, or POST where there is a body. */
+  method?: string;
+  /** Beside those of the connection, which are left out. An authorization of a user's reaches the handler. */
+  headers?: Headers | Readonly<Record<string, string>> | readonly (readonly [string, string])[];
+  query?: URLSearchParams | Readonly<Record<string, string | number | boolean | undefined | readonly (string | number | boolean)[]>>;
+  /** Text, bytes, a form, a stream, or anything that JSON can say. */
+  body?: unknown;
+  signal?: AbortSignal;
+  /** Milliseconds until the whole answer must be there. */
+  timeout?: number;
+  /** The ID of a subproject, to call a function of that. */
+  project?: string;
 }
 
 export interface FunctionLog {
@@ -112,6 +145,10 @@ export interface EventIdentity {
   /** Of a callback: how it was signed, and what its sender calls it. */
   readonly scheme?: string;
   readonly messageId?: string;
+  /** As in FunctionIdentity: of a calling function. */
+  readonly functionId?: string;
+  readonly functionName?: string;
+  readonly parentRequestId?: string;
 }
 
 /** An event with "eventFormat": "v2": the payload of Amazon API Gateway, version 2.0, with our identity in its context. */

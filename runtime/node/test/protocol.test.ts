@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import {
-  checkHeader, FLAG_ASCII, FLAG_END, HEADER, hello, helloVersion, ProtocolError, REQ, requestTableLength, responseBlock, T, Table, writeHeader,
+  checkHeader, FLAG_ASCII, FLAG_END, HEADER, hello, helloVersion, ProtocolError, readPass, REQ, requestTableLength, responseBlock, T, Table, writeHeader,
 } from '../src/protocol.ts';
 
 interface Vector {
@@ -61,6 +61,26 @@ test('writes: response, Latin-1 value', () => {
   assert.equal(ascii, false);
   assert.ok(v.hex.includes(block.toString('hex')));
 });
+
+const tokens = readFileSync('../../internal/worker/testdata/protocol/control.jsonl', 'utf8').trim().split('\n')
+  .map((l) => JSON.parse(l) as { name: string; bad?: boolean; hex: string; type: number; text?: string }).filter((v) => v.type === T.TOKEN);
+assert.ok(tokens.length >= 7, 'too few vectors of TOKEN');
+
+for (const v of tokens) {
+  test(`${v.bad ? 'refuses' : 'reads'}: ${v.name}`, () => {
+    const b = Buffer.from(v.hex, 'hex');
+    const take = (): unknown => {
+      checkHeader(b.readUInt32BE(0), b[4]!, b.readUInt32BE(6));
+      return readPass(b, HEADER, b.length);
+    };
+    if (v.bad) {
+      assert.throws(take, ProtocolError);
+      return;
+    }
+    const { socket, token } = JSON.parse(v.text!) as { socket: string; token: string };
+    assert.deepEqual(take(), { socket, token });
+  });
+}
 
 test('HELLO carries magic and version', () => {
   const b = hello({ runtime: 'node' });
