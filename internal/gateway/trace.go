@@ -151,8 +151,10 @@ func (x *exchange) where() string {
 		return ""
 	case strings.HasPrefix(x.path, wellKnown):
 		return wellKnown
+	case x.own == "/health":
+		return "/health"
 	}
-	return "/health"
+	return ""
 }
 
 func protocol(r *http.Request) string {
