@@ -235,13 +235,18 @@ func (x *exchange) seeOther(to string) {
 }
 
 // recordVisit makes an audit event of a sign-in, or of the end of one, and waits
-// until it is stored. While the database is away people sign in and out all the
+// until it is stored, unless it is one of so many that a sum is told. While the database is away people sign in and out all the
 // same, as calls are served; the log has a line then.
 func (g *Gateway) recordVisit(x *exchange) {
+	s := audit.Series{Door: platform.DoorGateway, ProjectID: x.target.function.ProjectID, Target: x.target.function.Slug,
+		Action: x.visit.action, Outcome: platform.OutcomeAllowed, Status: http.StatusSeeOther}
+	if !g.options.Audit.Take(s) {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), time.Second)
 	defer cancel()
-	err := g.options.Audit.Commit(ctx, audit.Event{Door: platform.DoorGateway, ProjectID: x.target.function.ProjectID, Target: x.target.function.Slug,
-		Action: x.visit.action, Outcome: platform.OutcomeAllowed, Status: http.StatusSeeOther, Method: string(auth.MethodAdmin), RequestID: x.id, Remote: x.remote()})
+	err := g.options.Audit.Commit(ctx, audit.Event{Door: s.Door, ProjectID: s.ProjectID, Target: s.Target, Action: s.Action, Outcome: s.Outcome, Status: s.Status,
+		Method: string(auth.MethodAdmin), RequestID: x.id, Remote: x.remote()})
 	if err != nil {
 		g.log.Error("a sign-in or sign-out is not in the audit log", "requestId", x.id, "action", x.visit.action, "error", err)
 	}

@@ -412,3 +412,40 @@ func BenchmarkTry(b *testing.B) {
 		})
 	}
 }
+
+// FuzzCookies: what would be taken for a cookie of ours never reaches a handler,
+// and nothing else is lost.
+func FuzzCookies(f *testing.F) {
+	for _, line := range []string{"postern-session=x", "a=1; __Host-postern-session=x; b=2", "postern-form=", ";;=", " postern-session = x", "postern-session=x;postern-session=y", "a=postern-session=x", "\tpostern-session=x"} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		h := http.Header{"Cookie": {"kept=1", line, "also=2"}}
+		signin.Cut(h)
+		for _, j := range []signin.Jar{{}, {Secure: true}} {
+			if s, form := j.Session(h), j.Form(h); s != "" || form != "" {
+				t.Errorf("%q leaves %q and %q", line, s, form)
+			}
+		}
+		if c := h["Cookie"]; len(c) < 2 || c[0] != "kept=1" || c[len(c)-1] != "also=2" {
+			t.Errorf("%q: of the others %q is left", line, c)
+		}
+		if !strings.Contains(line, "postern-") && len(h["Cookie"]) == 3 && h["Cookie"][1] != line {
+			t.Errorf("%q became %q", line, h["Cookie"][1])
+		}
+	})
+}
+
+// FuzzSession: nothing opens but what was sealed.
+func FuzzSession(f *testing.F) {
+	p := pairOf(f, "fn-1", user, password)
+	sealed := p.Seal(signin.Begin(now))
+	f.Add(sealed[:len(sealed)-1] + "_")
+	f.Add(strings.Repeat("A", len(sealed)))
+	f.Add("")
+	f.Fuzz(func(t *testing.T, value string) {
+		if _, ok := p.Open(value, now); ok {
+			t.Errorf("%q opens", value)
+		}
+	})
+}
