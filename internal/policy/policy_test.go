@@ -38,6 +38,9 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if page, err := os.ReadFile(filepath.Join("..", "..", "docs", "gateway.md")); err != nil || !strings.Contains(string(page), string(text)) {
+		t.Error("docs/gateway.md shows another file than testdata/full.yaml", err)
+	}
 	key, none, signed := platform.GuardKey, platform.GuardOpen, platform.GuardSignature
 	nets := func(ss ...string) (out []netip.Prefix) {
 		for _, s := range ss {
