@@ -28,6 +28,9 @@ import (
 type shaky struct {
 	*store.DB
 	before, after, away bool
+	between             func() // called once before a deploy is written, or always
+	always              bool
+	deploys             int
 }
 
 var errLost = errors.New("connection reset")
@@ -35,6 +38,13 @@ var errLost = errors.New("connection reset")
 func (s *shaky) Deploy(ctx context.Context, in platform.DeployInput) (platform.DeployResult, error) {
 	if s.before {
 		return platform.DeployResult{}, errLost
+	}
+	s.deploys++
+	if f := s.between; f != nil {
+		if !s.always {
+			s.between = nil
+		}
+		f()
 	}
 	out, err := s.DB.Deploy(ctx, in)
 	if s.after {

@@ -198,15 +198,19 @@ func (db *DB) policyState(ctx context.Context, t *tx, projectID string) (s platf
 	var document string
 	current, err := scanPolicy(t.QueryRowContext(ctx, `SELECT `+policyColumns+`, y.document`+policyTables+inForce+`AND y.project_id = $1`, projectID), &document)
 	switch {
-	case err == nil, isUnreadable(err): // a damaged one is what an apply is to replace
+	case err == nil:
 		current.Document = []byte(document)
+		s.Current = &current
+	case isUnreadable(err): // without its document: the very same one takes the place of what was damaged
 		s.Current = &current
 	case fault.KindOf(err) != fault.NotFound:
 		return s, err
 	}
 	err = each(ctx, t, func(rows *sql.Rows) error {
 		f, d, err := scanActive(rows)
-		s.Functions = append(s.Functions, platform.ActiveFunction{Function: f, Deployment: d})
+		if err == nil {
+			s.Functions = append(s.Functions, platform.ActiveFunction{Function: f, Deployment: d})
+		}
 		return err
 	}, activeOf, projectID)
 	if err != nil {
@@ -223,13 +227,16 @@ func (db *DB) policyState(ctx context.Context, t *tx, projectID string) (s platf
 	}
 	err = each(ctx, t, func(rows *sql.Rows) error {
 		k, err := scanKey(rows)
-		s.Keys = append(s.Keys, k)
+		if err == nil {
+			s.Keys = append(s.Keys, k)
+		}
 		return err
 	}, `SELECT `+keyColumns+keyTables+`WHERE k.project_id = $1 AND k.revoked_at = 0 AND k.function_id = '' ORDER BY k.id`, projectID)
 	return s, err
 }
 
-// each calls f with every row.
+// each calls f with every row. What cannot be read opens nothing and is not
+// served: it is passed over, and holds up nobody.
 func each(ctx context.Context, t *tx, f func(*sql.Rows) error, query string, args ...any) error {
 	rows, err := t.QueryContext(ctx, query, args...)
 	if err != nil {
@@ -237,7 +244,7 @@ func each(ctx context.Context, t *tx, f func(*sql.Rows) error, query string, arg
 	}
 	defer rows.Close()
 	for rows.Next() {
-		if err := f(rows); err != nil {
+		if err := f(rows); err != nil && !isUnreadable(err) {
 			return err
 		}
 	}
