@@ -32,7 +32,7 @@ const (
 	maxCORSAge   = 24 * time.Hour
 )
 
-// Credentials are the ways in which a credential may be shown, in the words of
+// credentialWays are the ways in which a credential may be shown, in the words of
 // package auth.
 var credentialWays = []string{"basic", "apikey", "bearer", "dpop", "serviceplan", "admin"}
 
