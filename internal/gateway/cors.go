@@ -25,6 +25,10 @@ type cors struct {
 // The fields of an answer that the gateway itself sets, and that a page may read.
 const ownFields = "Retry-After, RateLimit, RateLimit-Policy, X-Request-Id"
 
+// usualHeaders are those with which a credential and a body are sent: without
+// them a page could call no route that asks for a key.
+var usualHeaders = []string{"Authorization", "Content-Type", "DPoP", "X-API-Key"}
+
 // usualAge is what browsers take where nothing is said.
 const usualAge = 5 * time.Second
 
@@ -48,9 +52,11 @@ func newCORS(r *platform.CORS, pattern string) *cors {
 	}
 	c.methods = []string{strings.Join(methods, ", ")}
 	c.expose = []string{strings.Join(append([]string{ownFields}, r.Expose...), ", ")}
-	if len(r.Headers) > 0 {
-		c.headers = []string{strings.Join(r.Headers, ", ")}
+	headers := r.Headers
+	if len(headers) == 0 {
+		headers = usualHeaders
 	}
+	c.headers = []string{strings.Join(headers, ", ")}
 	age := r.MaxAge
 	if age == 0 {
 		age = usualAge
@@ -135,9 +141,7 @@ func (g *Gateway) answerPreflight(x *exchange) {
 	g.decorate(x, h)
 	delete(h, "Access-Control-Expose-Headers")
 	h["Access-Control-Allow-Methods"] = c.methods
-	if c.headers != nil {
-		h["Access-Control-Allow-Headers"] = c.headers
-	}
+	h["Access-Control-Allow-Headers"] = c.headers
 	h["Access-Control-Max-Age"] = c.age
 	h["X-Request-Id"] = []string{x.id}
 	x.status = http.StatusNoContent

@@ -63,9 +63,9 @@ func TestCORS_Preflight(t *testing.T) {
 	}{
 		{"/exact", shop, "GET", 204, "", "Allow-Headers: X-Api-Key, Content-Type; Allow-Methods: GET, HEAD; Allow-Origin: https://shop.example; Max-Age: 600; Vary: Origin"},
 		{"/exact", "http://localhost:5173", "HEAD", 204, "", "Allow-Headers: X-Api-Key, Content-Type; Allow-Methods: GET, HEAD; Allow-Origin: http://localhost:5173; Max-Age: 600; Vary: Origin"},
-		{"/exact", shop, "POST", 204, "", "Allow-Credentials: true; Allow-Methods: POST; Allow-Origin: https://shop.example; Max-Age: 5; Vary: Origin"},
-		{"/any", evil, "DELETE", 204, "", "Allow-Methods: GET, POST; Allow-Origin: *; Max-Age: 5"},
-		{"/any", "null", "POST", 204, "", "Allow-Methods: GET, POST; Allow-Origin: *; Max-Age: 5"},
+		{"/exact", shop, "POST", 204, "", "Allow-Credentials: true; Allow-Headers: Authorization, Content-Type, DPoP, X-API-Key; Allow-Methods: POST; Allow-Origin: https://shop.example; Max-Age: 5; Vary: Origin"},
+		{"/any", evil, "DELETE", 204, "", "Allow-Headers: Authorization, Content-Type, DPoP, X-API-Key; Allow-Methods: GET, POST; Allow-Origin: *; Max-Age: 5"},
+		{"/any", "null", "POST", 204, "", "Allow-Headers: Authorization, Content-Type, DPoP, X-API-Key; Allow-Methods: GET, POST; Allow-Origin: *; Max-Age: 5"},
 		{"/exact", evil, "GET", 403, "origin_not_allowed", "Vary: Origin"},
 		{"/exact", "http://localhost:5173", "POST", 403, "origin_not_allowed", "Vary: Origin"},
 		{"/exact", "HTTPS://shop.example", "GET", 403, "origin_not_allowed", "Vary: Origin"},

@@ -55,7 +55,7 @@ const (
 type CORS struct {
 	Origins     []string      // "https://shop.example", or "*" alone
 	Methods     []string      `json:",omitempty"` // empty: those of the route
-	Headers     []string      `json:",omitempty"` // that a request may have beside the safe ones
+	Headers     []string      `json:",omitempty"` // that a request may have beside the safe ones; empty: those of credentials and Content-Type
 	Expose      []string      `json:",omitempty"` // that the page may read of an answer
 	Credentials bool          `json:",omitempty"`
 	MaxAge      time.Duration `json:",omitempty"` // for how long a browser may remember it
