@@ -22,7 +22,7 @@ type Policies interface {
 	Policy(ctx context.Context, projectID string, number int) (platform.Policy, error)
 	PolicyHistory(ctx context.Context, projectID string, before, limit int) ([]platform.Policy, error)
 	ActiveFunctions(ctx context.Context, projectID string) ([]platform.ActiveFunction, error)
-	ApplyPolicy(ctx context.Context, projectID string, expect int, at time.Time, dry bool, decide func(platform.PolicyState) (platform.PolicyInput, error)) (platform.PolicyResult, error)
+	ApplyPolicy(ctx context.Context, a platform.PolicyApply, decide func(platform.PolicyState) (platform.PolicyInput, error)) (platform.PolicyResult, error)
 }
 
 func (s *service) registerGateway() {
@@ -123,12 +123,15 @@ func (s *service) applyPolicy(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	expect := -1
-	if in.Body.ExpectNumber != nil {
-		expect = *in.Body.ExpectNumber
-	}
 	a := &application{document: d, text: []byte(in.Body.Document), caller: caller, projectID: in.ProjectID, now: time.Now().UTC().Truncate(time.Microsecond)}
-	done, err := s.o.Store.ApplyPolicy(ctx, in.ProjectID, expect, a.now, in.DryRun, a.decide)
+	asked := platform.PolicyApply{ProjectID: in.ProjectID, Expect: -1, At: a.now, DryRun: in.DryRun}
+	if in.Body.ExpectNumber != nil {
+		asked.Expect = *in.Body.ExpectNumber
+	}
+	for _, k := range d.Keys {
+		asked.KeyIDs = append(asked.KeyIDs, k.ID)
+	}
+	done, err := s.o.Store.ApplyPolicy(ctx, asked, a.decide)
 	if err != nil {
 		return nil, err
 	}
@@ -137,8 +140,7 @@ func (s *service) applyPolicy(ctx context.Context, in *struct {
 	noteDetail(ctx, "number", strconv.Itoa(out.Number))
 	if in.DryRun {
 		noteDetail(ctx, "dryRun", "true")
-	}
-	if len(out.Opened) > 0 {
+	} else if len(out.Opened) > 0 {
 		noteDetail(ctx, "authNone", fmt.Sprintf("%d: %s", len(out.Opened), strings.Join(out.Opened, ", "))) // a long list is cut, its number not
 	}
 	if in.DryRun || done.Unchanged {

@@ -17,7 +17,7 @@ func (b *bench) govern(t *testing.T, handler string) {
 	key := platform.GuardKey
 	p := platform.Policy{Document: []byte("version: 1\nfunctions:\n  f:\n    handlers:\n      " + handler + ": { auth: key }\n"),
 		Functions: []platform.FunctionPolicy{{Name: "f", Handlers: []platform.Governed{{Name: handler, Guard: &key}}}}}
-	_, err := b.db.ApplyPolicy(t.Context(), b.project, -1, time.Now(), false, func(platform.PolicyState) (platform.PolicyInput, error) { return platform.PolicyInput{Policy: p}, nil })
+	_, err := b.db.ApplyPolicy(t.Context(), platform.PolicyApply{ProjectID: b.project, Expect: -1, At: time.Now()}, func(platform.PolicyState) (platform.PolicyInput, error) { return platform.PolicyInput{Policy: p}, nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestDeploy_PolicyChangedMeanwhile(t *testing.T) {
 	}
 	b.db.always = true
 	b.db.between = func() {
-		b.db.DB.ApplyPolicy(context.WithoutCancel(t.Context()), b.project, -1, time.Now(), false, func(platform.PolicyState) (platform.PolicyInput, error) {
+		b.db.DB.ApplyPolicy(context.WithoutCancel(t.Context()), platform.PolicyApply{ProjectID: b.project, Expect: -1, At: time.Now()}, func(platform.PolicyState) (platform.PolicyInput, error) {
 			return platform.PolicyInput{Policy: platform.Policy{Document: []byte(time.Now().String())}}, nil
 		})
 	}

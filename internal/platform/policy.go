@@ -24,12 +24,22 @@ type ActiveFunction struct {
 	Deployment Deployment
 }
 
+// PolicyApply is an apply as it is asked for.
+type PolicyApply struct {
+	ProjectID string
+	// Expect is the number that must be in force; 0: none, below 0: any.
+	Expect int
+	At     time.Time
+	DryRun bool     // do all of it, and take it back
+	KeyIDs []string // that the policy names
+}
+
 // PolicyState is what an apply finds, and must fit.
 type PolicyState struct {
 	Current   *Policy // nil: the project has none
 	Functions []ActiveFunction
 	Upstreams []Upstream  // their IDs, names and slugs alone
-	Keys      []AccessKey // the live keys that people and policies made
+	Keys      []AccessKey // the live keys that a policy made, and those that the new one names
 }
 
 // PolicyInput is everything that one apply writes.

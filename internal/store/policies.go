@@ -128,13 +128,14 @@ func policyNumber(ctx context.Context, t *tx, projectID string) (n int, err erro
 // nothing was done. A dry run does all of it and takes it back.
 //
 // What is in the way is a Conflict: policy_raced when another number than
-// expect is in force (0: none; below 0: whatever there is); digest_taken when
+// expected is in force; digest_taken when
 // another key has a digest, as its secret of now or of before a rotation;
 // key_taken when an ID is that of a key of another kind; key_revoked; name_taken
 // when an upstream is named like a function.
-func (db *DB) ApplyPolicy(ctx context.Context, projectID string, expect int, at time.Time, dry bool, decide func(platform.PolicyState) (platform.PolicyInput, error)) (out platform.PolicyResult, err error) {
+func (db *DB) ApplyPolicy(ctx context.Context, a platform.PolicyApply, decide func(platform.PolicyState) (platform.PolicyInput, error)) (out platform.PolicyResult, err error) {
+	projectID, at := a.ProjectID, a.At
 	out.Seq, err = db.update(ctx, func(t *tx) error {
-		state, err := db.policyState(ctx, t, projectID)
+		state, err := db.policyState(ctx, t, projectID, a.KeyIDs)
 		if err != nil {
 			return err
 		}
@@ -142,8 +143,8 @@ func (db *DB) ApplyPolicy(ctx context.Context, projectID string, expect int, at 
 		if err != nil {
 			return err
 		}
-		if expect >= 0 && now != expect {
-			return fault.New(fault.Conflict, fmt.Sprintf("number %d of the policy is in force, not %d", now, expect)).WithCode("policy_raced")
+		if a.Expect >= 0 && now != a.Expect {
+			return fault.New(fault.Conflict, fmt.Sprintf("number %d of the policy is in force, not %d", now, a.Expect)).WithCode("policy_raced")
 		}
 		in, err := decide(state)
 		if err != nil {
@@ -164,7 +165,7 @@ func (db *DB) ApplyPolicy(ctx context.Context, projectID string, expect int, at 
 		if err := insertPolicy(ctx, t, in.Policy); err != nil {
 			return err
 		}
-		if dry {
+		if a.DryRun {
 			return errDry
 		}
 		return nil
@@ -191,7 +192,7 @@ func insertPolicy(ctx context.Context, t *tx, p platform.Policy) error {
 }
 
 // policyState reads, in the transaction, what an apply must fit.
-func (db *DB) policyState(ctx context.Context, t *tx, projectID string) (s platform.PolicyState, err error) {
+func (db *DB) policyState(ctx context.Context, t *tx, projectID string, keyIDs []string) (s platform.PolicyState, err error) {
 	if _, err := scanProject(t.QueryRowContext(ctx, `SELECT `+projectColumns+` FROM projects WHERE id = $1 AND deleted_at = 0`, projectID)); err != nil {
 		return s, err
 	}
@@ -225,14 +226,23 @@ func (db *DB) policyState(ctx context.Context, t *tx, projectID string) (s platf
 	if err != nil {
 		return s, err
 	}
-	err = each(ctx, t, func(rows *sql.Rows) error {
+	key := func(rows *sql.Rows) error {
 		k, err := scanKey(rows)
 		if err == nil {
 			s.Keys = append(s.Keys, k)
 		}
 		return err
-	}, `SELECT `+keyColumns+keyTables+`WHERE k.project_id = $1 AND k.revoked_at = 0 AND k.function_id = '' ORDER BY k.id`, projectID)
-	return s, err
+	}
+	const live = `SELECT ` + keyColumns + keyTables + `WHERE k.project_id = $1 AND k.revoked_at = 0 AND k.function_id = '' `
+	if err := each(ctx, t, key, live+`AND k.by_policy = 1`, projectID); err != nil {
+		return s, err
+	}
+	for _, id := range keyIDs { // not all keys that people made: there may be a million
+		if err := each(ctx, t, key, live+`AND k.by_policy = 0 AND k.id = $2`, projectID, id); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
 }
 
 // each calls f with every row. What cannot be read opens nothing and is not

@@ -25,7 +25,7 @@ func TestPolicies_TellsWhatCannotBeRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		apply := func(project, document string) (platform.PolicyResult, error) {
-			return db.ApplyPolicy(t.Context(), project, -1, time.Now(), false, func(platform.PolicyState) (platform.PolicyInput, error) {
+			return db.ApplyPolicy(t.Context(), platform.PolicyApply{ProjectID: project, Expect: -1, At: time.Now()}, func(platform.PolicyState) (platform.PolicyInput, error) {
 				return platform.PolicyInput{Policy: platform.Policy{Document: []byte(document)}}, nil
 			})
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 // applyKeys makes the keys of a policy what it says of them. live are the keys
-// of the project. Keys that people made are not touched: an entry that says of
+// that a policy made or this one names. Keys that people made are not touched: an entry that says of
 // one what it is already changes nothing, and any other is refused.
 func (db *DB) applyKeys(ctx context.Context, t *tx, projectID string, live, wanted []platform.AccessKey, at time.Time) error {
 	for _, have := range live { // first, so that their display names are free

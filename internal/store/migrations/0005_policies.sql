@@ -3,6 +3,7 @@ ALTER TABLE deployments ADD COLUMN visibility TEXT NOT NULL DEFAULT '';
 
 -- Of keys that a policy made, from their digests.
 ALTER TABLE access_keys ADD COLUMN by_policy INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX access_keys_by_policy ON access_keys (project_id) WHERE by_policy = 1;
 
 -- What an operator applied, by number within the project; the highest is in
 -- force. compiled is what a gateway reads of it.

@@ -40,9 +40,17 @@ func upstream(name string) platform.Upstream {
 	return platform.Upstream{ID: function.NewUpstreamID(at), Name: name, URL: "http://10.0.0.5:9000"}
 }
 
+func asked(projectID string, expect int, in platform.PolicyInput) platform.PolicyApply {
+	a := platform.PolicyApply{ProjectID: projectID, Expect: expect, At: later}
+	for _, k := range in.Keys {
+		a.KeyIDs = append(a.KeyIDs, k.ID)
+	}
+	return a
+}
+
 func apply(t *testing.T, db *store.DB, projectID string, in platform.PolicyInput) (platform.PolicyResult, error) {
 	t.Helper()
-	return db.ApplyPolicy(t.Context(), projectID, -1, later, false, func(platform.PolicyState) (platform.PolicyInput, error) { return in, nil })
+	return db.ApplyPolicy(t.Context(), asked(projectID, -1, in), func(platform.PolicyState) (platform.PolicyInput, error) { return in, nil })
 }
 
 // applied is apply that must succeed.
@@ -89,11 +97,11 @@ func testPolicy(t *testing.T, db *store.DB) {
 	in.Policy.Upstreams = []platform.Upstream{upstream("legacy")}
 	in.Policy.Upstreams[0].Routes = []platform.UpstreamRoute{{Pattern: "/v1", Guard: platform.GuardOpen, Rule: platform.Rule{Timeout: time.Minute}}}
 	var saw platform.PolicyState
-	out, err := db.ApplyPolicy(t.Context(), p.ID, 0, later, false, func(s platform.PolicyState) (platform.PolicyInput, error) { saw = s; return in, nil })
+	out, err := db.ApplyPolicy(t.Context(), asked(p.ID, 0, in), func(s platform.PolicyState) (platform.PolicyInput, error) { saw = s; return in, nil })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if saw.Current != nil || len(saw.Functions) != 1 || saw.Functions[0].Deployment.ID != first.Deployment.ID || len(saw.Keys) != 1 || len(saw.Upstreams) != 0 {
+	if saw.Current != nil || len(saw.Functions) != 1 || saw.Functions[0].Deployment.ID != first.Deployment.ID || len(saw.Keys) != 0 || len(saw.Upstreams) != 0 {
 		t.Errorf("the state that it was to fit: %+v", saw)
 	}
 	if after, _ := db.Changes(t.Context(), 0, 100); len(after) != len(before)+1 || after[len(before)].Kind != platform.ChangePolicy || after[len(before)].ID != p.ID || after[len(before)].Seq != out.Seq {
@@ -150,7 +158,7 @@ func testPolicyRaced(t *testing.T, db *store.DB) {
 	errs := make(chan error, 6)
 	for i := range 6 {
 		wg.Go(func() {
-			_, err := db.ApplyPolicy(t.Context(), p.ID, 1, later, false, func(platform.PolicyState) (platform.PolicyInput, error) { return input(fmt.Sprint("two by ", i)), nil })
+			_, err := db.ApplyPolicy(t.Context(), asked(p.ID, 1, platform.PolicyInput{}), func(platform.PolicyState) (platform.PolicyInput, error) { return input(fmt.Sprint("two by ", i)), nil })
 			errs <- err
 		})
 	}
@@ -167,7 +175,7 @@ func testPolicyRaced(t *testing.T, db *store.DB) {
 	if h, _ := db.PolicyHistory(t.Context(), p.ID, 0, 10); won != 1 || len(h) != 2 {
 		t.Errorf("%d won; history %v", won, h)
 	}
-	_, err := db.ApplyPolicy(t.Context(), p.ID, 0, later, false, func(platform.PolicyState) (platform.PolicyInput, error) {
+	_, err := db.ApplyPolicy(t.Context(), asked(p.ID, 0, platform.PolicyInput{}), func(platform.PolicyState) (platform.PolicyInput, error) {
 		t.Error("somebody was asked to decide over what is not there")
 		return input("three"), nil
 	})
@@ -183,7 +191,9 @@ func testPolicyDry(t *testing.T, db *store.DB) {
 	applied(t, db, p.ID, input("one", k))
 	seen := trace(t, db, p.ID)
 	dry := func(in platform.PolicyInput) (platform.PolicyResult, error) {
-		return db.ApplyPolicy(t.Context(), p.ID, 1, later, true, func(platform.PolicyState) (platform.PolicyInput, error) { return in, nil })
+		a := asked(p.ID, 1, in)
+		a.DryRun = true
+		return db.ApplyPolicy(t.Context(), a, func(platform.PolicyState) (platform.PolicyInput, error) { return in, nil })
 	}
 	in := input("two", newKey(p.ID, "other"))
 	in.Policy.Upstreams = []platform.Upstream{upstream("legacy")}
@@ -199,7 +209,7 @@ func testPolicyDry(t *testing.T, db *store.DB) {
 		t.Errorf("dry run of the same: %+v, %v", out, err)
 	}
 	no := errors.New("no")
-	if _, err := db.ApplyPolicy(t.Context(), p.ID, 1, later, false, func(platform.PolicyState) (platform.PolicyInput, error) { return in, no }); !errors.Is(err, no) {
+	if _, err := db.ApplyPolicy(t.Context(), asked(p.ID, 1, in), func(platform.PolicyState) (platform.PolicyInput, error) { return in, no }); !errors.Is(err, no) {
 		t.Error(err)
 	}
 	if now := trace(t, db, p.ID); now != seen {
@@ -333,7 +343,7 @@ func testPolicyAndDeploy(t *testing.T, db *store.DB) {
 		in.ExpectPolicy = number
 		wg.Go(func() { _, deployed = db.Deploy(t.Context(), in) })
 		wg.Go(func() {
-			_, refused = db.ApplyPolicy(t.Context(), p.ID, -1, later, false, func(s platform.PolicyState) (platform.PolicyInput, error) {
+			_, refused = db.ApplyPolicy(t.Context(), asked(p.ID, -1, platform.PolicyInput{}), func(s platform.PolicyState) (platform.PolicyInput, error) {
 				if slices.ContainsFunc(s.Functions, func(f platform.ActiveFunction) bool { return f.Function.Name == name }) {
 					return platform.PolicyInput{}, fault.New(fault.Invalid, "it does not fit")
 				}
