@@ -34,7 +34,7 @@ func newCallWorld(t testing.TB) (*world, *signedSource) {
 		"fn-below": {ProjectID: "prj_below", ParentProjectID: project, Name: "below", Slug: "below"}, "fn-theirs": {ProjectID: "prj_b", Name: "theirs", Slug: "theirs"},
 	} {
 		f.ID, f.ActiveDeploymentID = id, "dep_"+f.Name
-		d := platform.Deployment{ID: f.ActiveDeploymentID, FunctionID: id, ProjectID: f.ProjectID, Number: 1, Handlers: more}
+		d := platform.Deployment{ID: f.ActiveDeploymentID, FunctionID: id, ProjectID: f.ProjectID, Number: 1, Handlers: more, Variables: map[string]string{"ADMIN_USER": adminUser, "ADMIN_PASSWORD": adminPassword}}
 		if f.Name == "hidden" {
 			d.Visibility = platform.Private
 		}
@@ -177,8 +177,10 @@ func TestInternal_Steps(t *testing.T) {
 		"signed":              {"hidden.internal", "GET", "/ice", nil, "signature_required"},
 		"a guard that is odd": {"hidden.internal", "GET", "/odd", nil, "signature_required"},
 		"no bearers":          {"hidden.internal", "GET", "/bare", nil, "credential_not_taken"}, "bearers": {"hidden.internal", "GET", "/bearing", nil, "queue_full"},
-		"no bearers, with a key beside": {"hidden.internal", "GET", "/bare", http.Header{"X-Api-Key": {accesskey.NewSecret().Reveal()}}, "credential_not_taken"},
-		"addresses":                     {"hidden.internal", "GET", "/far", nil, "address_not_allowed"}, "addresses, said": {"hidden.internal", "GET", "/far", http.Header{"X-Forwarded-For": {"10.0.0.1"}}, "address_not_allowed"},
+		"no bearers, with a key beside":            {"hidden.internal", "GET", "/bare", http.Header{"X-Api-Key": {accesskey.NewSecret().Reveal()}}, "credential_not_taken"},
+		"no bearers, with the function's own user": {"hidden.internal", "GET", "/bare", http.Header{"Authorization": {basic(adminUser, adminPassword)}}, "credential_not_taken"},
+		"as a browser": {"hidden.internal", "GET", "/bare", http.Header{"Sec-Fetch-Mode": {"navigate"}, "Accept": {"text/html"}}, "credential_not_taken"}, "the page to sign in": {"hidden.internal", "GET", "/login", nil, "handler_not_found"},
+		"addresses": {"hidden.internal", "GET", "/far", nil, "address_not_allowed"}, "addresses, said": {"hidden.internal", "GET", "/far", http.Header{"X-Forwarded-For": {"10.0.0.1"}}, "address_not_allowed"},
 		"a group": {"hidden.internal", "GET", "/grouped", nil, "queue_full"}, "another scope": {"hidden.internal", "GET", "/controlled", nil, "not_allowed"},
 		"nothing there": {"hidden.internal", "GET", "/nope", nil, "handler_not_found"}, "an ambiguous path": {"hidden.internal", "GET", "/a/../webhook", nil, "ambiguous_path"},
 		"a method": {"hidden.internal", "TRACE", "/webhook", nil, "method_not_allowed"}, "a path of the gateway": {"x", "GET", "/fn/hidden/webhook", nil, "function_not_found"},

@@ -211,7 +211,7 @@ func (g *Gateway) authenticate(x *exchange) (err error) {
 		}
 		return nil
 	case platform.GuardKey:
-		if x.principal, err = g.recogniseAt(x); err != nil && x.target.admin != nil {
+		if x.principal, err = g.recogniseAt(x); err != nil && x.call == nil && x.target.admin != nil {
 			x.principal, err = g.recogniseAdmin(x, err)
 		}
 		return err
