@@ -87,10 +87,11 @@ type visit struct {
 	in      bool // the session let it in
 }
 
-// browsable reports whether the request came to an address that has pages.
+// browsable reports whether the request came to an address that has pages. One
+// function that calls another is no browser.
 func (x *exchange) browsable() bool {
 	a := x.target.admin
-	return a != nil && a.scheme != "" && len(x.own) == len(x.path) // else it is below /fn/
+	return a != nil && a.scheme != "" && len(x.own) == len(x.path) && x.call == nil // the lengths differ below /fn/
 }
 
 // at is the origin to which the request was made.
