@@ -806,3 +806,43 @@ func TestSignIn_WarnsWithoutTelling(t *testing.T) {
 		t.Errorf("the log says %s", text)
 	}
 }
+
+// One function that calls another meets no page: what it calls login is the
+// other's handler. A private function has no page outside either.
+func TestSignIn_BetweenFunctions(t *testing.T) {
+	t.Parallel()
+	w, src := newCallWorld(t)
+	for _, id := range []string{"fn-below", "fn-hidden"} {
+		d := w.src.active[id]
+		d.Variables = map[string]string{"ADMIN_USER": adminUser, "ADMIN_PASSWORD": adminPassword}
+		d.Handlers = append([]platform.Handler{{Name: "login", Guard: platform.GuardKey}}, d.Handlers...)
+		w.settle(t, w.src.change(platform.ChangeFunction, id, func() { w.src.active[id] = d }))
+	}
+	by := src.callToken(t, w.functionKey(t, nil), nil)
+	for _, header := range []http.Header{{"X-Postern-Token": {by}}, {"X-Postern-Token": {by}, "Sec-Fetch-Mode": {"navigate"}, "Cookie": {"postern-session=x"}}} {
+		for _, method := range []string{"GET", "POST"} {
+			before := w.invoker.acquired.Load()
+			if res, p := w.inside(method, "hidden.internal", "/login", header.Clone()); res.StatusCode != 503 || w.invoker.acquired.Load() != before+1 || len(res.Cookies()) != 0 {
+				t.Errorf("inside, %s: %d %s", method, res.StatusCode, p.Code)
+			}
+		}
+	}
+	for host, want := range map[string]int{"below.localhost": 200, "hidden.localhost": 404} {
+		for _, path := range []string{"/login", "/logout"} {
+			r := httptest.NewRequest("GET", "http://"+host+path, nil)
+			r.RequestURI = path
+			if res, p := w.send(r); res.StatusCode != want {
+				t.Errorf("outside, %s%s: %d %s", host, path, res.StatusCode, p.Code)
+			}
+		}
+	}
+	before := w.invoker.acquired.Load()
+	for _, header := range []http.Header{nil, {"Authorization": {basic(adminUser, adminPassword)}}, {"Sec-Fetch-Mode": {"navigate"}}} {
+		if res, p := w.inside("GET", "hidden.internal", "/webhook", header); res.StatusCode != 401 || res.Header.Get("Location") != "" {
+			t.Errorf("inside without a token: %d %s", res.StatusCode, p.Code)
+		}
+	}
+	if w.invoker.acquired.Load() != before {
+		t.Error("something ran")
+	}
+}
