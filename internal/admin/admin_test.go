@@ -41,6 +41,7 @@ type world struct {
 	handler   http.Handler
 	openAPI   *huma.OpenAPI
 	db        *store.DB
+	data      string
 	project   string
 	elsewhere string            // another project
 	key       map[string]string // name → secret
@@ -104,7 +105,7 @@ func newWorld(t *testing.T, change ...func(*admin.Options)) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { logs.Close(); blobs.Close(); db.Close() })
-	w := &world{db: db, project: function.NewProjectID(time.Now()), key: map[string]string{}, id: map[string]string{}, log: &lockedBuffer{}}
+	w := &world{db: db, data: dir, project: function.NewProjectID(time.Now()), key: map[string]string{}, id: map[string]string{}, log: &lockedBuffer{}}
 	if w.signing, err = token.NewSigningKey(token.EdDSA, time.Now()); err != nil {
 		t.Fatal(err)
 	}

@@ -170,7 +170,7 @@ func (s *service) describe(f platform.Function, d platform.Deployment, p *platfo
 	hs := d.Handlers
 	if p != nil {
 		var err error
-		if hs, err = function.Govern(hs, function.PolicyOf(p, f.Name), p.Groups); err != nil {
+		if hs, err = function.Govern(hs, function.PolicyOf(p, f.Name), p.Groups); err != nil || p.Number == 0 {
 			out.Routes = []api.Route{}
 			return out
 		}

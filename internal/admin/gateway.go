@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -47,14 +48,20 @@ func (s *service) getPolicy(ctx context.Context, in *struct {
 	if in.Number == 0 && fault.KindOf(err) == fault.NotFound {
 		p, err = platform.Policy{Document: []byte(noPolicy)}, nil
 	}
-	if err != nil {
+	if err != nil && !damaged(err) { // of what is damaged the document may be whole
 		return nil, err
 	}
 	out := describePolicy(p)
 	if out.Document = string(p.Document); in.WithKeys {
 		out.Document, err = s.withKeys(ctx, in.ProjectID, p.Document)
+		return &body[api.GatewayPolicy]{out}, err
 	}
-	return &body[api.GatewayPolicy]{out}, err
+	return &body[api.GatewayPolicy]{out}, nil
+}
+
+func damaged(err error) bool {
+	_, ok := errors.AsType[*platform.UnreadableError](err)
+	return ok
 }
 
 // withKeys is a document with the keys that people made beside those it has.
@@ -245,10 +252,14 @@ func (a *application) compare(state platform.PolicyState, next *platform.Policy)
 	}
 }
 
-// inForce is the policy of a project; nil: it has none.
+// inForce is the policy of a project; nil: it has none. One that cannot be read
+// is there without a number: all of the project is shut.
 func (s *service) inForce(ctx context.Context, projectID string) (*platform.Policy, error) {
 	p, err := s.o.Store.Policy(ctx, projectID, 0)
-	if fault.KindOf(err) == fault.NotFound {
+	switch {
+	case damaged(err):
+		return &platform.Policy{ProjectID: projectID}, nil
+	case fault.KindOf(err) == fault.NotFound:
 		return nil, nil
 	}
 	return &p, err
@@ -275,9 +286,11 @@ func (s *service) listRoutes(ctx context.Context, in *ProjectPath) (*body[api.Ga
 	for _, f := range fs {
 		shut[f.Function.Name] = true
 	}
-	for _, r := range policy.Table(fs, p, d) {
-		delete(shut, r.Of)
-		out.Routes = append(out.Routes, describeRow(r))
+	if p == nil || p.Number > 0 {
+		for _, r := range policy.Table(fs, p, d) {
+			delete(shut, r.Of)
+			out.Routes = append(out.Routes, describeRow(r))
+		}
 	}
 	for _, f := range fs {
 		if shut[f.Function.Name] {

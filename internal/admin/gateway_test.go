@@ -2,9 +2,11 @@ package admin_test
 
 import (
 	"crypto/sha256"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -202,5 +204,33 @@ func TestApply_Late(t *testing.T) {
 	w.mu.Unlock()
 	if status, code, _ := w.apply(t, w.key["control"], "", "version: 1\n", nil); status != 503 || code != "change_late" {
 		t.Errorf("%d %s", status, code)
+	}
+}
+
+// A policy that was damaged shuts the project. The control plane says so, and
+// gives the document back, to be applied again.
+func TestGateway_Damaged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.withFunction(t, w.project, "orders", platform.Handler{Name: "status", Guard: platform.GuardOpen})
+	const document = "version: 1\nfunctions: { orders: { handlers: { status: { auth: key } } } }\n"
+	if status, _, _ := w.apply(t, w.key["control"], "", document, nil); status != 200 {
+		t.Fatal(status)
+	}
+	beside, err := sql.Open("sqlite", filepath.Join(w.data, "p.db"))
+	if err == nil {
+		_, err = beside.ExecContext(t.Context(), `UPDATE policies SET compiled = '{'`)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	beside.Close()
+	for path, says := range map[string]string{"/functions": `"routes":[]`, "/functions/orders": `"routes":[]`, "/gateway/routes": `"shut":true`, "/gateway": `auth: key`} {
+		if rec, _ := w.do("GET", "/v1/projects/"+w.project+path, w.key["control"], ""); rec.Code != 200 || !strings.Contains(rec.Body.String(), says) || strings.Contains(rec.Body.String(), `"public":true`) {
+			t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
+		}
+	}
+	if status, _, out := w.apply(t, w.key["control"], "", document, nil); status != 200 || out.Number != 2 || out.Unchanged {
+		t.Errorf("applied again: %d %+v", status, out)
 	}
 }

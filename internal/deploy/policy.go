@@ -38,6 +38,9 @@ func (d *Deployer) fits(ctx context.Context, in platform.DeployInput) (number in
 	if fault.KindOf(err) == fault.NotFound {
 		return 0, nil
 	}
+	if _, ok := errors.AsType[*platform.UnreadableError](err); ok {
+		return 0, fault.Wrap(err, fault.Invalid, "the project's policy cannot be read, so nobody knows what it allows").WithCode("policy_unmet").WithHint("apply it again: postern gateway export, then postern apply")
+	}
 	if err != nil {
 		return 0, err
 	}
