@@ -21,7 +21,10 @@ const (
 	socketChunk = 16 << 10
 )
 
-// The codes with which the gateway itself ends a WebSocket (RFC 6455 §7.4.1).
+// CloseCode says why a WebSocket ended (RFC 6455 §7.4.1).
+type CloseCode = websocket.StatusCode
+
+// The codes with which the gateway itself ends one.
 const (
 	CloseGoingAway = websocket.StatusGoingAway       // the server stops, or the route is gone
 	CloseRefused   = websocket.StatusPolicyViolation // the caller would not be let in any more
@@ -43,7 +46,7 @@ type Socket struct {
 	once   sync.Once
 	live   context.Context // until it ends; then nothing is passed on any more
 	stop   context.CancelFunc
-	code   websocket.StatusCode // why it ended; of once
+	code   CloseCode // why it ended; of once
 	reason string
 }
 
@@ -62,7 +65,7 @@ func (s *Socket) Bytes() (in, out int64) { return s.in.Load(), s.out.Load() }
 
 // End ends the socket: from now on nothing is passed on, and both sides are told
 // the code and the reason. It does not wait.
-func (s *Socket) End(code websocket.StatusCode, reason string) {
+func (s *Socket) End(code CloseCode, reason string) {
 	s.once.Do(func() {
 		s.code, s.reason = code, reason
 		s.stop()
