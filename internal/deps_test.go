@@ -57,7 +57,7 @@ const policy = `
 	upstream   < ground, field
 	auth       < ground, accesskey, limit, token
 	supervisor < ground, worker
-	policy     < ground, accesskey, function, signature
+	policy     < ground, accesskey, function, signature, upstream
 	deploy     < ground, accesskey, bundle, function, policy, signature, signin, supervisor, worker
 
 	gateway    < ground, httpx, telemetry, accesskey, audit, auth, function, limit, signature, signin, supervisor, token, upstream, usage, worker

@@ -16,6 +16,7 @@ import (
 	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/httpx"
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/signin"
 	"postern.dev/postern/internal/upstream"
 	"postern.dev/postern/internal/worker"
 )
@@ -159,6 +160,7 @@ func (g *Gateway) unanswered(x *exchange, err error) error {
 
 // upstreamRequest is what the gateway knows of a call.
 func (g *Gateway) upstreamRequest(x *exchange) *upstream.Request {
+	signin.Cut(x.r.Header)
 	x.traced.place.Send(x.r.Header)
 	q := &upstream.Request{ID: x.id, Method: x.r.Method, Path: x.own, Query: x.query, Prefix: strings.TrimSuffix(x.path, x.own), Host: x.r.Host, Scheme: g.scheme(x.r), ClientIP: httpx.PeerIP(x.remote()),
 		AuthMethod: string(x.principal.Method), Header: x.r.Header, Timeout: x.match.Handler.Timeout}

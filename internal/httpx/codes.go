@@ -19,7 +19,7 @@ var codes = []Code{
 	{"duplicate_credentials", 400, "Credentials were given more than once", "send one Authorization header or one X-API-Key header"},
 	{"conflicting_credentials", 400, "Two credentials name different keys", "send one credential, or two that name the same access key"},
 	{"body_malformed", 400, "The body does not parse", "send a body that is valid for its content-type"},
-	{"upgrade_refused", 400, "No WebSocket is opened here", "open it at an upstream that has webSocket in its policy, with HTTP/1.1 and version 13; handlers take none yet"},
+	{"upgrade_refused", 400, "No WebSocket is opened here", "open it at an upstream that has websocket in its policy, with HTTP/1.1 and version 13; handlers take none yet"},
 	{"manifest_missing", 400, "There is no manifest", "run: postern functions init"},
 	{"manifest_invalid", 400, "The manifest is not valid", "correct the named line of postern.json or sinch.json"},
 	{"entry_missing", 400, "There is no function.ts", "put the handlers into function.ts beside the manifest"},

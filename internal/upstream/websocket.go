@@ -26,7 +26,7 @@ func IsWebSocket(h http.Header) bool {
 var (
 	errNoUpgrade = fault.New(fault.Invalid, "WebSockets are not taken at this address").WithCode("upgrade_refused")
 	errHandshake = fault.New(fault.Invalid, "the request is no WebSocket handshake of version 13 (RFC 6455 §4.1), sent by HTTP/1.1").WithCode("upgrade_refused")
-	errOrigin    = fault.New(fault.Denied, "pages of this origin may not open a WebSocket here").WithCode("origin_not_allowed").WithHint("add the origin to the webSocket of the upstream")
+	errOrigin    = fault.New(fault.Denied, "pages of this origin may not open a WebSocket here").WithCode("origin_not_allowed").WithHint("list the origin under websocket of the upstream")
 )
 
 // AdmitWebSocket refuses a handshake that is none, and one from a page of an
