@@ -13,6 +13,7 @@ import (
 	"postern.dev/postern/internal/httpx"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/upstream"
+	"postern.dev/postern/internal/worker"
 )
 
 // session is a WebSocket, or an answer that goes on for long. It was admitted
@@ -40,7 +41,7 @@ type sessions struct {
 // add takes up a session. What changed since it was admitted counts.
 func (ss *sessions) add(g *Gateway, x *exchange, end func(error)) *session {
 	s := &session{socket: upstream.IsWebSocket(x.r.Header), end: end}
-	s.x = exchange{r: x.r, id: x.id, path: x.path, query: x.query, snapshot: x.snapshot, target: x.target, principal: x.principal, caller: x.callerID(), callback: x.callback, shown: x.shown}
+	s.x = exchange{r: x.r, id: x.id, path: x.path, call: x.call, query: x.query, snapshot: x.snapshot, target: x.target, principal: x.principal, caller: x.callerID(), callback: x.callback, shown: x.shown}
 	ss.mu.Lock()
 	if ss.open == nil {
 		ss.open = map[*session]struct{}{}
@@ -100,6 +101,9 @@ var (
 // would not be let in.
 func (g *Gateway) recheck(s *session) {
 	now := exchange{r: s.x.r, began: time.Now(), id: s.x.id, path: s.x.path, query: s.x.query, callback: s.x.callback}
+	if s.x.call != nil {
+		now.call = &worker.Call{}
+	}
 	now.shown.Proven, now.shown.ProvenAt = s.x.shown.Proven, s.x.shown.ProvenAt // of this very request
 	err := g.route(&now)
 	if err == nil && now.match.Handler == nil {

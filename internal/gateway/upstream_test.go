@@ -267,7 +267,7 @@ func TestUpstream_HostileClients(t *testing.T) {
 		"a fragment":                   {"GET /fn/api/open/a#/orders HTTP/1.1\r\nHost: x\r\n\r\n", ""},
 		"an upgrade to h2c":            {"GET /fn/api/open/a HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n", "GET /open/a HTTP/1.1\r\nHost: " + host + "\r\n" + open + "\r\n"},
 		"a websocket":                  {"GET /fn/api/open/a HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", ""},
-		"a loop":                       {"GET /fn/api/open/a HTTP/1.1\r\nHost: x\r\nX-Postern-Hops: 4\r\n\r\n", ""},
+		"a loop":                       {"GET /fn/api/open/a HTTP/1.1\r\nHost: x\r\nX-Postern-Hops: 10\r\n\r\n", ""},
 		"identity, and hop-by-hop": {"POST /fn/api/orders HTTP/1.1\r\nHost: x\r\nX-API-Key: " + secret + "\r\nConnection: X-Postern-Key-Id, X-Postern-Project-Id, X-Postern-Scopes, x-forwarded-for\r\nX-Postern-Key-Id: pak_root\r\nX_Postern_Key_Id: pak_root\r\nX.Postern.Scopes: control\r\nX-Forwarded-For: 10.0.0.1\r\nX_Forwarded_For: 10.0.0.1\r\nForwarded: for=10.0.0.1\r\nContent-Length: 2\r\n\r\nhi",
 			"POST /orders HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: 2\r\n" + tail("X-Postern-Auth-Method: apikey\r\nX-Postern-Hops: 1\r\nX-Postern-Key-Id: "+id+"\r\nX-Postern-Project-Id: "+project+"\r\nX-Postern-Scopes: invoke\r\n") + "\r\nhi"},
 	} {

@@ -42,7 +42,7 @@ type Request struct {
 // caller can set it, and do no more than have a request refused.
 const (
 	hopsField = "X-Postern-Hops"
-	maxHops   = 4
+	maxHops   = 10 // as of calls between functions, which count in the same field
 )
 
 var errLoop = fault.New(fault.Unavailable, "the request has come through too many gateways; perhaps an upstream leads back here").WithCode("loop_detected")

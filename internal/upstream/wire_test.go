@@ -105,7 +105,7 @@ func TestDo_Hops(t *testing.T) {
 	t.Parallel()
 	s := serveRaw(t, fine)
 	p := proxyTo(t, s.addr, nil)
-	for _, v := range [][]string{{"4"}, {"1000"}, {"-1"}, {"x"}, {""}, {"1", "1"}} {
+	for _, v := range [][]string{{"10"}, {"1000"}, {"-1"}, {"x"}, {""}, {"1", "1"}} {
 		r := request("GET", "/")
 		r.Header = http.Header{"X-Postern-Hops": v}
 		if _, _, code := answer(t.Context(), p, r); code != "loop_detected" {
@@ -116,8 +116,8 @@ func TestDo_Hops(t *testing.T) {
 		t.Error("the upstream was asked")
 	}
 	r := request("GET", "/")
-	r.Header = http.Header{"X-Postern-Hops": {"3"}}
-	if status, _, code := answer(t.Context(), p, r); status != 200 || !strings.Contains(s.seen(), "X-Postern-Hops: 4\r\n") {
+	r.Header = http.Header{"X-Postern-Hops": {"9"}}
+	if status, _, code := answer(t.Context(), p, r); status != 200 || !strings.Contains(s.seen(), "X-Postern-Hops: 10\r\n") {
 		t.Error(status, code)
 	}
 }
