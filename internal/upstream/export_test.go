@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"crypto/x509"
 	"net/netip"
 	"time"
 
@@ -34,3 +35,11 @@ var ErrNoVerdict = errNoVerdict
 
 // Every sets how often both sides of a socket are asked whether they live.
 func (s *Socket) Every(d time.Duration) { s.every = d }
+
+// Trust trusts a certificate.
+func (p *Proxy) Trust(c *x509.Certificate) {
+	pool := x509.NewCertPool()
+	pool.AddCert(c)
+	p.transport = p.transport.Clone()
+	p.transport.TLSClientConfig.RootCAs = pool
+}
