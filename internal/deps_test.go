@@ -54,12 +54,13 @@ const policy = `
 	audit      < ground
 	usage      < ground
 	signin     < ground
+	upstream   < ground, field
 	auth       < ground, accesskey, limit, token
 	supervisor < ground, worker
-	policy     < ground, accesskey, function, signature
+	policy     < ground, accesskey, function, signature, upstream
 	deploy     < ground, accesskey, bundle, function, policy, signature, signin, supervisor, worker
 
-	gateway    < ground, httpx, telemetry, accesskey, audit, auth, function, limit, signature, signin, supervisor, token, usage, worker
+	gateway    < ground, httpx, telemetry, accesskey, audit, auth, function, limit, signature, signin, supervisor, token, upstream, usage, worker
 	oauth      < ground, httpx, accesskey, auth, limit, token
 	admin      < ground, httpx, api, blob, accesskey, audit, auth, bundle, deploy, funclog, function, limit, policy, supervisor
 
@@ -84,6 +85,8 @@ var only = map[string][]string{
 	"go.yaml.in/yaml":                     {"internal/policy"},
 	"filippo.io/age":                      {"internal/keychain"},
 	"golang.org/x/oauth2":                 {"internal/api"},
+	"github.com/coder/websocket":          {"internal/upstream"},
+	"github.com/sony/gobreaker/v2":        {"internal/upstream"},
 	"golang.org/x/term":                   {"internal/cli"},
 	"go.opentelemetry.io":                 {"internal/telemetry"},
 	"postern.dev/postern/internal/config": {"internal/app", "internal/cli"},

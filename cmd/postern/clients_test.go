@@ -109,6 +109,12 @@ func TestClients_Senders(t *testing.T) {
 	runNode(t, in, "senders.test.mjs")
 }
 
+// WebSockets of others on both sides of an upstream.
+func TestClients_WebSocket(t *testing.T) {
+	t.Parallel()
+	runNode(t, install(t, nil), "websocket.test.mjs")
+}
+
 // runNode runs test files of the clients' folder, of which none may be skipped.
 func runNode(t *testing.T, in *installation, files ...string) {
 	t.Helper()

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -106,6 +107,7 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		URL:        s.GatewayURL(),
 		Public:     s.cfg.PublicURL != "",
 		Issuer:     s.Issuer(),
+		Own:        s.own(),
 		URLs:       s.urls,
 		SignInKey:  sessions,
 		EndSession: s.endSession,
@@ -121,6 +123,16 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 func (s *Server) endSession(ctx context.Context, session platform.RevokedToken) error {
 	_, err := s.db.RevokeToken(ctx, session, time.Now().UTC())
 	return err
+}
+
+// own are the addresses at which this server listens.
+func (s *Server) own() (list []netip.AddrPort) {
+	for _, ln := range []net.Listener{s.gatewayLn, s.controlLn} {
+		if a, ok := ln.Addr().(*net.TCPAddr); ok {
+			list = append(list, a.AddrPort())
+		}
+	}
+	return list
 }
 
 // functionLine keeps what a function wrote, its stacks as its developer reads them.

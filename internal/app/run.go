@@ -43,6 +43,7 @@ func (s *Server) Run(ctx context.Context) error {
 	workers.start("supervisor", s.supervisor.Run)
 	calls.start("internal door", s.internalListener().Serve)
 	doors.start("gateway", s.listener("gateway", httpx.Server{Listener: s.gatewayLn, Handler: s.gateway, TLS: s.tls}).Serve)
+	doors.start("sockets", s.drainSockets)
 	control.start("control plane", s.listener("control", httpx.Server{Listener: s.controlLn, Handler: s.control, TLS: s.controlTLS(), Limits: controlLimits}).Serve)
 	s.health.enter(serving)
 	s.announce()
@@ -63,6 +64,17 @@ func (s *Server) Run(ctx context.Context) error {
 		s.log.Info("stopped")
 	}
 	return err
+}
+
+// drainSockets ends what a listener that stops does not wait for.
+func (s *Server) drainSockets(ctx context.Context) error {
+	<-ctx.Done()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.DrainTimeout)
+	defer cancel()
+	if err := s.gateway.Drain(ctx); err != nil {
+		s.log.Warn("some WebSockets were cut off", "error", err)
+	}
+	return nil
 }
 
 // listener sets what all listeners have.

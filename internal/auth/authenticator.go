@@ -31,7 +31,8 @@ type Request struct {
 
 	// Proven is set by Authenticate when it has taken the request's proof. The
 	// same request may then be checked again, and no other.
-	Proven bool
+	Proven   bool
+	ProvenAt time.Time
 }
 
 // Foreign is another issuer, whose tokens open handlers of one project. Its
@@ -155,11 +156,15 @@ func (a *Authenticator) proof(raw string, t *Token, r *Request) error {
 	if len(shown) != 1 {
 		return ErrProof
 	}
-	proof, err := token.VerifyProof(shown[0], token.ProofExpect{Method: r.Method, URL: r.Origin + r.Path, AccessToken: raw, Now: r.Now, Window: proofWindow, JKT: t.jkt})
+	taken := r.Now
+	if r.Proven && !r.ProvenAt.IsZero() {
+		taken = r.ProvenAt // by now it may be too old
+	}
+	proof, err := token.VerifyProof(shown[0], token.ProofExpect{Method: r.Method, URL: r.Origin + r.Path, AccessToken: raw, Now: taken, Window: proofWindow, JKT: t.jkt})
 	if err != nil || !r.Proven && a.proofs.seen(t.projectID, proof, r.Now) {
 		return ErrProof
 	}
-	r.Proven = true
+	r.Proven, r.ProvenAt = true, taken
 	return nil
 }
 

@@ -56,3 +56,24 @@ func Listed(connection []string, name string) bool {
 	}
 	return false
 }
+
+// Is reports whether a header field is the one with a name, in lower case, or
+// is spelt so that some runtime takes it for that.
+func Is(name, plain string) bool {
+	if len(name) != len(plain) {
+		return false
+	}
+	for i := range len(name) {
+		c := name[i]
+		switch {
+		case c >= 'A' && c <= 'Z':
+			c += 'a' - 'A'
+		case c == '_' || c == '.':
+			c = '-'
+		}
+		if c != plain[i] {
+			return false
+		}
+	}
+	return true
+}

@@ -15,6 +15,7 @@ type Table struct {
 	services map[string]*named // by the service's name, without the suffix
 	root     *named
 	routes   *branch // nil: there are none
+	only     bool    // nothing is found by a name
 	doors    []Door
 }
 
@@ -74,6 +75,14 @@ func NewTable(hs []platform.Handler) *Table {
 	return t
 }
 
+// NewRoutes makes a table of a handler's routes alone: nothing is found by a name,
+// and /health is a path like any other. The table keeps what h points to.
+func NewRoutes(h platform.Handler) *Table {
+	t := &Table{routes: &branch{}, only: true, doors: make([]Door, 1, 1+len(h.Routes))}
+	t.addRoutes(&h)
+	return t
+}
+
 func (t *Table) door(h *platform.Handler, pattern string) int {
 	t.doors = append(t.doors, Door{h, pattern})
 	return len(t.doors) - 1
@@ -111,6 +120,9 @@ const (
 // root; /webhook/<service>; the last segment. A path that routes know is theirs,
 // also where none has the method.
 func (t *Table) Match(method, path string) (Match, bool) {
+	if t.only {
+		return t.matchRoute(method, path)
+	}
 	if path == "/health" {
 		m := Match{Guard: platform.GuardOpen}
 		if h := t.byName["health"]; h != nil && h.Kind == platform.HandlerCustom {

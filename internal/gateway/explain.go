@@ -235,7 +235,10 @@ func (p *passage) explanation() audit.Explanation {
 	if p.tight != "" {
 		tell(stepLimit, "within all limits; least is left of that of the "+p.tight)
 	}
-	if p.handler == "" {
+	if p.relayed {
+		tell(stepAcquire, "the upstream has room")
+		tell(stepInvoke, "the upstream answered "+fmt.Sprint(p.status))
+	} else if p.handler == "" {
 		tell(stepAcquire, "built in: no worker is needed")
 		tell(stepInvoke, "answered "+fmt.Sprint(p.status))
 	} else {

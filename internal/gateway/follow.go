@@ -70,6 +70,7 @@ func (g *Gateway) Load(ctx context.Context, src Source) error {
 		return err
 	}
 	g.publish(next)
+	g.recheckAfter(platform.Change{})
 	// After a reload, what was replaced meanwhile has to go.
 	for id, t := range old.byID {
 		now := next.byID[id]
@@ -219,6 +220,7 @@ func (g *Gateway) apply(ctx context.Context, src Source, c platform.Change) erro
 	}
 	next.seq = c.Seq
 	g.publish(next)
+	g.recheckAfter(c)
 	for _, id := range retired {
 		g.invoker.Retire(id) // after the swap: who routes now finds the new one
 	}
@@ -228,6 +230,7 @@ func (g *Gateway) apply(ctx context.Context, src Source, c platform.Change) erro
 // publish makes a snapshot the one that requests read, and wakes who waits for it.
 func (g *Gateway) publish(s *snapshot) {
 	g.snapshot.Store(s)
+	g.retireProxies(s)
 	g.metrics.Keys.Set(float64(s.keys.Len()))
 	g.mu.Lock()
 	defer g.mu.Unlock()

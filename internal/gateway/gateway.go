@@ -12,6 +12,7 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,6 +83,8 @@ type Options struct {
 	EndSession func(ctx context.Context, session platform.RevokedToken) error
 	// Audit takes refusals; nil keeps none.
 	Audit *audit.Recorder
+	// Own are the addresses at which the server listens: no upstream may be there.
+	Own []netip.AddrPort
 	// Usage counts what ran; nil counts nothing.
 	Usage *usage.Meter
 }
@@ -99,6 +102,8 @@ type Gateway struct {
 	refused  memory    // and the last that were not
 	limits   limits
 	blocks   sync.Map // of a key's ID to the *limit.Quota of which a block was taken
+	proxies  proxies
+	sessions sessions
 	fields   fields
 	decided  *decided
 	desk     *signin.Desk

@@ -64,9 +64,6 @@ func (g *Gateway) govern(t *target, p *platform.Policy) error {
 	return err
 }
 
-// upstreamTarget is an upstream as requests find it; nil: it is not served.
-func (g *Gateway) upstreamTarget(u platform.Upstream, p *platform.Policy) *target { return nil }
-
 // policies reads the policies in force by project. One that cannot be read is
 // there without its number, so that what it is above is shut.
 func (g *Gateway) policies(ctx context.Context, src Source, projectID string) (map[string]*platform.Policy, error) {
@@ -254,8 +251,6 @@ func (s *snapshot) putUpstreams(g *Gateway, p *platform.Policy) {
 		return
 	}
 	for _, u := range p.Upstreams {
-		if t := g.upstreamTarget(u, p); t != nil {
-			s.put(t)
-		}
+		s.put(g.upstreamTarget(u, p))
 	}
 }

@@ -39,6 +39,7 @@ type passage struct {
 	guard   platform.Guard
 	ran     bool
 	scheme  string // by which a callback was verified; else empty
+	relayed bool   // by an upstream
 	tight   string // by whom the limit is of which least was left; empty: there was none
 }
 
@@ -47,9 +48,9 @@ func (p *passage) take(x *exchange) {
 	p.id, p.method, p.shown, p.remote, p.code, p.at = x.id, knownMethod(x.r.Method), x.shownAs(), x.r.RemoteAddr, x.code, x.began.UnixNano()
 	p.status, p.step, p.ran, p.tight = int16(x.status), x.step, x.ran, x.told.who
 	p.scheme = x.callback.verdict.Scheme
-	p.project, p.slug, p.handler, p.keyID, p.why, p.guard = "", "", "", "", "", 0
+	p.project, p.slug, p.handler, p.keyID, p.why, p.guard, p.relayed = "", "", "", "", "", 0, false
 	if t := x.target; t != nil {
-		p.project, p.slug, p.guard = t.function.ProjectID, t.function.Slug, x.match.Guard
+		p.project, p.slug, p.guard, p.relayed = t.function.ProjectID, t.function.Slug, x.match.Guard, t.upstream != nil
 		if h := x.match.Handler; h != nil {
 			p.handler = h.Name
 		}

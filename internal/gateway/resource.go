@@ -112,7 +112,7 @@ func (x *exchange) challenge(err error) []string {
 
 // credentials is what the caller's credentials are checked against.
 func (x *exchange) credentials(g *Gateway) *auth.Request {
-	x.shown = auth.Request{Header: x.r.Header, Method: x.r.Method, Audiences: x.target.audiences, PlanID: planOf(x.own), Now: x.began, Proven: x.shown.Proven}
+	x.shown = auth.Request{Header: x.r.Header, Method: x.r.Method, Audiences: x.target.audiences, PlanID: planOf(x.own), Now: x.began, Proven: x.shown.Proven, ProvenAt: x.shown.ProvenAt}
 	if x.r.TLS != nil && len(x.r.TLS.PeerCertificates) > 0 {
 		x.shown.Cert = x.r.TLS.PeerCertificates[0]
 	}

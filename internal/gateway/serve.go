@@ -79,6 +79,12 @@ func (g *Gateway) serve(x *exchange) {
 			g.builtin(x)
 			return
 		}
+		if x.target.upstream != nil {
+			if err = g.forward(x); err == nil { // 6 and 7
+				return
+			}
+			break
+		}
 		x.enter(stepAcquire)
 		if err = g.acquire(x); err == nil { // 6
 			x.enter(stepInvoke)

@@ -9,6 +9,7 @@ import (
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/signature"
 	"postern.dev/postern/internal/telemetry"
+	"postern.dev/postern/internal/upstream"
 )
 
 // snapshot is all that steps 1 to 5 read: who may call, and what there is to
@@ -29,6 +30,7 @@ type target struct {
 	function   platform.Function
 	deployment platform.Deployment
 	visibility platform.Visibility // Private where the manifest or the policy says so
+	upstream   *upstream.Proxy     // nil of a function
 	closed     bool                // its policy does not fit: no door opens
 	routes     *function.Table
 	verifiers  []*signature.Verifier // by door; nil where the guard is no signature, or nobody is let in

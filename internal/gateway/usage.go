@@ -45,10 +45,13 @@ func (x *exchange) bytesIn() int64 {
 }
 
 // asked reports whether a handler was asked: a worker took the call, with all of
-// the body that the handler waits for, and could read it.
+// the body that the handler waits for, and could read it; or an upstream was.
 func (x *exchange) asked() bool {
 	if !x.ran || x.match.Handler == nil || x.code == "body_malformed" {
 		return false
+	}
+	if x.target != nil && x.target.upstream != nil {
+		return true // it may answer before it has read everything
 	}
 	return x.rest == nil || x.match.Handler.Body == platform.BodyStream || x.rest.whole.Load()
 }

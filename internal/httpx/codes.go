@@ -19,6 +19,7 @@ var codes = []Code{
 	{"duplicate_credentials", 400, "Credentials were given more than once", "send one Authorization header or one X-API-Key header"},
 	{"conflicting_credentials", 400, "Two credentials name different keys", "send one credential, or two that name the same access key"},
 	{"body_malformed", 400, "The body does not parse", "send a body that is valid for its content-type"},
+	{"upgrade_refused", 400, "No WebSocket is opened here", "open it at an upstream that has websocket in its policy, with HTTP/1.1 and version 13; handlers take none yet"},
 	{"manifest_missing", 400, "There is no manifest", "run: postern functions init"},
 	{"manifest_invalid", 400, "The manifest is not valid", "correct the named line of postern.json or sinch.json"},
 	{"entry_missing", 400, "There is no function.ts", "put the handlers into function.ts beside the manifest"},
@@ -76,10 +77,12 @@ var codes = []Code{
 	{"handler_failed", 500, "The handler failed", "the function's log has the reason under the request ID"},
 	{"method_unknown", 501, "This method is not known", "use a method of RFC 9110, in upper case"},
 	{"worker_lost", 502, "The worker ended before it answered", "the function's log has the reason under the request ID"},
+	{"upstream_failed", 502, "The upstream's answer is none, or broke off", "look at the upstream; the server's log has the reason under the request ID"},
+	{"upstream_unreachable", 502, "The upstream cannot be reached", "see whether it runs, and whether its URL is right; the server's log has the reason under the request ID"},
 	{"unavailable", 503, "A part that is needed is away", "try again later"},
-	{"queue_full", 503, "Too many calls wait for a worker", "try again later, or raise the number of workers"},
+	{"queue_full", 503, "Too many calls wait already", "try again later, or raise the number of workers"},
 	{"start_failed", 503, "The function does not start", "the function's log has the reason"},
-	{"circuit_open", 503, "The function keeps failing to start", "deploy a version that starts; the function's log has the reason"},
+	{"circuit_open", 503, "What would answer keeps failing", "deploy a version that starts; the function's log has the reason"},
 	{"policy_unfit", 503, "The function is shut by its policy", "deploy the function again, or apply the policy again; the server's log has the reason"},
 	{"shutting_down", 503, "The server is stopping", "try again; another server or a restarted one will answer"},
 	{"change_late", 503, "The change is made and not yet in force", "ask again until it succeeds; /readyz of this node says whether it hears of changes"},
@@ -88,6 +91,7 @@ var codes = []Code{
 	{"port_in_use", 503, "The port is in use", "stop the other program, or choose another address"},
 	{"timeout", 504, "It took too long", "raise the handler's timeout in the manifest, or answer sooner"},
 	{"call_loop", 508, "Functions call one another in a circle", "look in the logs at which function calls which; at most ten calls may follow from one another"},
+	{"loop_detected", 508, "The request goes in circles", "see that no upstream leads back to this gateway"},
 }
 
 // kindCodes is the code that stands for a kind when an error brings none.

@@ -128,6 +128,7 @@ type Breaker struct {
 
 // WebSocketPolicy is who may open a WebSocket, and how large a message may be.
 type WebSocketPolicy struct {
-	Origins      []string `json:",omitempty"` // beside the own one; "*": any
-	MessageLimit int64    `json:",omitempty"` // bytes; 0: 1 MiB
+	Origins      []string      `json:",omitempty"` // beside the own one; "*": any
+	MessageLimit int64         `json:",omitempty"` // bytes; 0: 1 MiB
+	Idle         time.Duration `json:",omitempty"` // 10 min: after so long without a message it is closed
 }

@@ -208,6 +208,7 @@ func upstreamNode(u platform.Upstream) *yaml.Node {
 		socket := &object{}
 		socket.texts("origins", w.Origins)
 		socket.number("messageLimit", w.MessageLimit)
+		socket.duration("idle", w.Idle)
 		o.add("websocket", socket.node())
 	}
 	for _, r := range u.Routes {

@@ -9,11 +9,13 @@ import (
 
 	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/upstream"
 )
 
 const (
 	maxConnect = time.Minute
 	maxOpen    = time.Hour
+	maxIdle    = 24 * time.Hour
 	maxRetries = 5
 	maxMessage = 64 << 20
 )
@@ -78,6 +80,10 @@ func (p *parser) upstream(k, v *yaml.Node) error {
 					u.WebSocket.MessageLimit = size
 					return nil
 				},
+				"idle": func(n *yaml.Node) (err error) {
+					u.WebSocket.Idle, err = p.duration(n, "idle of "+of, maxIdle)
+					return err
+				},
 			})
 		},
 		"routes": func(n *yaml.Node) error {
@@ -116,6 +122,9 @@ func (p *parser) upstream(k, v *yaml.Node) error {
 	}
 	if i, err := function.CheckPatterns(texts); err != nil {
 		return p.fail(patterns[i], "", "%s: %s", of, err)
+	}
+	if err := upstream.Check(u); err != nil {
+		return p.fail(k, "", "%s: %s", of, err)
 	}
 	p.doc.Upstreams = append(p.doc.Upstreams, u)
 	return nil

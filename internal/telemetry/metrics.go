@@ -25,6 +25,7 @@ type Metrics struct {
 	tokens    *prometheus.CounterVec
 	open      *prometheus.GaugeVec
 	closed    *prometheus.CounterVec
+	breakers  *prometheus.GaugeVec
 	starting  prometheus.Histogram
 	delay     prometheus.Histogram
 	InFlight  prometheus.Gauge
@@ -60,6 +61,7 @@ func NewMetrics() *Metrics {
 		tokens:    counters("postern_token_requests_total", "Requests to the token endpoint: granted, the OAuth error, or repeated for the same mistake a moment later.", "result"),
 		open:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "postern_connections", Help: "Open connections, by listener."}, []string{"listener"}),
 		closed:    counters("postern_connections_refused_total", "Connections that were ended by the listener: as many as may be were open (full), or of one address (address); no TLS came about (handshake); what was sent can be read in two ways (framing).", "listener", "reason"),
+		breakers:  prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "postern_upstream_open", Help: "1 while an upstream is left alone because it did not answer."}, []string{"upstream"}),
 		starting:  prometheus.NewHistogram(prometheus.HistogramOpts{Name: "postern_worker_start_seconds", Help: "Time until a worker was ready, or had failed to be.", Buckets: slow}),
 		delay:     prometheus.NewHistogram(prometheus.HistogramOpts{Name: "postern_change_delay_seconds", Help: "Time from a change's writing until this gateway acted on it.", Buckets: quick}),
 		InFlight:  gauge("postern_requests_in_flight", "Requests that have not ended."),
@@ -69,7 +71,7 @@ func NewMetrics() *Metrics {
 		AuditLost: counter("postern_audit_lost_total", "Decisions of which the audit log has only a count, because the database was away or slow."),
 		SpansLost: counter("postern_trace_spans_lost_total", "Spans that no collector got, because it was away or slow."),
 	}
-	m.Registry.MustRegister(m.requests, m.seconds, m.waits, m.in, m.out, m.decisions, m.refused, m.callbacks, m.starts, m.tokens, m.open, m.closed, m.starting, m.delay,
+	m.Registry.MustRegister(m.requests, m.seconds, m.waits, m.in, m.out, m.decisions, m.refused, m.callbacks, m.starts, m.tokens, m.open, m.closed, m.breakers, m.starting, m.delay,
 		m.InFlight, m.Keys, m.Stale, m.Crashes, m.AuditLost, m.SpansLost,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -176,6 +178,16 @@ func (m *Metrics) Forget(slug string) {
 	m.waits.DeleteLabelValues(slug)
 	m.in.DeleteLabelValues(slug)
 	m.out.DeleteLabelValues(slug)
+	m.breakers.DeleteLabelValues(slug)
+}
+
+// Breaker says whether the breaker of an upstream is open.
+func (m *Metrics) Breaker(slug string, open bool) {
+	state := 0.0
+	if open {
+		state = 1
+	}
+	m.breakers.WithLabelValues(slug).Set(state)
 }
 
 // Observe counts one request.

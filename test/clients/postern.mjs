@@ -32,9 +32,12 @@ export async function grantTo(key) {
 
 let administrator;
 
-async function administer(method, path, body) {
+const administer = (method, path, body) => administerProject(method, `/accessKeys${path}`, body);
+
+/** administerProject asks the control plane for something of the project. */
+export async function administerProject(method, path, body) {
   administrator ??= grantTo({ id: CLIENTS_KEY_ID, secret: CLIENTS_KEY_SECRET });
-  const response = await fetch(`${control}/v1/projects/${projectId}/accessKeys${path}`, {
+  const response = await fetch(`${control}/v1/projects/${projectId}${path}`, {
     method,
     headers: { authorization: `Bearer ${await administrator}`, 'content-type': 'application/json' },
     body: body && JSON.stringify(body),

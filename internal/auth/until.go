@@ -1,0 +1,27 @@
+package auth
+
+import "time"
+
+// Until is the next moment at which what was said of a principal may end without
+// any change that is told of: its key or its token expires, the grace of a secret
+// that was rotated is over, or another issuer has to be asked again. Zero: never.
+func (p Principal) Until(now time.Time) (until time.Time) {
+	at := func(t time.Time) {
+		if t.After(now) && (until.IsZero() || t.Before(until)) {
+			until = t
+		}
+	}
+	if k := p.Key; k != nil {
+		at(k.ExpiresAt())
+		if m := k.rest(); m.previousUntil != 0 {
+			at(time.UnixMicro(m.previousUntil))
+		}
+	}
+	if t := p.Token; t != nil {
+		at(t.expires)
+		if t.issuer != "" {
+			at(now.Add(foreignFor))
+		}
+	}
+	return until
+}

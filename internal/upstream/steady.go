@@ -1,0 +1,54 @@
+package upstream
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+)
+
+// steady is a connection that ends with an error: the reader of a WebSocket takes
+// io.EOF within a message for the message's end, and half a message for a whole one.
+type steady struct{ io.ReadWriteCloser }
+
+var errCut = errors.New("the connection ended without a close frame")
+
+func (s steady) Read(p []byte) (int, error) {
+	n, err := s.ReadWriteCloser.Read(p)
+	if err == io.EOF {
+		err = errCut
+	}
+	return n, err
+}
+
+// steadyConn is steady for a connection that was hijacked.
+type steadyConn struct{ net.Conn }
+
+func (c steadyConn) Read(p []byte) (int, error) { return steady{c.Conn}.Read(p) }
+
+// hijackable is a response whose connection is steady once it is hijacked.
+type hijackable struct{ http.ResponseWriter }
+
+// Hijack gives the connection.
+func (h hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, brw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	return steadyConn{conn}, brw, nil
+}
+
+// steadyTransport makes what follows a 101 steady.
+type steadyTransport struct{ http.RoundTripper }
+
+// RoundTrip sends a request.
+func (t steadyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := t.RoundTripper.RoundTrip(r)
+	if err == nil && res.StatusCode == http.StatusSwitchingProtocols {
+		if rwc, ok := res.Body.(io.ReadWriteCloser); ok {
+			res.Body = steady{rwc}
+		}
+	}
+	return res, err
+}
