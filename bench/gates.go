@@ -74,7 +74,8 @@ func (s *starter) strangers(name string, wrong func() string) (string, error) {
 	for range 4096 {
 		fmt.Fprintf(&b, "%q,\n", wrong())
 	}
-	b.WriteString("}\nlocal n = 0\nrequest = function()\n  n = n % #shown + 1\n  return wrk.format(nil, nil, {['Authorization'] = shown[n]})\nend\n")
+	b.WriteString("}\nlocal n = 0\nlocal requests = {}\ninit = function(args)\n  for i, a in ipairs(shown) do requests[i] = wrk.format(nil, nil, {['Host'] = wrk.headers['Host'], ['Authorization'] = a}) end\nend\n")
+	b.WriteString("request = function()\n  n = n % #requests + 1\n  return requests[n]\nend\n")
 	path := filepath.Join(s.dir, name+".lua")
 	return path, os.WriteFile(path, []byte(b.String()), 0o644)
 }
