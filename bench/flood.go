@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 )
 
@@ -13,49 +15,54 @@ const floodTime = 10 * time.Second
 
 // flood is what a flood of refused calls does to the accepted ones beside it.
 type flood struct {
+	name          string
+	gate          *gate
 	quiet, beside []time.Duration // the 99th hundredth of a paced load, one a round
 	refused       []float64       // a second
 }
 
-// measureFlood takes the latency of a paced load alone, and while strangers
+// measureFloods takes the latency of a paced load alone, and while strangers
 // offer as many wrong secrets as they can.
-func measureFlood(ctx context.Context, g *gate, rounds int) (f flood, err error) {
-	paced(ctx, g.guarded, g.right, time.Second) // warm up
+func measureFloods(ctx context.Context, floods []*flood, rounds int) error {
 	for round := range rounds {
-		quiet, err := paced(ctx, g.guarded, g.right, floodTime/2)
-		if err != nil {
-			return f, err
+		for _, f := range floods {
+			if err := f.measure(ctx); err != nil {
+				return err
+			}
+			fmt.Fprintf(os.Stderr, "round %d  p99 %v alone, %v beside %.0f refused/s\n", round+1, f.quiet[round], f.beside[round], f.refused[round])
 		}
-		type outcome struct {
-			rate float64
-			err  error
-		}
-		flooded := make(chan outcome, 1)
-		go func() {
-			rate, err := load(ctx, g.server(asWrong), floodTime, 64)
-			flooded <- outcome{rate, err}
-		}()
-		<-time.After(time.Second)
-		beside, err := paced(ctx, g.guarded, g.right, floodTime-2*time.Second)
-		o := <-flooded
-		if err == nil {
-			err = o.err
-		}
-		if err != nil {
-			return f, err
-		}
-		f.quiet, f.beside, f.refused = append(f.quiet, quiet), append(f.beside, beside), append(f.refused, o.rate)
-		fmt.Fprintf(os.Stderr, "round %d  p99 %v alone, %v beside %.0f refused/s\n", round+1, quiet, beside, o.rate)
 	}
-	return f, nil
+	return nil
 }
 
-func (f flood) report() string {
-	if len(f.quiet) == 0 {
-		return ""
+func (f *flood) measure(ctx context.Context) error {
+	paced(ctx, f.gate.guarded, f.gate.right, time.Second) // warm up
+	quiet, err := paced(ctx, f.gate.guarded, f.gate.right, floodTime/2)
+	if err != nil {
+		return err
 	}
+	var refused float64
+	var failed error
+	var flooding sync.WaitGroup
+	flooding.Go(func() { refused, failed = load(ctx, f.gate.server(asWrong), floodTime, 64) })
+	<-time.After(time.Second)
+	beside, err := paced(ctx, f.gate.guarded, f.gate.right, floodTime-2*time.Second)
+	if flooding.Wait(); failed != nil {
+		return failed
+	}
+	f.quiet, f.beside, f.refused = append(f.quiet, quiet), append(f.beside, beside), append(f.refused, refused)
+	return err
+}
+
+func floodsReport(floods []*flood) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nA flood: for %v wrk offers as many calls with wrong secrets as it gets answers for on 64 connections, on the cores that the accepted calls need. The latency is the 99th hundredth of %d accepted calls a second, each due at its time.\n\n", floodTime, pace)
+	b.WriteString("| refusals | refused/s | latency alone | beside the flood | times |\n|---|---|---|---|---|\n")
 	middle := func(d []time.Duration) time.Duration { return slices.Sorted(slices.Values(d))[len(d)/2] }
-	quiet, beside := middle(f.quiet), middle(f.beside)
-	return fmt.Sprintf("\nA flood: while wrk offers as many calls with a wrong secret as it can for %v on 64 connections (%s were refused a second, on the cores that the accepted calls need), the 99th hundredth of the latency of %d accepted calls a second is %v; alone it is %v: %.1f times as long.\n",
-		floodTime, spread(f.refused), pace, beside.Round(10*time.Microsecond), quiet.Round(10*time.Microsecond), float64(beside)/float64(quiet))
+	for _, f := range floods {
+		quiet, beside := middle(f.quiet), middle(f.beside)
+		fmt.Fprintf(&b, "| %s | %s | %v | %v (%v–%v) | %.1f |\n", f.name, spread(f.refused), quiet.Round(10*time.Microsecond), beside.Round(10*time.Microsecond),
+			slices.Min(f.beside).Round(10*time.Microsecond), slices.Max(f.beside).Round(10*time.Microsecond), float64(beside)/float64(quiet))
+	}
+	return b.String()
 }

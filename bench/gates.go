@@ -82,19 +82,19 @@ func (s *starter) strangers(name string, wrong func() string) (string, error) {
 
 // measureGates takes each gate in each of the three ways, once a round.
 // traefik is a program, or empty.
-func measureGates(ctx context.Context, traefik string, rounds, connections int, d time.Duration) ([]*gate, flood, error) {
+func measureGates(ctx context.Context, traefik string, rounds, connections int, d time.Duration) ([]*gate, []*flood, error) {
 	dir, err := os.MkdirTemp("", "postern-bench-")
 	if err != nil {
-		return nil, flood{}, err
+		return nil, nil, err
 	}
 	os.Chmod(dir, 0o755) // nginx's workers are another user
 	s := &starter{ctx: ctx, dir: dir}
 	defer s.stop()
 	var gates []*gate
-	for _, start := range []func() (*gate, error){s.haproxyGate, s.nginxGate, s.caddyGate, func() (*gate, error) { return s.traefikGate(traefik) }, s.posternGate} {
+	for _, start := range []func() (*gate, error){s.haproxyGate, s.nginxGate, s.caddyGate, func() (*gate, error) { return s.traefikGate(traefik) }, func() (*gate, error) { return s.posternGate("0") }} {
 		g, err := start()
 		if err != nil {
-			return nil, flood{}, err
+			return nil, nil, err
 		}
 		if g != nil {
 			gates = append(gates, g)
@@ -116,7 +116,7 @@ func measureGates(ctx context.Context, traefik string, rounds, connections int, 
 				}
 				rate, err := load(ctx, g.server(way), length, many)
 				if err != nil {
-					return nil, flood{}, err
+					return nil, nil, err
 				}
 				if round > 0 {
 					g.rates[way] = append(g.rates[way], rate)
@@ -125,8 +125,12 @@ func measureGates(ctx context.Context, traefik string, rounds, connections int, 
 			}
 		}
 	}
-	f, err := measureFlood(ctx, gates[len(gates)-1], rounds)
-	return gates, f, err
+	slow, err := s.posternGate("1000")
+	if err != nil {
+		return nil, nil, err
+	}
+	floods := []*flood{{name: "every refusal at once", gate: gates[len(gates)-1]}, {name: "1,000 refusals a second of an address at once, more of them after a second (the default)", gate: slow}}
+	return gates, floods, measureFloods(ctx, floods, rounds)
 }
 
 // answers waits until a gate lets in, and keeps out, whom it should.
@@ -301,9 +305,10 @@ providers: { file: { filename: %s/traefik-routes.yaml } }
 }
 
 // posternGate is two handlers that do the same, and the static answer that
-// Postern gives of its own, for which no key is asked.
-func (s *starter) posternGate() (*gate, error) {
-	p, err := s.startPostern(filepath.Join(s.dir, "data-gates"), "off")
+// Postern gives of its own, for which no key is asked. refusals is how many of
+// an address get their answer at once.
+func (s *starter) posternGate(refusals string) (*gate, error) {
+	p, err := s.startPostern(filepath.Join(s.dir, "data-gates-"+refusals), "off", refusals)
 	if err == nil {
 		err = s.deploy(p, "bench/peers/door")
 	}
@@ -311,7 +316,7 @@ func (s *starter) posternGate() (*gate, error) {
 		return nil, err
 	}
 	id, url := p.env["POSTERN_KEY_ID"], p.gateway+"/fn/door"
-	script, err := s.strangers("postern", func() string { return basicOf(id, accesskey.NewSecret().Reveal()) })
+	script, err := s.strangers("postern-"+refusals, func() string { return basicOf(id, accesskey.NewSecret().Reveal()) })
 	if err != nil {
 		return nil, err
 	}
@@ -319,7 +324,7 @@ func (s *starter) posternGate() (*gate, error) {
 }
 
 // gatesReport is the part of the page about gates.
-func gatesReport(gates []*gate, f flood, connections int) string {
+func gatesReport(gates []*gate, floods []*flood, connections int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n## What the door costs\n\nThe same answer where nobody is asked, where a password is asked for, and there with wrong ones; %d connections, interleaved rounds, medians (ranges). The tax is what of the open rate is lost. Gates answer by themselves where they can; Postern's two handlers run in Node, and what it refuses is compared with its own static answer (/health).\n", connections)
 	fmt.Fprintf(&b, "A bcrypt entry costs %d rounds of its kind; who keeps right passwords in memory pays it for wrong ones (4 connections are all that it is asked on then).\n\n", 1<<bcryptCost)
@@ -327,7 +332,7 @@ func gatesReport(gates []*gate, f flood, connections int) string {
 	for _, g := range gates {
 		fmt.Fprintf(&b, "| %s | %s | %s | %.0f %% | %s | %s | %.2f |\n", g.name, spread(g.rates[asOpen]), spread(g.rates[asRight]), 100*g.tax(), spread(g.rates[asStatic]), spread(g.rates[asWrong]), g.refusal())
 	}
-	b.WriteString(f.report())
+	b.WriteString(floodsReport(floods))
 	return b.String()
 }
 

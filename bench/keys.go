@@ -35,7 +35,7 @@ func measureKeys(ctx context.Context, rounds, connections int, d time.Duration) 
 	servers := make([]*running, len(list))
 	for i := range list {
 		data := filepath.Join(dir, strconv.Itoa(list[i].keys))
-		p, err := s.startPostern(data, "off")
+		p, err := s.startPostern(data, "off", "0")
 		if err != nil {
 			return nil, err
 		}

@@ -69,9 +69,9 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	if o.only == "gates" {
-		gates, f, err := measureGates(ctx, o.traefik, rounds, connections, duration)
+		gates, floods, err := measureGates(ctx, o.traefik, rounds, connections, duration)
 		if err == nil {
-			fmt.Print(gatesReport(gates, f, connections))
+			fmt.Print(gatesReport(gates, floods, connections))
 		}
 		return err
 	}
@@ -98,7 +98,7 @@ func run(ctx context.Context, o options) error {
 		}
 	}
 	stop()
-	gates, f, err := measureGates(ctx, o.traefik, rounds, connections, duration)
+	gates, floods, err := measureGates(ctx, o.traefik, rounds, connections, duration)
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	page := report(ctx, results, gatesReport(gates, f, connections), tokens, keys, micro, rounds, duration, connections)
+	page := report(ctx, results, gatesReport(gates, floods, connections), tokens, keys, micro, rounds, duration, connections)
 	fmt.Print(page)
 	if o.out == "-" {
 		return nil

@@ -280,6 +280,7 @@ func (s *starter) posternLogging() error {
 type running struct {
 	gateway, control string
 	data, accessLog  string
+	refusals         string            // of an address that do not wait, a second; "0": all
 	env              map[string]string // the administrator's key, as it was printed
 	cmd              *exec.Cmd
 	ended            bool
@@ -296,8 +297,8 @@ func (p *running) end() {
 }
 
 // startPostern starts a server on a new data directory.
-func (s *starter) startPostern(data, accessLog string) (*running, error) {
-	p := &running{data: data, accessLog: accessLog, env: map[string]string{}}
+func (s *starter) startPostern(data, accessLog, refusals string) (*running, error) {
+	p := &running{data: data, accessLog: accessLog, refusals: refusals, env: map[string]string{}}
 	for _, address := range []*string{&p.gateway, &p.control} {
 		port, err := freePort()
 		if err != nil {
@@ -346,7 +347,7 @@ func (s *starter) serve(p *running) (io.Reader, error) {
 		return nil, err
 	}
 	p.cmd = exec.CommandContext(s.ctx, "bin/postern", "serve", "--data", p.data, "--listen", strings.TrimPrefix(p.gateway, "http://"),
-		"--control-listen", strings.TrimPrefix(p.control, "http://"), "--access-log", p.accessLog)
+		"--control-listen", strings.TrimPrefix(p.control, "http://"), "--access-log", p.accessLog, "--refusals-per-address", p.refusals)
 	p.cmd.Stderr = log
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	out, err := p.cmd.StdoutPipe()
@@ -378,7 +379,7 @@ func (s *starter) deploy(p *running, dir string) error {
 
 // postern adds a server with the example deployed.
 func (s *starter) postern(name, accessLog string) error {
-	p, err := s.startPostern(filepath.Join(s.dir, "data-"+accessLog), accessLog)
+	p, err := s.startPostern(filepath.Join(s.dir, "data-"+accessLog), accessLog, "0")
 	if err == nil {
 		err = s.deploy(p, example)
 	}

@@ -38,7 +38,7 @@ func measureTokens(ctx context.Context, dex string, rounds int, d time.Duration)
 	}
 	s := &starter{ctx: ctx, dir: dir}
 	defer s.stop()
-	p, err := s.startPostern(s.dir, "off")
+	p, err := s.startPostern(s.dir, "off", "0")
 	if err != nil {
 		return nil, err
 	}

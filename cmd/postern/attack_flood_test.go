@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -69,6 +70,35 @@ func TestAttack_Flood(t *testing.T) {
 		}
 	}
 	g.works("deep JSON")
+}
+
+// An address that is refused more often than it may be waits for more of it,
+// and for nothing else.
+func TestAttack_RefusalsWait(t *testing.T) {
+	t.Parallel()
+	g := newTarget(t)
+	if err := g.stop(); err != nil {
+		t.Fatal(err)
+	}
+	g.start("--refusals-per-address", "5")
+	g.addr = strings.TrimPrefix(g.gateway, "http://")
+	const stranger = "GET /fn/f/webhook HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+	begun := time.Now()
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			if got := g.raw(stranger); got != 401 {
+				t.Errorf("a stranger: status %d", got)
+			}
+		})
+	}
+	slept := make(chan struct{})
+	go func() { all.Wait(); close(slept) }()
+	g.works("strangers") // and meanwhile
+	<-slept
+	if took := time.Since(begun); took < time.Second {
+		t.Errorf("20 refusals, of which 5 a second are given at once, took %v", took)
+	}
 }
 
 // Slow callers are cut off when their time is up, and hold up nobody until then.

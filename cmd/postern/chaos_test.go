@@ -37,10 +37,11 @@ func newSite(t *testing.T) *site {
 }
 
 // start starts the server and fails the test if it does not come up. One worker
-// serves each function, because handlers count in its memory.
+// serves each function, because handlers count in its memory, and nobody waits
+// for a refusal, because all callers have one address.
 func (s *site) start(flags ...string) {
 	s.Helper()
-	args := append([]string{"serve", "--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0", "--data", s.data, "--log-format", "json", "--workers", "1"}, flags...)
+	args := append([]string{"serve", "--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0", "--data", s.data, "--log-format", "json", "--workers", "1", "--refusals-per-address", "0"}, flags...)
 	var err error
 	s.server, err = startServer(binary, "", os.Environ(), args)
 	if err != nil || s.gateway == "" {

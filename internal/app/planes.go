@@ -103,14 +103,16 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		Uses:       &s.uses,
 		Quotas:     s.db,
 		Usage:      s.usage,
-		Callbacks:  s.callbacks,
-		URL:        s.GatewayURL(),
-		Public:     s.cfg.PublicURL != "",
-		Issuer:     s.Issuer(),
-		Own:        s.own(),
-		URLs:       s.urls,
-		SignInKey:  sessions,
-		EndSession: s.endSession,
+
+		RefusalsPerAddress: s.cfg.RefusalsPerAddress,
+		Callbacks:          s.callbacks,
+		URL:                s.GatewayURL(),
+		Public:             s.cfg.PublicURL != "",
+		Issuer:             s.Issuer(),
+		Own:                s.own(),
+		URLs:               s.urls,
+		SignInKey:          sessions,
+		EndSession:         s.endSession,
 	}, s.supervisor)
 	s.metrics.Watch(s.levels)
 	s.health = &health{snapshot: s.snapshotState, ping: s.db.Ping, parts: s.troubles}

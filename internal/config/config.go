@@ -32,6 +32,9 @@ type Config struct {
 	// MaxConnections is the most connections that each listener has open, and
 	// MaxPerAddress the most of one address; 0: no bound.
 	MaxConnections, MaxPerAddress int
+	// RefusalsPerAddress is how many refusals a second the gateway gives an
+	// address at once; more of them wait. 0: none does.
+	RefusalsPerAddress int
 	// BaseDomain is the domain below which functions answer by host name.
 	BaseDomain string
 	// PublicURL is where callers reach the gateway when that is not its own

@@ -8,6 +8,9 @@ import (
 	"postern.dev/postern/internal/platform"
 )
 
+// RefusalsWaiting is how many refusals wait at a time.
+const RefusalsWaiting = refusalsWaiting
+
 // Admit runs steps 1 to 5 and nothing else.
 func (g *Gateway) Admit(r *http.Request) error {
 	x := g.begin(nil, r)

@@ -81,6 +81,9 @@ type Options struct {
 	// this process. EndSession ends a session on every node; nil: here only.
 	SignInKey  signin.Key
 	EndSession func(ctx context.Context, session platform.RevokedToken) error
+	// RefusalsPerAddress is how many refusals a second an address gets at once;
+	// more of them wait. 0: none does.
+	RefusalsPerAddress int
 	// Audit takes refusals; nil keeps none.
 	Audit *audit.Recorder
 	// Own are the addresses at which the server listens: no upstream may be there.
@@ -100,6 +103,7 @@ type Gateway struct {
 	pool     sync.Pool // of *exchange
 	passed   memory    // the last requests that were let through
 	refused  memory    // and the last that were not
+	slow     slow
 	limits   limits
 	blocks   sync.Map // of a key's ID to the *limit.Quota of which a block was taken
 	proxies  proxies
@@ -153,7 +157,7 @@ func New(o Options, invoker Invoker) *Gateway {
 	if o.SignInKey == (signin.Key{}) {
 		o.SignInKey = signin.RandomKey()
 	}
-	g := &Gateway{options: o, desk: signin.NewDesk(), invoker: invoker, access: o.Access, log: o.Log, metrics: o.Metrics, decided: newDecided(o.Metrics), changed: make(chan struct{})}
+	g := &Gateway{options: o, slow: newSlow(o.RefusalsPerAddress), desk: signin.NewDesk(), invoker: invoker, access: o.Access, log: o.Log, metrics: o.Metrics, decided: newDecided(o.Metrics), changed: make(chan struct{})}
 	g.pool.New = func() any { return &exchange{body: make([]byte, 0, 4096)} }
 	g.snapshot.Store(emptySnapshot())
 	return g

@@ -357,6 +357,7 @@ func (g *Gateway) refuse(x *exchange, err error) {
 	g.giveBack(x)
 	err = asFault(err)
 	x.why = err
+	g.slow.down(x, httpx.CodeOf(err))
 	if e, ok := errors.AsType[*signInError](err); ok {
 		x.refused(err)
 		x.seeOther(e.to)
