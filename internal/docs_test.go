@@ -1,6 +1,10 @@
 package internal_test
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -77,3 +81,100 @@ func TestDocsNameWhatThereIs(t *testing.T) {
 // drawnPackage is a line of the drawing: a floor's name or spaces, then a
 // package and what it is for.
 var drawnPackage = regexp.MustCompile(`(?m)^ [a-z ]{8} ([a-z]+)  +\S`)
+
+// namedTest is a test that a page names.
+var namedTest = regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9_]+)`")
+
+// docs/security-tests.md names tests that there are, and each test that attacks
+// the program.
+func TestDocs_SecurityTestsAreThere(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/security-tests.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]bool{}
+	for _, m := range namedTest.FindAllStringSubmatch(string(page), -1) {
+		named[m[1]] = true
+	}
+	if len(named) < 50 {
+		t.Errorf("the page names %d tests only", len(named))
+	}
+	there := map[string]bool{}
+	eachTest(t, func(path string, f *ast.FuncDecl) {
+		name := f.Name.Name
+		there[name] = true
+		if attack := strings.HasPrefix(name, "TestAttack_") || strings.HasPrefix(name, "Fuzz"); attack && !named[name] {
+			t.Errorf("docs/security-tests.md does not name %s of %s", name, path)
+		}
+	})
+	for name := range named {
+		if !there[name] {
+			t.Errorf("docs/security-tests.md names %s, which is not there", name)
+		}
+	}
+}
+
+// A fuzz target without seeds looks at what nobody sends. It adds them itself,
+// or has three files of them.
+func TestFuzz_TargetsHaveSeeds(t *testing.T) {
+	t.Parallel()
+	targets := 0
+	eachTest(t, func(path string, f *ast.FuncDecl) {
+		if !strings.HasPrefix(f.Name.Name, "Fuzz") {
+			return
+		}
+		targets++
+		files, err := filepath.Glob(filepath.Join(filepath.Dir(path), "testdata", "fuzz", f.Name.Name, "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !adds(f) && len(files) < 3 {
+			t.Errorf("%s: %s adds no seeds and has %d files of them", path, f.Name.Name, len(files))
+		}
+	})
+	if targets < 20 {
+		t.Errorf("only %d targets found", targets)
+	}
+}
+
+// eachTest calls do with each function of each test file of this repository.
+func eachTest(t *testing.T, do func(path string, f *ast.FuncDecl)) {
+	t.Helper()
+	for _, root := range []string{".", "../cmd"} {
+		err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+			if err != nil {
+				return err
+			}
+			for _, d := range file.Decls {
+				if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil {
+					do(path, f)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// adds reports whether a fuzz target calls Add of its parameter.
+func adds(f *ast.FuncDecl) (found bool) {
+	if len(f.Type.Params.List) != 1 || len(f.Type.Params.List[0].Names) != 1 {
+		return false
+	}
+	parameter := f.Type.Params.List[0].Names[0].Name
+	ast.Inspect(f.Body, func(n ast.Node) bool {
+		if s, ok := n.(*ast.SelectorExpr); ok && s.Sel.Name == "Add" {
+			x, ok := s.X.(*ast.Ident)
+			found = found || ok && x.Name == parameter
+		}
+		return true
+	})
+	return found
+}

@@ -145,6 +145,7 @@ func TestAttack_Callbacks(t *testing.T) {
 		}
 		before, _ := g.hookStatus("hooks")
 		request := h.text()
+		tried(t, tc.name, "")
 		status, answer := g.exchange(request)
 		after, last := g.hookStatus("hooks")
 		if ran := after - before; status != tc.status || (ran == 1) != tc.runs || ran > 1 {

@@ -115,6 +115,7 @@ func TestAttack_Console(t *testing.T) {
 		{"a sign-out", post("/logout", "", cookie, own), []int{303}, 0, 0},
 		{"signed out", get("/entries", cookie, own), []int{401}, 0, 0},
 	} {
+		tried(t, a.name, a.request)
 		before, _ := o.told()
 		answers := o.rawAnswers(a.request, len(a.want))
 		after, _ := o.told()

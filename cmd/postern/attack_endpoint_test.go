@@ -102,6 +102,7 @@ func TestAttack_TokenEndpoint(t *testing.T) {
 		"the token of a plan":         {form(path, basicLine(plan.ID, planSecret), grantForm), 401, "invalid_client"},
 		"at the gateway":              {"", 404, ""},
 	} {
+		tried(t, name, c.request)
 		var status int
 		var body string
 		if c.request == "" {

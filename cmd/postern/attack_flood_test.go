@@ -34,7 +34,7 @@ func (g *target) idle(header string) int {
 // works fails the test if the server does not do its work beside the flood.
 func (g *target) works(after string) {
 	g.Helper()
-	g.try([]attempt{{"a right call after " + after, "GET /fn/f/webhook HTTP/1.1\r\nHost: h\r\nAuthorization: " + g.basic + "\r\nConnection: close\r\n\r\n", fine, true}})
+	g.one(attempt{"a right call after " + after, "GET /fn/f/webhook HTTP/1.1\r\nHost: h\r\nAuthorization: " + g.basic + "\r\nConnection: close\r\n\r\n", fine, true})
 }
 
 // Whoever sends much, or for ever, is refused, or cut off, and runs nothing.
@@ -129,6 +129,148 @@ func TestAttack_SlowHeaders(t *testing.T) {
 	}
 	if n, _ := g.ran(); n != 1 {
 		t.Errorf("a guarded handler ran %d times, want once", n)
+	}
+}
+
+// A body that does not come holds up its own caller and nobody else, and while
+// it has not come nothing runs. Who is refused is refused once it has.
+func TestAttack_SlowBodies(t *testing.T) {
+	t.Parallel()
+	g := newTarget(t)
+	shown := "Authorization: " + g.basic + "\r\n"
+	type held struct {
+		name string
+		net.Conn
+		rest string
+		want int
+	}
+	var refused, let []held
+	for _, path := range []string{"/fn/f/webhook", "/fn/f/ice", "/fn/f/nope", "/fn/g/webhook"} {
+		for name, body := range map[string][2]string{ // what comes at once, and what much later
+			"no byte":            {"Content-Length: 100\r\n\r\n", strings.Repeat("x", 100)},
+			"half":               {"Content-Length: 100\r\n\r\n" + strings.Repeat("x", 50), strings.Repeat("x", 50)},
+			"all but one":        {"Content-Length: 100\r\n\r\n" + strings.Repeat("x", 99), "x"},
+			"no chunk":           {"Transfer-Encoding: chunked\r\n\r\n", "0\r\n\r\n"},
+			"half a chunk":       {"Transfer-Encoding: chunked\r\n\r\n8\r\nxxxx", "xxxx\r\n0\r\n\r\n"},
+			"no last chunk":      {"Transfer-Encoding: chunked\r\n\r\n4\r\nxxxx\r\n", "0\r\n\r\n"},
+			"half a chunk's end": {"Transfer-Encoding: chunked\r\n\r\n4\r\nxxxx\r\n0\r\n", "\r\n"},
+			"not asked to go on": {"Content-Length: 100\r\nExpect: 100-continue\r\n\r\n", ""},
+		} {
+			request := "POST " + path + " HTTP/1.1\r\nHost: h\r\nContent-Type: text/plain\r\n"
+			open := func(header string) net.Conn {
+				conn := g.dial()
+				t.Cleanup(func() { conn.Close() })
+				conn.SetDeadline(time.Now().Add(time.Minute))
+				io.WriteString(conn, request+header+body[0])
+				return conn
+			}
+			want := 401
+			if path == "/fn/f/nope" || path == "/fn/g/webhook" {
+				want = 404
+			}
+			tried(t, name+" of a body, nothing shown", path)
+			refused = append(refused, held{path + ", " + name, open(""), body[1], want})
+			if path == "/fn/f/webhook" {
+				tried(t, name+" of a body, with the key", path)
+				for range 20 {
+					let = append(let, held{path + ", " + name, open(shown), body[1], 0})
+				}
+			}
+		}
+	}
+	g.works("the beginning of slow bodies")
+	if n, _ := g.ran(); n != 1 {
+		t.Errorf("a guarded handler ran %d times, want once", n)
+	}
+	for _, h := range let {
+		h.Close()
+	}
+	for _, h := range refused {
+		io.WriteString(h, h.rest)
+		if got := readStatus(h); got != h.want {
+			t.Errorf("%s of a body, then the rest: %d, want %d", h.name, got, h.want)
+		}
+	}
+	g.works("slow bodies")
+	if n, paths := g.ran(); n != 2 {
+		t.Errorf("a guarded handler ran %d times, want twice: %v", n, paths)
+	}
+}
+
+// Callers who are refused, on many connections and many at a time on each, take
+// nothing from one who is not: each of his calls is answered, and only his run.
+func TestAttack_FloodOfRefusals(t *testing.T) {
+	t.Parallel()
+	g := newTarget(t)
+	const floods, rounds, atOnce, accepted = 16, 40, 50, 200
+	kinds := []struct {
+		name, request string
+		status        int
+	}{
+		{"nothing shown", "GET /fn/f/webhook HTTP/1.1\r\nHost: h\r\n\r\n", 401},
+		{"a wrong secret", "GET /fn/f/webhook HTTP/1.1\r\nHost: h\r\nX-API-Key: psk_" + strings.Repeat("0", 49) + "\r\n\r\n", 401},
+		{"an unknown key", "GET /fn/f/webhook HTTP/1.1\r\nHost: h\r\nAuthorization: Basic cGFrX3g6cHNrX3k=\r\n\r\n", 401},
+		{"a token that is none", "GET /fn/f/webhook HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer eyJhbGciOiJub25lIn0.e30.\r\n\r\n", 401},
+		{"no signature", "POST /fn/f/ice HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}", 401},
+		{"no such function", "GET /fn/g/webhook HTTP/1.1\r\nHost: h\r\n\r\n", 404},
+		{"no such handler", "GET /fn/f/nope HTTP/1.1\r\nHost: h\r\n\r\n", 404},
+		{"a method that is not served", "TRACE /fn/f/webhook HTTP/1.1\r\nHost: h\r\n\r\n", 405},
+	}
+	var flood sync.WaitGroup
+	for i := range floods {
+		k := kinds[i%len(kinds)]
+		tried(t, k.name, k.request)
+		flood.Go(func() {
+			conn, err := net.Dial("tcp", g.addr)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			conn.SetDeadline(time.Now().Add(3 * time.Minute))
+			r := bufio.NewReader(conn)
+			for n := range rounds {
+				go io.WriteString(conn, strings.Repeat(k.request, atOnce))
+				for range atOnce {
+					res, err := http.ReadResponse(r, nil)
+					if err != nil {
+						t.Errorf("%s, round %d: %v", k.name, n, err)
+						return
+					}
+					io.Copy(io.Discard, res.Body)
+					if res.StatusCode != k.status {
+						t.Errorf("%s: %d, want %d", k.name, res.StatusCode, k.status)
+						return
+					}
+				}
+			}
+		})
+	}
+	conn, err := net.Dial("tcp", g.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(3 * time.Minute))
+	r := bufio.NewReader(conn)
+	for i := range accepted {
+		io.WriteString(conn, "GET /fn/f/webhook HTTP/1.1\r\nHost: h\r\nAuthorization: "+g.basic+"\r\n\r\n")
+		res, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatalf("call %d beside the flood: %v", i, err)
+		}
+		io.Copy(io.Discard, res.Body)
+		if res.StatusCode != 200 {
+			t.Fatalf("call %d beside the flood: %d", i, res.StatusCode)
+		}
+	}
+	flood.Wait()
+	if n, _ := g.ran(); n != accepted {
+		t.Errorf("a guarded handler ran %d times, want %d", n, accepted)
+	}
+	// What the flood left in the audit log is bounded, and says how much it was.
+	if lines := strings.Count(g.must("audit", "--outcome", "refused", "--json", "--limit", "1000"), "\n"); lines == 0 || lines > 900 {
+		t.Errorf("%d refusals were recorded one by one", lines)
 	}
 }
 

@@ -212,6 +212,7 @@ func TestAttack_HTTP2Heads(t *testing.T) {
 		"a wrong index":   {with() + "\xff\xff\xff\xff\x0f", broken, false},
 		"an unended text": {with() + "\x00\x7f", broken, false},
 	} {
+		tried(t, name, c.block)
 		before, _ := g.ran()
 		f := g.frames()
 		f.send(frame(frameHeaders, endStream|endHeaders, 1, c.block))
@@ -254,6 +255,7 @@ func TestAttack_HTTP2Bodies(t *testing.T) {
 		"a stream of an even number":                {frame(frameHeaders, endStream|endHeaders, 2, fields(":method", "GET", ":scheme", "https", ":authority", "h", ":path", "/fn/f/webhook", "x-api-key", secret)), broken, false},
 		"a frame beyond what was agreed":            {frame(frameHeaders, endStream|endHeaders, 1, strings.Repeat("x", 1<<20)), broken, false},
 	} {
+		tried(t, name, c.text)
 		before, _ := g.ran()
 		f := g.frames()
 		f.send(c.text)
@@ -278,6 +280,7 @@ func TestAttack_HTTP2Floods(t *testing.T) {
 	const most = 200_000
 	flood := func(name string, n int, ends bool, text func(stream uint32) string) {
 		t.Helper()
+		tried(t, name, "")
 		f := g.frames()
 		ended := make(chan struct{})
 		go func() { io.Copy(io.Discard, f.Conn); close(ended) }()

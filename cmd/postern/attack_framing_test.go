@@ -138,6 +138,7 @@ func attackFraming(t *testing.T, g *target) {
 		"UTF-8 in a header":                {simple(line, "X-Name: Zo\xc3\xab\r\n"), fine, 1},
 		"chunks, then a request":           {post("/webhook", chunked, chunk("5")+"0\r\n\r\n") + hidden, fine, 2},
 	} {
+		tried(t, name, c.request)
 		before, _ := g.ran()
 		got := g.answers(c.request)
 		after, paths := g.ran()

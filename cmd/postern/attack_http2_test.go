@@ -66,6 +66,7 @@ func TestAttack_HTTP2(t *testing.T) {
 		"with the key":             {"GET", "/fn/f/webhook", "", http.Header{"X-Api-Key": {secret}}, fine, true},
 		"by host, with the key":    {"POST", "/webhook", "f.localhost", http.Header{"Authorization": {g.basic}}, fine, true},
 	} {
+		tried(t, name, c.method+c.path)
 		before, _ := g.ran()
 		base, err := url.Parse(g.gateway)
 		if err != nil {

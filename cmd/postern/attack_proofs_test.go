@@ -45,6 +45,7 @@ func (v *vault) guarded(path, header string) string {
 // expect sends a request and fails if the handler ran or the status is another.
 func (v *vault) expect(name, request string, cert *tls.Certificate, want int) {
 	v.Helper()
+	tried(v, name, "")
 	before, _ := v.ran()
 	res, body := v.send(v.gateway, request, cert)
 	after, _ := v.ran()
@@ -75,6 +76,7 @@ func TestAttack_DPoP(t *testing.T) {
 		"of the future": shown(p.Proof("", "POST", at, map[string]any{"iat": time.Now().Add(2 * time.Minute).Unix()})), "without jti": shown(p.Proof("", "POST", at, map[string]any{"jti": nil})),
 		"two": shown(p.Proof("", "POST", at, nil)) + shown(p.Proof("", "POST", at, nil)), "two in one": "DPoP: " + p.Proof("", "POST", at, nil) + ", " + p.Proof("", "POST", at, nil) + "\r\n",
 	} {
+		tried(t, name, "a token")
 		if raw, _ := v.grant(k.ID, secret, header, "", nil); raw != "" {
 			t.Errorf("a token for a proof: %s", name)
 		}
@@ -177,6 +179,7 @@ func TestAttack_DPoP(t *testing.T) {
 		"right": {"Authorization: DPoP " + raw + "\r\n" + shown(p.Proof(raw, "GET", keys, nil)), 200}, "as a bearer": {"Authorization: Bearer " + raw + "\r\n", 401},
 		"for the gateway": {"Authorization: DPoP " + raw + "\r\n" + shown(p.Proof(raw, "GET", url, nil)), 401}, "by a thief": {"Authorization: DPoP " + raw + "\r\n" + shown(thief.Proof(raw, "GET", keys, nil)), 401},
 	} {
+		tried(t, name, "control")
 		if got := v.status(v.control, "GET "+strings.TrimPrefix(keys, v.control)+" HTTP/1.1\r\nHost: "+hostOf(v.control)+"\r\n"+c.header+"Connection: close\r\n\r\n"); got != c.want {
 			t.Errorf("%s on the control plane: %d, want %d", name, got, c.want)
 		}
@@ -239,6 +242,7 @@ func TestAttack_CertificateBound(t *testing.T) {
 		"any, with one": {loose.ID, looseSecret, theirs, true}, "any, with none": {loose.ID, looseSecret, nil, false},
 		"its own": {pinned.ID, pinnedSecret, mine, true}, "another": {pinned.ID, pinnedSecret, theirs, false}, "none": {pinned.ID, pinnedSecret, nil, false},
 	} {
+		tried(t, name, "a token")
 		if raw, _ := v.grant(c.id, c.secret, "", "", c.cert); (raw != "") != c.want {
 			t.Errorf("a token, %s: %v", name, raw != "")
 		}
@@ -272,6 +276,7 @@ func TestAttack_CertificateBound(t *testing.T) {
 		cert *tls.Certificate
 		want int
 	}{"right": {mine, 200}, "another": {theirs, 401}, "none": {nil, 401}} {
+		tried(t, name, "control")
 		res, body := v.send(v.control, "GET /v1/projects/"+loose.ProjectID+"/accessKeys HTTP/1.1\r\nHost: "+hostOf(v.control)+"\r\nAuthorization: Bearer "+raw+"\r\nConnection: close\r\n\r\n", c.cert)
 		if res == nil || res.StatusCode != c.want {
 			t.Errorf("%s on the control plane: %v %s", name, res, body)

@@ -42,6 +42,7 @@ func TestAttack_TrustedProxies(t *testing.T) {
 	}
 	ask := func(url, forwarded string) (int, map[string]any) {
 		t.Helper()
+		tried(t, "by way of "+forwarded, url)
 		req, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -209,6 +209,7 @@ func TestAttack_Signatures(t *testing.T) {
 		{"a body above the limit", "calls", with(func(c *voiceCall) { c.body = strings.Repeat(" ", 6<<20+1) }), 413, false},
 		{"an open handler's name in the query", "calls", after(func(c *voiceCall) { c.path = path + "?x=/health" }), 200, true}, // nobody signs it
 	} {
+		tried(t, tc.name, "")
 		before := g.voiceRan(tc.function)
 		status, body := g.exchange(tc.request)
 		if ran := g.voiceRan(tc.function) - before; status != tc.status || (ran == 1) != tc.runs || ran > 1 {

@@ -290,12 +290,14 @@ func TestCalls_Refused(t *testing.T) {
 		"no hops":                       {line("callee.internal", "/count", valid+"X-Postern-Hops: -1\r\n"), 400},
 		"too many hops":                 {line("callee.internal", "/count", valid+"X-Postern-Hops: 11\r\n"), 508},
 	} {
+		tried(t, name, "inside")
 		if status, text := s.inside(tt.request); status != tt.status {
 			t.Errorf("%s: %d %s", name, status, text)
 		}
 	}
 	// Stolen, it opens no other door.
 	for name, header := range map[string]string{"bearer": "Authorization: Bearer " + got.Token + "\r\n", "the worker's own": valid} {
+		tried(t, name, "outside")
 		if status, text := s.over("tcp", strings.TrimPrefix(s.gateway, "http://"), line("x", "/fn/caller/relay", header)); status != 401 {
 			t.Errorf("at the gateway, as %s: %d %s", name, status, text)
 		}

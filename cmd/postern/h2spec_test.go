@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 )
 
@@ -93,6 +94,9 @@ func TestH2Spec(t *testing.T) {
 		}
 		if ours.ran < 140 || ours.ran != theirs.ran || len(theirs.failed) > 10 {
 			t.Fatalf("%d tests of ours and %d of Go's own, of which %d fail", ours.ran, theirs.ran, len(theirs.failed))
+		}
+		for i := range ours.ran {
+			tried(t, "h2spec", strconv.Itoa(i))
 		}
 		t.Logf("%d tests: %d of ours fail, and %d of Go's own", ours.ran, len(ours.failed), len(theirs.failed))
 		for name := range ours.failed {

@@ -121,6 +121,7 @@ func TestAttack_AuthorizationIsPassedOnOnlyWhenForeign(t *testing.T) {
 		"a token of our issuer, open": {"/status", "Bearer " + forged, "", 200, ""},
 		"another scheme, open":        {"/status", "Token " + user, "", 200, ""},
 	} {
+		tried(t, name, tc.path)
 		r, err := http.NewRequest("GET", g.gateway+"/fn/f"+tc.path, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -17,7 +17,8 @@ import (
 // binary is the real program, built once; the stories run cli.Main instead.
 var binary string
 
-// tests builds the program before the tests run.
+// tests builds the program before the tests run, and afterwards holds the page
+// that lists attacks against what was tried.
 type tests struct{ *testing.M }
 
 func (m tests) Run() int {
@@ -32,7 +33,15 @@ func (m tests) Run() int {
 		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
 		return 1
 	}
-	return m.M.Run()
+	code := m.M.Run()
+	if code != 0 {
+		return code
+	}
+	if err := checkPage(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
 }
 
 func TestMain(m *testing.M) {

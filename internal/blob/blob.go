@@ -123,7 +123,7 @@ func (s *Store) write(ctx context.Context, key string, data []byte) error {
 		if !as(&f) {
 			return errors.New("artefacts are kept in files")
 		}
-		return nil
+		return f.Chmod(0o600) // whatever the umask is
 	}})
 	if err != nil {
 		return err

@@ -55,7 +55,7 @@ type Archive struct {
 // once, and never more than the limits, whatever the archive says of itself.
 func Open(archive []byte) (*Archive, error) {
 	z, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
-	if err != nil {
+	if err != nil || !bytes.HasPrefix(archive, []byte("PK\x03\x04")) { // with something in front it is a second kind of file
 		return nil, invalid("it is no zip file")
 	}
 	if len(z.File) > MaxFiles {

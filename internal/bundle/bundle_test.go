@@ -181,6 +181,7 @@ func TestOpen_Refuses(t *testing.T) {
 	for name, archive := range map[string][]byte{
 		"no zip":         []byte("PK nothing"),
 		"empty":          nil,
+		"a script too":   append([]byte("#!/bin/sh\n"), make(nil, good)...),
 		"zip slip":       make(add("../../etc/cron.d/x", 0o644, 1), good),
 		"absolute":       make(add("/etc/passwd", 0o644, 1), good),
 		"other file":     make(add(".env", 0o644, 1), good),

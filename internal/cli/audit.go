@@ -162,7 +162,7 @@ func printEvent(out printer, e api.AuditEvent, asJSON bool) error {
 	if asJSON {
 		return out.json(e)
 	}
-	verdict := fmt.Sprintf("%-7s", e.Outcome)
+	verdict := fmt.Sprintf("%-7s", inLine(e.Outcome))
 	switch e.Outcome {
 	case "refused":
 		verdict = out.paint(yellow, verdict)

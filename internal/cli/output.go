@@ -38,8 +38,24 @@ func (p printer) line(format string, args ...any) { fmt.Fprintf(p.w, format+"\n"
 // ask writes a question without ending the line.
 func (p printer) ask(question string) { fmt.Fprint(p.w, question) }
 
-// json writes v as one line.
-func (p printer) json(v any) error { return json.NewEncoder(p.w).Encode(v) }
+// json writes v as one line, in which what clean removes is escaped: JSON lets
+// all but C0 stand as it is, and terminals obey it.
+func (p printer) json(v any) error {
+	line, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	for _, r := range string(line) { // which is valid UTF-8
+		if unsafeRune(r) && r != utf8.RuneError {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	_, err = fmt.Fprintf(p.w, "%s\n", &b)
+	return err
+}
 
 // table writes rows below headings in aligned columns. Cells are cleaned, so
 // what a server says cannot move the cursor.

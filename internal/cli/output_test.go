@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -58,5 +59,23 @@ func TestTable_Aligned(t *testing.T) {
 	want := "ROUTE     GUARD\n/webhook  access key\n/é        open\n/x y\n"
 	if b.String() != want {
 		t.Errorf("table:\n%q\nwant\n%q", b.String(), want)
+	}
+}
+
+// What clean removes from texts is escaped in JSON, and reads back.
+func TestJSON_IsSafeAndReadsBack(t *testing.T) {
+	t.Parallel()
+	const text = "a\x1b[31mb\u009b2Jc\x7fd\u202ee\u2066f\tg\nh\u200fi\ufffdj<é>"
+	var out strings.Builder
+	if err := (printer{w: &out}).json(map[string]string{text: text}); err != nil {
+		t.Fatal(err)
+	}
+	line, ended := strings.CutSuffix(out.String(), "\n")
+	if !ended || strings.ContainsFunc(strings.ReplaceAll(line, "\ufffd", ""), unsafeRune) || strings.Contains(line, "\n") {
+		t.Errorf("%q", line)
+	}
+	var back map[string]string
+	if err := json.Unmarshal([]byte(line), &back); err != nil || back[text] != text {
+		t.Errorf("%q: %v", back, err)
 	}
 }

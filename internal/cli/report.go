@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -51,8 +50,7 @@ func report(ctx context.Context, std Stdio, err error, asJSON bool) int {
 	out := printer{w: std.Err, colour: isTerminal(std.Err)}
 	for _, c := range complaints {
 		if asJSON {
-			line, _ := json.Marshal(c) // strings alone: cannot fail
-			fmt.Fprintf(std.Err, "%s\n", line)
+			out.json(c) // strings alone: cannot fail
 			continue
 		}
 		fmt.Fprintf(std.Err, "postern: %s %s\n", out.paint(red, "error:"), indent(clean(c.Error)))

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -78,10 +79,16 @@ func DecodeManifest(data []byte) (Manifest, error) {
 	var m Manifest
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&m); err != nil {
+	err := d.Decode(&m)
+	if err == nil {
+		if _, end := d.Token(); end != io.EOF { // another reader may take what is behind it
+			err = errors.New("there is something behind it")
+		}
+	}
+	if err != nil {
 		return Manifest{}, fault.Wrap(err, fault.Invalid, "the artefact's manifest does not parse").WithCode("artefact_invalid")
 	}
-	err := ValidName(m.Name)
+	err = ValidName(m.Name)
 	if err == nil && (m.Runtime != "node" || m.Source != SourcePostern && m.Source != SourceSinch) {
 		err = errors.New("unknown runtime or source")
 	}

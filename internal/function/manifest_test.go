@@ -203,7 +203,8 @@ func TestDecodeManifest_ChecksAgain(t *testing.T) {
 		`{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/health","handler":"x"}]}`, `{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/a","handler":"__proto__"}]}`,
 		`{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/{a}","handler":"x"},{"path":"/{b}","handler":"y"}]}`,
 		`{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/a","handler":"x","auth":"x"}]}`, `{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/a","handler":"x","scopes":["x"]}]}`, `{"name":"a","runtime":"node","source":"postern.json","routes":[{"path":"/a","handler":"x","timeout":-1}]}`,
-		`{"name":"a","runtime":"node","source":"postern.json","handlers":{"x":{"timeout":-1}}}`, `{"name":"a","runtime":"node","source":"postern.json","visibility":"x"}`, `{"name":"a","runtime":"node","source":"postern.json","visibility":"public"}`, `{"name":"a","runtime":"node","source":"postern.json","more":1}`} {
+		`{"name":"a","runtime":"node","source":"postern.json","handlers":{"x":{"timeout":-1}}}`, `{"name":"a","runtime":"node","source":"postern.json","visibility":"x"}`, `{"name":"a","runtime":"node","source":"postern.json","visibility":"public"}`, `{"name":"a","runtime":"node","source":"postern.json","more":1}`,
+		`{"name":"a","runtime":"node","source":"postern.json"}{"name":"b","runtime":"node","source":"postern.json"}`, `{"name":"a","runtime":"node","source":"postern.json"}}`, `{"name":"a","runtime":"node","source":"postern.json"} x`} {
 		if _, err := function.DecodeManifest([]byte(in)); fault.KindOf(err) != fault.Invalid {
 			t.Errorf("DecodeManifest(%s): err = %v", in, err)
 		}

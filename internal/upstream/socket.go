@@ -38,6 +38,7 @@ const (
 type Socket struct {
 	proxy          *Proxy
 	caller, server *websocket.Conn
+	beneath        connections // of both
 	idle, every    time.Duration
 
 	in, out atomic.Int64 // bytes of messages
@@ -50,11 +51,11 @@ type Socket struct {
 	reason string
 }
 
-func newSocket(p *Proxy, caller, server *websocket.Conn, policy platform.WebSocketPolicy) *Socket {
+func newSocket(p *Proxy, caller, server *websocket.Conn, beneath connections, policy platform.WebSocketPolicy) *Socket {
 	limit := cmp.Or(policy.MessageLimit, messageLimit)
 	caller.SetReadLimit(limit)
 	server.SetReadLimit(limit)
-	s := &Socket{proxy: p, caller: caller, server: server, idle: cmp.Or(policy.Idle, socketIdle)}
+	s := &Socket{proxy: p, caller: caller, server: server, beneath: beneath, idle: cmp.Or(policy.Idle, socketIdle)}
 	s.every = min(pingEvery, s.idle/2+1)
 	s.live, s.stop = context.WithCancel(context.Background())
 	return s
@@ -84,7 +85,7 @@ func (s *Socket) Relay(ctx context.Context) {
 	parts.Go(func() { s.End(closing(s.pump(within, s.server, s.caller, &s.in), websocket.StatusGoingAway)) })
 	parts.Go(func() { s.End(closing(s.pump(within, s.caller, s.server, &s.out), websocket.StatusBadGateway)) })
 	s.watch()
-	defer time.AfterFunc(socketGrace, cut).Stop()
+	defer time.AfterFunc(socketGrace, func() { cut(); s.beneath.close() }).Stop()
 	ends.Go(func() { s.caller.Close(s.code, s.reason) })
 	ends.Go(func() { s.server.Close(s.code, s.reason) })
 	ends.Wait()

@@ -27,8 +27,23 @@ type steadyConn struct{ net.Conn }
 
 func (c steadyConn) Read(p []byte) (int, error) { return steady{c.Conn}.Read(p) }
 
-// hijackable is a response whose connection is steady once it is hijacked.
-type hijackable struct{ http.ResponseWriter }
+// connections are what is beneath the two ends of a WebSocket. To take leave in
+// the middle of a message the library reads the rest of it, however long it is
+// said to be; only who closes the connection ends that.
+type connections []io.Closer
+
+func (c connections) close() {
+	for _, conn := range c {
+		conn.Close()
+	}
+}
+
+// hijackable is a response whose connection is steady once it is hijacked, and
+// taken down.
+type hijackable struct {
+	http.ResponseWriter
+	beneath *connections
+}
 
 // Hijack gives the connection.
 func (h hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
@@ -36,17 +51,22 @@ func (h hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	*h.beneath = append(*h.beneath, conn)
 	return steadyConn{conn}, brw, nil
 }
 
-// steadyTransport makes what follows a 101 steady.
-type steadyTransport struct{ http.RoundTripper }
+// steadyTransport makes what follows a 101 steady, and takes it down.
+type steadyTransport struct {
+	http.RoundTripper
+	beneath *connections
+}
 
 // RoundTrip sends a request.
 func (t steadyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	res, err := t.RoundTripper.RoundTrip(r)
 	if err == nil && res.StatusCode == http.StatusSwitchingProtocols {
 		if rwc, ok := res.Body.(io.ReadWriteCloser); ok {
+			*t.beneath = append(*t.beneath, rwc)
 			res.Body = steady{rwc}
 		}
 	}

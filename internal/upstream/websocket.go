@@ -92,7 +92,8 @@ func (p *Proxy) Upgrade(w http.ResponseWriter, r *http.Request, q *Request) (s *
 	if err != nil {
 		return nil, false, &unsentError{err}
 	}
-	server, err := p.dialSocket(r.Context(), q, hops, done)
+	var beneath connections
+	server, err := p.dialSocket(r.Context(), q, hops, &beneath, done)
 	if err != nil {
 		return nil, false, err
 	}
@@ -100,16 +101,16 @@ func (p *Proxy) Upgrade(w http.ResponseWriter, r *http.Request, q *Request) (s *
 	if chosen := server.Subprotocol(); chosen != "" {
 		options.Subprotocols = []string{chosen}
 	}
-	caller, err := websocket.Accept(hijackable{w}, r, options)
+	caller, err := websocket.Accept(hijackable{w, &beneath}, r, options)
 	if err != nil {
 		server.CloseNow()
 		return nil, true, fmt.Errorf("accept a WebSocket: %w", err)
 	}
-	return newSocket(p, caller, server, *p.declared.WebSocket), true, nil
+	return newSocket(p, caller, server, beneath, *p.declared.WebSocket), true, nil
 }
 
 // dialSocket opens the upstream's end.
-func (p *Proxy) dialSocket(ctx context.Context, q *Request, hops int, done func(error)) (*websocket.Conn, error) {
+func (p *Proxy) dialSocket(ctx context.Context, q *Request, hops int, beneath *connections, done func(error)) (*websocket.Conn, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer time.AfterFunc(q.Timeout, func() { cancel(errLate) }).Stop()
@@ -119,7 +120,7 @@ func (p *Proxy) dialSocket(ctx context.Context, q *Request, hops int, done func(
 			delete(header, name)
 		}
 	}
-	options := &websocket.DialOptions{HTTPClient: &http.Client{Transport: steadyTransport{p.transport}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+	options := &websocket.DialOptions{HTTPClient: &http.Client{Transport: steadyTransport{p.transport, beneath}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		HTTPHeader: header, Subprotocols: subprotocols(q.Header)}
 	if p.declared.PreserveHost {
 		options.Host = q.Host

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -263,6 +264,46 @@ func TestSocket_CutOff(t *testing.T) {
 		if got.Load() != 0 {
 			t.Errorf("%s: the upstream read a whole message", name)
 		}
+	}
+}
+
+// Who says that a message is longer than it is, and waits, is not waited for:
+// neither above the limit nor when the end comes in the middle of it.
+func TestSocket_EndsWithinAMessage(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		payload int
+		end     bool
+	}{"above the limit": {2000, false}, "ended": {20 << 10, true}, "ended before a piece": {1, true}} {
+		e := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			c, err := websocket.Accept(w, r, nil)
+			for err == nil {
+				_, _, err = c.Read(context.Background())
+			}
+		}))
+		policy := platform.WebSocketPolicy{MessageLimit: 1000}
+		if tc.end {
+			policy.MessageLimit = 1 << 40
+		}
+		opened := make(chan *upstream.Socket, 1)
+		srv := door(t, socketTo(t, e.URL, policy), func(s *upstream.Socket) { opened <- s })
+		c := rawSocket(t, srv.Listener.Addr().String())
+		s := <-opened
+		c.Write(append([]byte{0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4}, make([]byte, tc.payload)...))
+		if tc.end {
+			for in, _ := s.Bytes(); tc.payload > 1 && in == 0; in, _ = s.Bytes() {
+				time.Sleep(time.Millisecond)
+			}
+			s.End(upstream.CloseRefused, "revoked")
+			c.Write(make([]byte, 20<<10)) // that it is looked at again
+		}
+		c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: the connection stays open", name)
+		}
+		c.Close()
+		srv.Close()
+		e.Close()
 	}
 }
 
