@@ -113,7 +113,7 @@ func (g *Gateway) breakerChanged(u *platform.Upstream, open bool) {
 func (g *Gateway) forward(x *exchange) error {
 	x.enter(stepAcquire)
 	if upstream.IsWebSocket(x.r.Header) {
-		if err := x.target.upstream.AdmitWebSocket(x.r, g.origins(x.r)...); err != nil {
+		if err := x.target.upstream.AdmitWebSocket(x.r, g.origins(x)...); err != nil {
 			return err
 		}
 		return g.relay(x)
