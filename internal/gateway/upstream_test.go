@@ -267,6 +267,29 @@ func TestUpstream_Subproject(t *testing.T) {
 	}
 }
 
+// What counts for an upstream, or with it, ends with it.
+func TestUpstream_ForgetsLimits(t *testing.T) {
+	t.Parallel()
+	up := listen(t)
+	b := newBehind(t, up.url, nil)
+	limited := func(u *platform.Upstream) {
+		for i := range u.Routes {
+			u.Routes[i].Limits = []platform.RateLimit{{Requests: 9, Per: time.Second, By: platform.LimitByAddress}, {Requests: 99, Per: time.Second, By: platform.LimitByRoute, Pool: "p"}}
+		}
+	}
+	b.redeclare(t, 2, up.url, limited)
+	if n := b.g.Limiters(); n == 0 {
+		t.Fatal("nothing counts")
+	}
+	seq := b.src.change(platform.ChangePolicy, project, func() { b.src.policies[project] = platform.Policy{ProjectID: project, Number: 3} })
+	if err := b.g.WaitApplied(t.Context(), seq); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.g.Limiters(); n != 0 {
+		t.Errorf("%d still count", n)
+	}
+}
+
 // Requests that would be smuggled: what arrives is asserted to the byte, and what
 // is refused arrives not at all.
 func TestUpstream_HostileClients(t *testing.T) {
