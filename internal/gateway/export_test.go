@@ -68,5 +68,16 @@ func (g *Gateway) Version(functionID string) (deployment, policy int) {
 	return t.deployment.Number, policy
 }
 
+// Limiters is how many limits of routes are counted.
+func (g *Gateway) Limiters() int {
+	g.limits.mu.Lock()
+	defer g.limits.mu.Unlock()
+	n := len(g.limits.pools)
+	for _, own := range g.limits.functions {
+		n += len(own)
+	}
+	return n
+}
+
 // SafeNext is where a sign-in leads.
 func SafeNext(to string) string { return safeNext(to) }

@@ -223,6 +223,7 @@ func (g *Gateway) applyPolicy(ctx context.Context, src Source, s *snapshot, proj
 		}
 		if now == nil {
 			g.metrics.Forget(t.function.Slug)
+			g.limits.drop(id)
 		}
 	}
 	return next, retired, nil

@@ -120,7 +120,7 @@ func (g *Gateway) recheck(s *session) {
 	case now.target.upstream == nil || !now.target.upstream.Shares(s.x.target.upstream) || now.callerID() != s.x.caller:
 		err = errMoved
 	case s.socket:
-		err = now.target.upstream.AdmitWebSocket(s.x.r, g.origins(s.x.r)...)
+		err = now.target.upstream.AdmitWebSocket(s.x.r, g.origins(&now)...)
 	}
 	if err != nil {
 		s.end(asFault(err))
@@ -189,9 +189,15 @@ func (g *Gateway) Drain(ctx context.Context) error {
 	}
 }
 
-// origins are those of the address that a request was sent to.
-func (g *Gateway) origins(r *http.Request) []string {
-	return []string{g.scheme(r) + "://" + r.Host, g.options.URL}
+// origins are those of the address that a request was sent to. That of the
+// gateway's URL is one below /fn/ alone: the pages of all functions are of it,
+// and a host name is its own function's.
+func (g *Gateway) origins(x *exchange) []string {
+	own := []string{g.scheme(x.r) + "://" + x.r.Host}
+	if len(x.own) < len(x.path) {
+		own = append(own, g.options.URL)
+	}
+	return own
 }
 
 // leave is how the end of a WebSocket is told to its two sides. The reason is the

@@ -94,6 +94,27 @@ func TestSocket_Handshake(t *testing.T) {
 			t.Errorf("%s: %.40q", name, answer)
 		}
 	}
+	for name, tc := range map[string]struct {
+		path, host, origin string
+		status             int
+	}{
+		"at its host name, its own origin":           {"/socket", "api.localhost", "http://api.localhost", 101},
+		"at its host name, the gateway's":            {"/socket", "api.localhost", "http://127.0.0.1:1", 403}, // of every function's pages
+		"at its host name, another's":                {"/socket", "api.localhost", "http://orders.localhost", 403},
+		"below /fn/, the gateway's":                  {"/fn/api/socket", "x", "http://127.0.0.1:1", 101},
+		"below /fn/, that of its host name":          {"/fn/api/socket", "x", "http://api.localhost", 403},
+		"at its host name below /fn/, the gateway's": {"/fn/api/socket", "api.localhost", "http://127.0.0.1:1", 404},
+	} {
+		before := opened.Load()
+		c, res, err := websocket.Dial(t.Context(), "http://"+b.addr+tc.path, &websocket.DialOptions{Host: tc.host, HTTPHeader: http.Header{"X-Api-Key": {secret}, "Origin": {tc.origin}}})
+		if err == nil {
+			c.CloseNow()
+		}
+		if res == nil || res.StatusCode != tc.status || (opened.Load() > before) != (tc.status == 101) {
+			t.Errorf("%s: %v, %v; the upstream saw %d", name, res, err, opened.Load()-before)
+		}
+	}
+	before = opened.Load()
 	// An upgrade that nobody asked for by Connection is none: the upstream gets a plain request, without credentials.
 	if answer := b.raw(t, "GET /fn/api/socket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nX-API-Key: "+secret+"\r\n\r\n"); !strings.HasPrefix(answer, "HTTP/1.1 426 ") {
 		t.Errorf("%.60q", answer)

@@ -46,7 +46,7 @@ func (g *Gateway) upstreamTarget(u platform.Upstream, p *platform.Policy) *targe
 		r.BodyLimit, r.Timeout = cmp.Or(r.BodyLimit, g.options.BodyLimit), cmp.Or(r.Timeout, g.options.Timeout)
 		h.Routes = append(h.Routes, platform.Route{Pattern: r.Pattern, Guard: r.Guard, Rule: r.Rule})
 	}
-	t := &target{function: platform.Function{ID: u.ID, ProjectID: u.ProjectID, Name: u.Name, Slug: u.Slug}, visibility: u.Visibility}
+	t := &target{function: platform.Function{ID: u.ID, ProjectID: u.ProjectID, ParentProjectID: p.ParentProjectID, Name: u.Name, Slug: u.Slug}, visibility: u.Visibility}
 	hs, err := function.Govern([]platform.Handler{h}, &platform.FunctionPolicy{Name: u.Name}, p.Groups)
 	if err == nil {
 		t.upstream, err = g.proxy(u)
@@ -113,7 +113,7 @@ func (g *Gateway) breakerChanged(u *platform.Upstream, open bool) {
 func (g *Gateway) forward(x *exchange) error {
 	x.enter(stepAcquire)
 	if upstream.IsWebSocket(x.r.Header) {
-		if err := x.target.upstream.AdmitWebSocket(x.r, g.origins(x.r)...); err != nil {
+		if err := x.target.upstream.AdmitWebSocket(x.r, g.origins(x)...); err != nil {
 			return err
 		}
 		return g.relay(x)

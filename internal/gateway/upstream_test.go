@@ -242,6 +242,54 @@ func TestUpstream_Policy(t *testing.T) {
 	}
 }
 
+// The upstream of a subproject is open to its parent's keys, as its functions are,
+// and to nobody else's.
+func TestUpstream_Subproject(t *testing.T) {
+	t.Parallel()
+	up := listen(t)
+	b := newBehind(t, up.url, nil)
+	_, above := b.newKey(t, func(k *platform.AccessKey) { k.ProjectID = "prj_above" })
+	_, beside := b.newKey(t, func(k *platform.AccessKey) { k.ProjectID = "prj_beside" })
+	seq := b.src.change(platform.ChangePolicy, project, func() {
+		p := b.src.policies[project]
+		p.Number, p.ParentProjectID = 2, "prj_above"
+		b.src.policies[project] = p
+	})
+	if err := b.g.WaitApplied(t.Context(), seq); err != nil {
+		t.Fatal(err)
+	}
+	for secret, want := range map[string]string{above: "200", beside: "403"} {
+		before := up.seen.Load()
+		answer := b.raw(t, "POST /fn/api/orders HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nX-API-Key: "+secret+"\r\n\r\n")
+		if !strings.HasPrefix(answer, "HTTP/1.1 "+want) || (up.seen.Load() > before) != (want == "200") {
+			t.Errorf("want %s: %.60q", want, answer)
+		}
+	}
+}
+
+// What counts for an upstream, or with it, ends with it.
+func TestUpstream_ForgetsLimits(t *testing.T) {
+	t.Parallel()
+	up := listen(t)
+	b := newBehind(t, up.url, nil)
+	limited := func(u *platform.Upstream) {
+		for i := range u.Routes {
+			u.Routes[i].Limits = []platform.RateLimit{{Requests: 9, Per: time.Second, By: platform.LimitByAddress}, {Requests: 99, Per: time.Second, By: platform.LimitByRoute, Pool: "p"}}
+		}
+	}
+	b.redeclare(t, 2, up.url, limited)
+	if n := b.g.Limiters(); n == 0 {
+		t.Fatal("nothing counts")
+	}
+	seq := b.src.change(platform.ChangePolicy, project, func() { b.src.policies[project] = platform.Policy{ProjectID: project, Number: 3} })
+	if err := b.g.WaitApplied(t.Context(), seq); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.g.Limiters(); n != 0 {
+		t.Errorf("%d still count", n)
+	}
+}
+
 // Requests that would be smuggled: what arrives is asserted to the byte, and what
 // is refused arrives not at all.
 func TestUpstream_HostileClients(t *testing.T) {

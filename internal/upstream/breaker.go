@@ -50,7 +50,7 @@ func newBreaker(u *platform.Upstream, changed func(*platform.Upstream, bool)) *b
 }
 
 // errNoVerdict is of a call that says nothing about the server: its caller went
-// away, or did not send what was announced.
+// away, did not send what was announced, or used up the time for it.
 var errNoVerdict = errors.New("the call says nothing of the upstream")
 
 // allow takes leave to ask the server, and returns what has to be told how it went.

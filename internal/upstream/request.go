@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"postern.dev/postern/internal/fault"
@@ -170,16 +171,20 @@ func replayed(method string) bool {
 	return bodyMeansNothing(method) || method == http.MethodPut
 }
 
-// body is a request's body, which remembers why it could not be read.
+// body is a request's body, which remembers why it could not be read, and when
+// the server was waited for last.
 type body struct {
-	r   io.Reader
-	err chan error // of one
+	r    io.Reader
+	err  chan error   // of one
+	came atomic.Int64 // when the last of it came, in Unix nanoseconds; -1: the caller is waited for
 }
 
-func newBody(r io.Reader) *body { return &body{r, make(chan error, 1)} }
+func newBody(r io.Reader) *body { return &body{r: r, err: make(chan error, 1)} }
 
 func (b *body) Read(p []byte) (int, error) {
+	b.came.Store(-1)
 	n, err := b.r.Read(p)
+	b.came.Store(time.Now().UnixNano())
 	if err != nil && err != io.EOF {
 		select {
 		case b.err <- err:
@@ -191,6 +196,13 @@ func (b *body) Read(p []byte) (int, error) {
 
 // Close leaves the body to the server that it came from.
 func (b *body) Close() error { return nil }
+
+// held reports whether the caller had so much of a call's time that what is left
+// of it says nothing of the server: it sends still, or ended a moment ago.
+func (b *body) held(timeout time.Duration) bool {
+	came := b.came.Load()
+	return came < 0 || came > 0 && time.Since(time.Unix(0, came)) < timeout/2
+}
 
 // failed is why the body could not be read; nil if it could.
 func (b *body) failed() error {

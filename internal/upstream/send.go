@@ -98,6 +98,7 @@ func (p *Proxy) attempt(ctx context.Context, r *Request, header http.Header, b *
 		GotFirstResponseByte: func() { began.Store(true) },
 	}), r, header, b)
 	a.res, err = p.transport.RoundTrip(out)
+	held := b.held(r.Timeout)
 	if err == nil && (a.res.ProtoMajor > 2 || a.res.StatusCode < 200 || a.res.StatusCode > 599) {
 		a.res.Body.Close() // after a 101 that nobody asked for, what follows would be no HTTP
 		err = fmt.Errorf("it answered %s %d", a.res.Proto, a.res.StatusCode)
@@ -110,7 +111,7 @@ func (p *Proxy) attempt(ctx context.Context, r *Request, header http.Header, b *
 	a.res = nil
 	verdict := err
 	a.err, a.again = p.failure(ctx, err, b.failed(), began.Load())
-	if fault.KindOf(a.err) != fault.Unavailable && fault.KindOf(a.err) != fault.Timeout {
+	if kind := fault.KindOf(a.err); kind != fault.Unavailable && (kind != fault.Timeout || held) {
 		verdict = errNoVerdict
 	}
 	done(verdict)

@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/httpx"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/upstream"
@@ -352,6 +353,67 @@ func TestDo_BadBody(t *testing.T) {
 		t.Error(status, code)
 	}
 }
+
+// A caller who sends slowly uses up the time of its own call alone: however many
+// do, the upstream is not left alone for anybody. Who does not read is slow itself.
+func TestDo_SlowBody(t *testing.T) {
+	t.Parallel()
+	deaf := serveDeaf(t)
+	fair := serveRaw(t, fine)
+	for name, tc := range map[string]struct {
+		addr string
+		body func(context.Context) io.Reader
+		open bool
+	}{
+		"it stops": {fair.addr, func(ctx context.Context) io.Reader { return io.MultiReader(strings.NewReader("abc"), stalled{ctx}) }, false},
+		"it ends at the last": {deaf, func(ctx context.Context) io.Reader {
+			return io.MultiReader(strings.NewReader("abc"), late{180 * time.Millisecond})
+		}, false},
+		"it is not waited for": {deaf, func(context.Context) io.Reader { return strings.NewReader("abc") }, true},
+		"nobody reads it":      {deaf, func(context.Context) io.Reader { return zeros{} }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := proxyTo(t, tc.addr, func(u *platform.Upstream) { u.Breaker = platform.Breaker{Failures: 1, Open: time.Hour} })
+			r := request("POST", "/")
+			r.Body, r.Length, r.Timeout = tc.body(t.Context()), -1, 200*time.Millisecond
+			if _, err := p.Do(t.Context(), r); fault.KindOf(err) != fault.Timeout {
+				t.Errorf("%v", err)
+			}
+			r = request("GET", "/")
+			r.Timeout = 50 * time.Millisecond
+			if _, err := p.Do(t.Context(), r); (codeOf(err) == "circuit_open") != tc.open {
+				t.Errorf("the next caller: %v", err)
+			}
+		})
+	}
+}
+
+// serveDeaf takes connections, and neither reads nor answers.
+func serveDeaf(t testing.TB) (addr string) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	return ln.Addr().String()
+}
+
+// stalled is a body of which nothing more comes.
+type stalled struct{ context.Context }
+
+func (s stalled) Read([]byte) (int, error) {
+	select {
+	case <-s.Done():
+	case <-time.After(500 * time.Millisecond):
+	}
+	return 0, io.EOF
+}
+
+// late is a body that ends after a while.
+type late struct{ time.Duration }
+
+func (l late) Read([]byte) (int, error) { time.Sleep(l.Duration); return 0, io.EOF }
 
 type failing struct{ err error }
 
