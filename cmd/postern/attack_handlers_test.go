@@ -12,18 +12,11 @@ import (
 	"time"
 )
 
-// write deploys a function of these files, and returns what the command said.
-func (s *site) write(name string, files map[string]string) (said string, err error) {
+// tried deploys a function of these files, and returns what the command said.
+func (s *site) tried(name string, files map[string]string) (said string, err error) {
 	s.Helper()
 	dir := filepath.Join(s.TempDir(), name)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		s.Fatal(err)
-	}
-	for file, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644); err != nil {
-			s.Fatal(err)
-		}
-	}
+	s.files(dir, files)
 	return s.command("functions", "deploy", dir)
 }
 
@@ -62,7 +55,7 @@ export default { prototype: count, inner: { count }, ['a b']: count, ['a/b']: co
 func TestAttack_HandlerNames(t *testing.T) {
 	t.Parallel()
 	g := newTarget(t)
-	if said, err := g.write("odd", map[string]string{"postern.json": `{"name":"odd","runtime":"node"}`, "function.ts": strings.Replace(odd, "export const then = (f: any) => f;\n", "", 1)}); err != nil {
+	if said, err := g.tried("odd", map[string]string{"postern.json": `{"name":"odd","runtime":"node"}`, "function.ts": strings.Replace(odd, "export const then = (f: any) => f;\n", "", 1)}); err != nil {
 		t.Fatal(said)
 	}
 	for _, name := range []string{"constructor", "__proto__", "toString", "valueOf", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString", "prototype", "then", "auth", "setup", "default", "__proto", "__defineGetter__",
@@ -108,7 +101,7 @@ func TestAttack_HandlerNames(t *testing.T) {
 		"an import that exits":       `process.exit(0); export const a = () => 1;`,
 	} {
 		tried(t, name, source)
-		said, err := g.write("looked", map[string]string{"postern.json": `{"name":"looked","runtime":"node"}`, "function.ts": source})
+		said, err := g.tried("looked", map[string]string{"postern.json": `{"name":"looked","runtime":"node"}`, "function.ts": source})
 		if got := g.raw("GET /fn/looked/a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"); got != 404 || err == nil {
 			t.Errorf("%s: %d, deployed: %v %s", name, got, err == nil, said)
 		}
@@ -188,7 +181,7 @@ func TestAttack_Handlers(t *testing.T) {
 	const functions = 8
 	for i := range functions {
 		name := "bad" + strconv.Itoa(i)
-		if said, err := g.write(name, map[string]string{"function.ts": strings.Replace(harmful, "GUARDED", strconv.Quote(guarded), 1),
+		if said, err := g.tried(name, map[string]string{"function.ts": strings.Replace(harmful, "GUARDED", strconv.Quote(guarded), 1),
 			"postern.json": `{"name":"` + name + `","runtime":"node","handlers":{"neverAnswers":{"timeout":"1s"},"blocks":{"timeout":"1s"},"answersForOthers":{"timeout":"3s"},"closesAll":{"timeout":"3s"}}}`}); err != nil {
 			t.Fatal(said)
 		}

@@ -220,7 +220,7 @@ func TestAttack_Files(t *testing.T) {
 	t.Cleanup(s.server.kill)
 	s.key = exports(s.stdout)
 	s.sign()
-	if said, err := s.write("f", map[string]string{"postern.json": `{"name":"f","runtime":"node"}`, "function.ts": "export const auth = [];\nexport const a = () => { console.log('line'); return 'a'; };\n"}); err != nil {
+	if said, err := s.tried("f", map[string]string{"postern.json": `{"name":"f","runtime":"node"}`, "function.ts": "export const auth = [];\nexport const a = () => { console.log('line'); return 'a'; };\n"}); err != nil {
 		t.Fatal(said)
 	}
 	if status, body := call(t, http.DefaultClient, "GET", s.gateway+"/fn/f/a", "", "", ""); status != 200 {

@@ -81,14 +81,30 @@ func (s *site) must(args ...string) string {
 // project writes a function that tells its version.
 func (s *site) project(dir, version string) {
 	s.Helper()
-	files := map[string]string{
-		"postern.json": `{"name": "live", "runtime": "node"}`,
-		"function.ts":  fmt.Sprintf("export const auth = ['guarded'];\nexport function version() { return %q; }\nexport function guarded() { return 'in'; }\n", version),
-	}
+	s.write(dir, `{"name": "live", "runtime": "node"}`,
+		fmt.Sprintf("export const auth = ['guarded'];\nexport function version() { return %q; }\nexport function guarded() { return 'in'; }\n", version))
+}
+
+// deployed deploys a function that is written here, and returns what the
+// command said.
+func (s *site) deployed(manifest, source string) (said string) {
+	s.Helper()
+	dir := s.TempDir()
+	s.write(dir, manifest, source)
+	return s.must("functions", "deploy", dir)
+}
+
+func (s *site) write(dir, manifest, source string) {
+	s.Helper()
+	s.files(dir, map[string]string{"postern.json": manifest, "function.ts": source})
+}
+
+func (s *site) files(dir string, texts map[string]string) {
+	s.Helper()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		s.Fatal(err)
 	}
-	for name, text := range files {
+	for name, text := range texts {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			s.Fatal(err)
 		}

@@ -24,20 +24,24 @@ type RuleSpec struct {
 
 var ruleFields = []string{"credentials", "addresses", "rate", "cors"}
 
-// Bounds of a rule, above what a person writes by hand.
+// The bounds of a rule, in a manifest and in a policy: above what a person writes
+// by hand. docs/gateway.md names them.
 const (
-	maxRates     = 8
-	maxAddresses = 256
+	MaxRates     = 8
+	MaxAddresses = 256
+	MaxCORSAge   = 24 * time.Hour
 	maxCORS      = 64
-	maxCORSAge   = 24 * time.Hour
 )
 
 // credentialWays are the ways in which a credential may be shown, in the words of
 // package auth.
 var credentialWays = []string{"basic", "apikey", "bearer", "dpop", "serviceplan", "admin"}
 
+// CredentialsHint names the ways to whoever wrote another.
+const CredentialsHint = "the ways are basic, apikey, bearer, dpop, serviceplan and admin"
+
 const (
-	credentialsHint = `write: "credentials": ["bearer", "dpop"]; the ways are basic, apikey, bearer, dpop, serviceplan and admin`
+	credentialsHint = `write: "credentials": ["bearer", "dpop"]; ` + CredentialsHint
 	addressesHint   = `write: "addresses": ["10.0.0.0/8", "2001:db8::/32", "192.0.2.7"]`
 	corsHint        = `write: "cors": { "origins": ["https://shop.example"] }`
 	originHint      = `an origin is as the browser sends it: "https://shop.example", or "http://localhost:5173"`
@@ -49,33 +53,6 @@ func CheckCredential(way string) error {
 		return nil
 	}
 	return fmt.Errorf("%.32q is no way of showing a credential", way)
-}
-
-// ParseNetwork reads a network, or one address.
-func ParseNetwork(text string) (netip.Prefix, error) {
-	p, err := netip.ParsePrefix(text)
-	if err != nil {
-		a, bad := netip.ParseAddr(text)
-		if bad != nil || a.Zone() != "" {
-			return netip.Prefix{}, fmt.Errorf("%.64q is no address and no network", text)
-		}
-		p = netip.PrefixFrom(a, a.BitLen())
-	}
-	return p, CheckNetwork(p)
-}
-
-// CheckNetwork says what is wrong with a network: it must be written as it is
-// compared, or somebody takes it for another.
-func CheckNetwork(p netip.Prefix) error {
-	switch {
-	case !p.IsValid():
-		return errors.New("there is a network that is none")
-	case p.Addr().Is4In6():
-		return fmt.Errorf("%s is written as IPv6: write it as IPv4", p)
-	case p != p.Masked():
-		return fmt.Errorf("%s names an address within the network: write %s for all of it", p, p.Masked())
-	}
-	return nil
 }
 
 // CheckOrigin says what is wrong with an origin, other than "*".
@@ -125,8 +102,8 @@ func CheckCORS(c *platform.CORS) error {
 		return fmt.Errorf("a list of cors has more than %d entries", maxCORS)
 	case slices.Contains(c.Origins, "*") && (len(c.Origins) > 1 || c.Credentials):
 		return errors.New(`"*" stands alone, and never with credentials: any page could use those of whoever looks at it`)
-	case c.MaxAge < 0 || c.MaxAge > maxCORSAge || c.MaxAge%time.Second != 0:
-		return fmt.Errorf("maxAge of cors is whole seconds, at most %v", maxCORSAge)
+	case c.MaxAge < 0 || c.MaxAge > MaxCORSAge || c.MaxAge%time.Second != 0:
+		return fmt.Errorf("maxAge of cors is whole seconds, at most %v", MaxCORSAge)
 	}
 	for _, o := range c.Origins {
 		if err := CheckOrigin(o); err != nil && o != "*" {
@@ -163,7 +140,7 @@ func (r RuleSpec) check(asked bool) error {
 	if !asked && len(r.Credentials) > 0 {
 		return errors.New("asks for no access key: no credentials can be named")
 	}
-	if len(r.Rate) > maxRates || len(r.Addresses) > maxAddresses || len(r.Credentials) > len(credentialWays) {
+	if len(r.Rate) > MaxRates || len(r.Addresses) > MaxAddresses || len(r.Credentials) > len(credentialWays) {
 		return errors.New("has too many rates, addresses or credentials")
 	}
 	for _, w := range r.Credentials {
@@ -172,7 +149,7 @@ func (r RuleSpec) check(asked bool) error {
 		}
 	}
 	for _, a := range r.Addresses {
-		if err := CheckNetwork(a); err != nil {
+		if err := platform.CheckNetwork(a); err != nil {
 			return err
 		}
 	}
@@ -225,8 +202,8 @@ func (p *parser) rule(r *RuleSpec, f member, of string) (err error) {
 			return CheckCredential(text)
 		})
 	case "addresses":
-		return p.list(f, maxAddresses, addressesHint, of, func(text string) error {
-			n, err := ParseNetwork(text)
+		return p.list(f, MaxAddresses, addressesHint, of, func(text string) error {
+			n, err := platform.ParseNetwork(text)
 			r.Addresses = append(r.Addresses, n)
 			return err
 		})
@@ -234,7 +211,7 @@ func (p *parser) rule(r *RuleSpec, f member, of string) (err error) {
 		if _, one := f.value.value.(string); one {
 			f.value = node{offset: f.value.offset, isList: true, list: []node{f.value}}
 		}
-		return p.list(f, maxRates, rateForm, of, func(text string) error {
+		return p.list(f, MaxRates, rateForm, of, func(text string) error {
 			l, err := ParseRate(text)
 			if err == nil {
 				err = l.Check()
@@ -303,7 +280,7 @@ func (p *parser) cors(f member, of string) (*platform.CORS, error) {
 		case "maxAge":
 			s, _ := o.value.value.(string)
 			d, bad := time.ParseDuration(s)
-			if c.MaxAge = d; bad != nil || d <= 0 || d > maxCORSAge || d%time.Second != 0 {
+			if c.MaxAge = d; bad != nil || d <= 0 || d > MaxCORSAge || d%time.Second != 0 {
 				err = p.fail(o.value.offset, `write "10m", at most "24h"`, "maxAge of %s is no duration in whole seconds", of)
 			}
 		default:

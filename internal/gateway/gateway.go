@@ -103,7 +103,7 @@ type Gateway struct {
 	pool     sync.Pool // of *exchange
 	passed   memory    // the last requests that were let through
 	refused  memory    // and the last that were not
-	slow     slow
+	slow     *slow
 	limits   limits
 	blocks   sync.Map // of a key's ID to the *limit.Quota of which a block was taken
 	proxies  proxies

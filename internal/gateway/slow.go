@@ -28,7 +28,8 @@ const (
 	slowNames = 1 << 14
 )
 
-func newSlow(perSecond int) (s slow) {
+func newSlow(perSecond int) *slow {
+	s := new(slow)
 	if perSecond > 0 {
 		s.book = limit.NewBook[[16]byte](perSecond, perSecond, slowNames)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -41,13 +42,14 @@ func (p *proxies) buffer() *[]byte {
 // upstreamTarget is an upstream as requests find it. It has routes and nothing
 // that is found by a name: /health of it is a path like any other.
 func (g *Gateway) upstreamTarget(u platform.Upstream, p *platform.Policy) *target {
-	h := platform.Handler{Name: u.Name}
-	for _, r := range u.Routes {
+	own := u
+	own.Routes = slices.Clone(u.Routes)
+	for i := range own.Routes {
+		r := &own.Routes[i].Rule
 		r.BodyLimit, r.Timeout = cmp.Or(r.BodyLimit, g.options.BodyLimit), cmp.Or(r.Timeout, g.options.Timeout)
-		h.Routes = append(h.Routes, platform.Route{Pattern: r.Pattern, Guard: r.Guard, Rule: r.Rule})
 	}
 	t := &target{function: platform.Function{ID: u.ID, ProjectID: u.ProjectID, ParentProjectID: p.ParentProjectID, Name: u.Name, Slug: u.Slug}, visibility: u.Visibility}
-	hs, err := function.Govern([]platform.Handler{h}, &platform.FunctionPolicy{Name: u.Name}, p.Groups)
+	hs, err := function.GovernUpstream(own, p.Groups)
 	if err == nil {
 		t.upstream, err = g.proxy(u)
 	}
@@ -163,12 +165,9 @@ func (g *Gateway) upstreamRequest(x *exchange) *upstream.Request {
 	signin.Cut(x.r.Header)
 	x.traced.place.Send(x.r.Header)
 	q := &upstream.Request{ID: x.id, Method: x.r.Method, Path: x.own, Query: x.query, Prefix: strings.TrimSuffix(x.path, x.own), Host: x.r.Host, Scheme: g.scheme(x.r), ClientIP: httpx.PeerIP(x.remote()),
-		AuthMethod: string(x.shownAs()), Header: x.r.Header, Timeout: x.match.Handler.Timeout}
+		AuthMethod: string(x.shownAs()), Header: x.r.Header, ForeignAuthorization: g.foreign(x), Timeout: x.match.Handler.Timeout}
 	if p := x.principal; p.Method != auth.MethodNone {
 		q.KeyID, q.ProjectID, q.Scopes = x.callerID(), p.ProjectID(), p.Scopes()
-	}
-	if a := x.r.Header["Authorization"]; len(a) > 0 && (x.call != nil || x.principal.Method == auth.MethodNone || x.principal.Method == auth.MethodAPIKey) {
-		q.ForeignAuthorization = g.foreign(x, a[0])
 	}
 	switch {
 	case x.callback.by != nil && len(x.body) > 0: // what was verified is what is sent
