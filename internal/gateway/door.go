@@ -111,16 +111,19 @@ func (g *Gateway) recogniseAt(x *exchange) (auth.Principal, error) {
 
 // comesFrom refuses callers from elsewhere, also where nobody is asked who they are.
 func (x *exchange) comesFrom() error {
-	if len(x.door.addresses) == 0 {
-		return nil
+	if !x.door.admits(x) {
+		return errAddress
+	}
+	return nil
+}
+
+// admits reports whether the door is for callers from where a request comes from.
+func (d *door) admits(x *exchange) bool {
+	if len(d.addresses) == 0 {
+		return true
 	}
 	from := x.address()
-	for _, p := range x.door.addresses {
-		if p.Contains(from) {
-			return nil
-		}
-	}
-	return errAddress
+	return slices.ContainsFunc(d.addresses, func(p netip.Prefix) bool { return p.Contains(from) })
 }
 
 // decorate puts on an answer, the handler's or a refusal, what the door says of

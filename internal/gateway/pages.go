@@ -72,7 +72,7 @@ func (g *Gateway) logIn(x *exchange) {
 		err = x.proven(form)
 	}
 	if err == nil {
-		err = g.desk.Try(a.pair, form.Get("username"), form.Get("password"), x.remote(), x.began)
+		err = g.tryAt(x, form.Get("username"), form.Get("password"))
 	}
 	if err != nil {
 		g.refuseLogin(x, form, err)

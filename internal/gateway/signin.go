@@ -29,6 +29,7 @@ type admin struct {
 	elsewhere error
 	// ownLogin and ownLogout: the function has the page itself.
 	ownLogin, ownLogout bool
+	doors               []*door // that take the user
 }
 
 // admin makes the user of a function; nil if its variables name none.
@@ -43,6 +44,11 @@ func (g *Gateway) admin(t *target) *admin {
 	}
 	a := &admin{pair: pair, who: auth.Admin{ProjectID: t.function.ProjectID, Group: t.function.Name}}
 	a.ownLogin, a.ownLogout = hasPage(t.routes, loginPath, true), hasPage(t.routes, logoutPath, false)
+	for i, d := range t.routes.Doors() {
+		if d.Handler != nil && d.Handler.Guard == platform.GuardKey && t.doors[i].takes(auth.MethodAdmin) {
+			a.doors = append(a.doors, &t.doors[i])
+		}
+	}
 	urls := g.options.URLs(t.function.Slug)
 	address := urls[len(urls)-1]
 	base := g.options.BaseDomain
@@ -75,6 +81,16 @@ func hasPage(t *function.Table, path string, open bool) bool {
 	}
 	_, pattern, _ := strings.Cut(m.Pattern, "/")
 	return m.Handler.Name == path[1:] || "/"+pattern == path
+}
+
+// tryAt is a sign-in on the page, from an address from which the user may come
+// to one of their doors at least.
+func (g *Gateway) tryAt(x *exchange, user, password string) error {
+	a := x.target.admin
+	if len(a.doors) > 0 && !slices.ContainsFunc(a.doors, func(d *door) bool { return d.admits(x) }) {
+		return errAddress
+	}
+	return g.desk.Try(a.pair, user, password, x.remote(), x.began)
 }
 
 // visit is what a request is to the pages: which of them it asks for, and as
@@ -135,6 +151,9 @@ func (g *Gateway) recogniseAdmin(x *exchange, err error) (auth.Principal, error)
 		user, password, ok := signin.Basic(h["Authorization"][0])
 		if !ok || accesskey.In(user) || accesskey.In(password) { // no guess at the pair: a key that has ended
 			return auth.Principal{}, err
+		}
+		if err := x.comesFrom(); err != nil {
+			return auth.Principal{}, err // before the password is looked at: who may not come may not guess, nor make the user wait
 		}
 		switch tried := g.desk.Try(a.pair, user, password, x.remote(), x.began); {
 		case tried == nil:

@@ -846,3 +846,44 @@ func TestSignIn_BetweenFunctions(t *testing.T) {
 		t.Error("something ran")
 	}
 }
+
+// Who may come to no door of the user may not guess at their password either, nor
+// make them wait: right and wrong are answered alike, and neither counts.
+func TestSignIn_FromElsewhere(t *testing.T) {
+	t.Parallel()
+	p := newPortal(t, func(d *platform.Deployment, _ *gateway.Options) {
+		inside := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+		for i := range d.Handlers {
+			d.Handlers[i].Addresses = inside
+			for j := range d.Handlers[i].Routes {
+				d.Handlers[i].Routes[j].Addresses = inside
+			}
+		}
+	})
+	basicOf := func(password string) string { return "Authorization: " + basic(adminUser, password) }
+	const outside, within = "Remote: 192.0.2.1:1", "Remote: 10.0.0.1:1"
+	ran := p.ran(func() {
+		for range 8 { // five would make the user wait
+			for _, password := range []string{"wrong", adminPassword} {
+				if rec := p.logIn(adminUser, password, "", outside); rec.Code != 403 || cookieOf(rec, "postern-session") != "" {
+					t.Errorf("the form, %s: %d", password, rec.Code)
+				}
+				if rec := p.ask("GET", "/reports/1", "", outside, basicOf(password)); rec.Code != 403 {
+					t.Errorf("Basic, %s: %d", password, rec.Code)
+				}
+			}
+		}
+	})
+	if ran != 0 {
+		t.Errorf("%d handlers ran", ran)
+	}
+	if rec := p.logIn(adminUser, adminPassword, "", within); rec.Code != 303 || cookieOf(rec, "postern-session") == "" {
+		t.Errorf("from within: %d", rec.Code)
+	}
+	if rec := p.ask("GET", "/reports/1", "", within, basicOf("wrong")); rec.Code != 401 {
+		t.Errorf("wrong, from within: %d", rec.Code)
+	}
+	if n := p.ran(func() { p.ask("GET", "/reports/1", "", within, basicOf(adminPassword)) }); n != 1 {
+		t.Error("Basic from within does not get in")
+	}
+}
