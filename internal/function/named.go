@@ -25,8 +25,8 @@ func ParseSize(text string) (int64, error) {
 }
 
 // CheckPatterns says which of some patterns, by its place, cannot stand as the
-// address of something that is no function, and why: it does not parse, it
-// clashes with an earlier one, or the gateway answers there itself.
+// address of something that is no function, and why: it does not parse, or it
+// clashes with an earlier one. /health is a path like any other there.
 func CheckPatterns(texts []string) (int, error) {
 	if len(texts) > maxRoutes {
 		return maxRoutes, fmt.Errorf("there are more than %d routes", maxRoutes)
@@ -36,9 +36,6 @@ func CheckPatterns(texts []string) (int, error) {
 		p, err := parsePattern(text)
 		if err != nil {
 			return i, fmt.Errorf("the route %.128q: %w", text, err)
-		}
-		if len(p.segments) == 1 && p.segments[0] == (segment{literal, "health"}) {
-			return i, fmt.Errorf("the route %q is kept: the gateway answers /health itself", text)
 		}
 		for j, q := range known {
 			if why := p.clash(q); why != "" {

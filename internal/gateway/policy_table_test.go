@@ -77,6 +77,8 @@ var tableRoutes = []tableRoute{
 	{"a method that the route has not", "DELETE", "/key"},
 	{"a path that can be read in two ways", "GET", "/x/../key"},
 	{"a function that there is not", "GET", "https://nobody.localhost/key"},
+	{"a private function", "GET", "https://hidden.localhost/open"},
+	{"a private function, below its path", "GET", "https://gateway/fn/hidden/key"},
 }
 
 func tableHandlers() []platform.Handler {
@@ -159,6 +161,10 @@ func tableCalls(t *testing.T, c tableCredential, state string) (row []cell) {
 	d := w.src.active[fnID]
 	d.Handlers, d.Variables = tableHandlers(), map[string]string{"SECRET": "hush"}
 	w.src.functions[fnID], w.src.active[fnID] = f, d
+	w.other("fn-hidden", "hidden")
+	hidden := w.src.active["fn-hidden"]
+	hidden.Handlers, hidden.Variables, hidden.Visibility = d.Handlers, d.Variables, platform.Private
+	w.src.active["fn-hidden"] = hidden
 	_, spender := w.key(nil)
 	_, other := w.key(nil)
 	id, secret := w.key(func(k *platform.AccessKey) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -41,13 +42,14 @@ func (p *proxies) buffer() *[]byte {
 // upstreamTarget is an upstream as requests find it. It has routes and nothing
 // that is found by a name: /health of it is a path like any other.
 func (g *Gateway) upstreamTarget(u platform.Upstream, p *platform.Policy) *target {
-	h := platform.Handler{Name: u.Name}
-	for _, r := range u.Routes {
+	own := u
+	own.Routes = slices.Clone(u.Routes)
+	for i := range own.Routes {
+		r := &own.Routes[i].Rule
 		r.BodyLimit, r.Timeout = cmp.Or(r.BodyLimit, g.options.BodyLimit), cmp.Or(r.Timeout, g.options.Timeout)
-		h.Routes = append(h.Routes, platform.Route{Pattern: r.Pattern, Guard: r.Guard, Rule: r.Rule})
 	}
 	t := &target{function: platform.Function{ID: u.ID, ProjectID: u.ProjectID, ParentProjectID: p.ParentProjectID, Name: u.Name, Slug: u.Slug}, visibility: u.Visibility}
-	hs, err := function.Govern([]platform.Handler{h}, &platform.FunctionPolicy{Name: u.Name}, p.Groups)
+	hs, err := function.GovernUpstream(own, p.Groups)
 	if err == nil {
 		t.upstream, err = g.proxy(u)
 	}

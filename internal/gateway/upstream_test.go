@@ -87,6 +87,7 @@ func (b *behind) declare(number int, url string, change func(*platform.Upstream)
 		{Pattern: "/socket", Guard: platform.GuardKey},
 		{Pattern: "POST /orders", Guard: platform.GuardKey, Rule: platform.Rule{BodyLimit: 100}},
 		{Pattern: "/odd", Guard: platform.Guard(77)},
+		{Pattern: "/health", Guard: platform.GuardKey},
 	}}
 	if change != nil {
 		change(&u)
@@ -211,7 +212,7 @@ func TestUpstream_Policy(t *testing.T) {
 		{"POST", "/orders", http.Header{"X_api_key": {secret}}, 401, "unauthenticated"}, {"POST", "/orders", http.Header{"X-Api-Key": {foreign}}, 403, "not_allowed"}, {"POST", "/orders", http.Header{"X-Api-Key": {grouped}}, 403, "not_allowed"},
 		{"POST", "/orders", http.Header{"X-Api-Key": {member}}, 200, ""}, {"GET", "/orders", http.Header{"X-Api-Key": {secret}}, 405, "method_not_allowed"}, {"POST", "/orders/1", http.Header{"X-Api-Key": {secret}}, 404, "handler_not_found"},
 		{"POST", "/orders", http.Header{"X-Api-Key": {secret}, "Content-Length": {"101"}}, 413, "body_too_large"}, {"GET", "/odd", http.Header{"X-Api-Key": {secret}}, 401, "signature_required"},
-		{"GET", "/health", nil, 404, "handler_not_found"}, {"GET", "/", nil, 404, "handler_not_found"}, {"GET", "/open/../orders", nil, 400, "ambiguous_path"}, {"GET", "/open/..;/orders", nil, 400, "ambiguous_path"},
+		{"GET", "/health", nil, 401, "unauthenticated"}, {"GET", "/health", http.Header{"X-Api-Key": {secret}}, 200, ""}, {"GET", "/", nil, 404, "handler_not_found"}, {"GET", "/open/../orders", nil, 400, "ambiguous_path"}, {"GET", "/open/..;/orders", nil, 400, "ambiguous_path"},
 		{"GET", "/open%2forders", nil, 400, "ambiguous_path"}, {"GET", "/open/%5c", nil, 400, "ambiguous_path"}, {"TRACE", "/open/a", nil, 405, "method_not_allowed"}, {"get", "/open/a", nil, 501, "method_unknown"},
 	} {
 		before := up.seen.Load()
