@@ -6,9 +6,10 @@ import "strings"
 
 // Stripped reports whether a header field must not go past the gateway:
 // credentials, what belongs to the connection (RFC 9110 §7.6.1), names by which
-// a caller could pretend to be the gateway, and what only a proxy may say: no
-// proxy is trusted, so it would be the caller who says it. "_" and "." count as "-",
-// because runtimes that turn headers into variables do not tell them apart.
+// a caller could pretend to be the gateway, and what only a proxy may say: what
+// a trusted one said of the caller is known by then, and all else would be the
+// caller's own word. "_" and "." count as "-", because runtimes that turn headers
+// into variables do not tell them apart.
 // connection is what the request has as Connection.
 func Stripped(name string, connection []string) bool {
 	switch name { // the common ones, as net/http spells them
@@ -23,14 +24,7 @@ func Stripped(name string, connection []string) bool {
 	var plain [32]byte
 	n := min(len(name), len(plain))
 	for i := range n {
-		c := name[i]
-		switch {
-		case c >= 'A' && c <= 'Z':
-			c += 'a' - 'A'
-		case c == '_' || c == '.':
-			c = '-'
-		}
-		plain[i] = c
+		plain[i] = plainly(name[i])
 	}
 	if len(name) <= len(plain) {
 		switch string(plain[:n]) {
@@ -64,16 +58,20 @@ func Is(name, plain string) bool {
 		return false
 	}
 	for i := range len(name) {
-		c := name[i]
-		switch {
-		case c >= 'A' && c <= 'Z':
-			c += 'a' - 'A'
-		case c == '_' || c == '.':
-			c = '-'
-		}
-		if c != plain[i] {
+		if plainly(name[i]) != plain[i] {
 			return false
 		}
 	}
 	return true
+}
+
+// plainly is a character of a name as the least careful runtime reads it.
+func plainly(c byte) byte {
+	switch {
+	case c >= 'A' && c <= 'Z':
+		return c + 'a' - 'A'
+	case c == '_' || c == '.':
+		return '-'
+	}
+	return c
 }

@@ -24,20 +24,24 @@ type RuleSpec struct {
 
 var ruleFields = []string{"credentials", "addresses", "rate", "cors"}
 
-// Bounds of a rule, above what a person writes by hand.
+// The bounds of a rule, in a manifest and in a policy: above what a person writes
+// by hand. docs/gateway.md names them.
 const (
-	maxRates     = 8
-	maxAddresses = 256
+	MaxRates     = 8
+	MaxAddresses = 256
+	MaxCORSAge   = 24 * time.Hour
 	maxCORS      = 64
-	maxCORSAge   = 24 * time.Hour
 )
 
 // credentialWays are the ways in which a credential may be shown, in the words of
 // package auth.
 var credentialWays = []string{"basic", "apikey", "bearer", "dpop", "serviceplan", "admin"}
 
+// CredentialsHint names the ways to whoever wrote another.
+const CredentialsHint = "the ways are basic, apikey, bearer, dpop, serviceplan and admin"
+
 const (
-	credentialsHint = `write: "credentials": ["bearer", "dpop"]; the ways are basic, apikey, bearer, dpop, serviceplan and admin`
+	credentialsHint = `write: "credentials": ["bearer", "dpop"]; ` + CredentialsHint
 	addressesHint   = `write: "addresses": ["10.0.0.0/8", "2001:db8::/32", "192.0.2.7"]`
 	corsHint        = `write: "cors": { "origins": ["https://shop.example"] }`
 	originHint      = `an origin is as the browser sends it: "https://shop.example", or "http://localhost:5173"`
@@ -125,8 +129,8 @@ func CheckCORS(c *platform.CORS) error {
 		return fmt.Errorf("a list of cors has more than %d entries", maxCORS)
 	case slices.Contains(c.Origins, "*") && (len(c.Origins) > 1 || c.Credentials):
 		return errors.New(`"*" stands alone, and never with credentials: any page could use those of whoever looks at it`)
-	case c.MaxAge < 0 || c.MaxAge > maxCORSAge || c.MaxAge%time.Second != 0:
-		return fmt.Errorf("maxAge of cors is whole seconds, at most %v", maxCORSAge)
+	case c.MaxAge < 0 || c.MaxAge > MaxCORSAge || c.MaxAge%time.Second != 0:
+		return fmt.Errorf("maxAge of cors is whole seconds, at most %v", MaxCORSAge)
 	}
 	for _, o := range c.Origins {
 		if err := CheckOrigin(o); err != nil && o != "*" {
@@ -163,7 +167,7 @@ func (r RuleSpec) check(asked bool) error {
 	if !asked && len(r.Credentials) > 0 {
 		return errors.New("asks for no access key: no credentials can be named")
 	}
-	if len(r.Rate) > maxRates || len(r.Addresses) > maxAddresses || len(r.Credentials) > len(credentialWays) {
+	if len(r.Rate) > MaxRates || len(r.Addresses) > MaxAddresses || len(r.Credentials) > len(credentialWays) {
 		return errors.New("has too many rates, addresses or credentials")
 	}
 	for _, w := range r.Credentials {
@@ -225,7 +229,7 @@ func (p *parser) rule(r *RuleSpec, f member, of string) (err error) {
 			return CheckCredential(text)
 		})
 	case "addresses":
-		return p.list(f, maxAddresses, addressesHint, of, func(text string) error {
+		return p.list(f, MaxAddresses, addressesHint, of, func(text string) error {
 			n, err := ParseNetwork(text)
 			r.Addresses = append(r.Addresses, n)
 			return err
@@ -234,7 +238,7 @@ func (p *parser) rule(r *RuleSpec, f member, of string) (err error) {
 		if _, one := f.value.value.(string); one {
 			f.value = node{offset: f.value.offset, isList: true, list: []node{f.value}}
 		}
-		return p.list(f, maxRates, rateForm, of, func(text string) error {
+		return p.list(f, MaxRates, rateForm, of, func(text string) error {
 			l, err := ParseRate(text)
 			if err == nil {
 				err = l.Check()
@@ -303,7 +307,7 @@ func (p *parser) cors(f member, of string) (*platform.CORS, error) {
 		case "maxAge":
 			s, _ := o.value.value.(string)
 			d, bad := time.ParseDuration(s)
-			if c.MaxAge = d; bad != nil || d <= 0 || d > maxCORSAge || d%time.Second != 0 {
+			if c.MaxAge = d; bad != nil || d <= 0 || d > MaxCORSAge || d%time.Second != 0 {
 				err = p.fail(o.value.offset, `write "10m", at most "24h"`, "maxAge of %s is no duration in whole seconds", of)
 			}
 		default:

@@ -23,8 +23,6 @@ type mention struct {
 	of     string
 }
 
-var customFields = []string{"header", "prefix", "signatureField", "timestampHeader", "timestampField", "signed", "encoding", "hash", "secretEncoding", "idMember"}
-
 // signature reads how callbacks are signed.
 func (p *parser) signature(f member, of string) (*platform.Signature, error) {
 	if !f.value.isObject {
@@ -78,12 +76,15 @@ func (p *parser) customScheme(f member, of string) (*platform.SignatureScheme, e
 		return nil, p.fail(f.value.offset, `write: "custom": { "header": "X-Signature" }`, "custom of %s must be an object", of)
 	}
 	c := &platform.SignatureScheme{}
-	into := map[string]*string{"header": &c.Header, "prefix": &c.Prefix, "signatureField": &c.SignatureField, "timestampHeader": &c.TimestampHeader, "timestampField": &c.TimestampField,
-		"signed": &c.Signed, "encoding": &c.Encoding, "hash": &c.Hash, "secretEncoding": &c.SecretEncoding, "idMember": &c.IDMember}
+	var known []string
+	into := map[string]*string{}
+	for _, f := range signature.Fields(c) {
+		known, into[f.Name] = append(known, f.Name), f.Value
+	}
 	for _, o := range f.value.object {
 		field := into[o.key]
 		if field == nil {
-			return nil, p.unknownOption(o, customFields, "the scheme of "+of)
+			return nil, p.unknownOption(o, known, "the scheme of "+of)
 		}
 		var err error
 		if *field, err = p.text(o); err != nil {

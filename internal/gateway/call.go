@@ -48,7 +48,7 @@ func (g *Gateway) Internal() http.Handler {
 		r.RemoteAddr = callRemote
 		x := g.begin(w, r)
 		x.call = &worker.Call{}
-		x.traced.goOn(g.options.Tracer, r.Header)
+		x.traced.put(g.options.Tracer.Follow(r.Header))
 		g.serve(x)
 	})
 }

@@ -125,7 +125,7 @@ func (g *Gateway) admit(x *exchange) error {
 func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	x := g.pool.Get().(*exchange)
 	*x = exchange{w: w, r: r, began: time.Now(), body: x.body[:0]}
-	x.traced.begin(g.options.Tracer, r.Header)
+	x.traced.put(g.options.Tracer.Begin(r.Header))
 	g.metrics.InFlight.Inc()
 	return x
 }

@@ -19,27 +19,9 @@ type traced struct {
 	steps *[stepAccount + 1]time.Time // when each was begun; nil where nobody wants to know
 }
 
-// begin decides whether a request is traced.
-func (t *traced) begin(by *telemetry.Tracer, h http.Header) {
-	if by != nil {
-		t.put(by.Begin(h))
-	}
-}
-
 // put takes a place that was decided on.
 func (t *traced) put(p telemetry.Place) {
-	if t.place = p; p.Sampled() {
-		t.steps = new([stepAccount + 1]time.Time)
-	}
-}
-
-// goOn is begin for a call between functions.
-func (t *traced) goOn(by *telemetry.Tracer, h http.Header) {
-	if by == nil {
-		return
-	}
-	t.steps = nil
-	if t.place = by.Continue(h); t.place.Sampled() {
+	if t.place, t.steps = p, nil; p.Sampled() {
 		t.steps = new([stepAccount + 1]time.Time)
 	}
 }
@@ -81,7 +63,7 @@ func (g *Gateway) tell(x *exchange, over time.Time) {
 	}
 	r := telemetry.Record{Name: strings.TrimSpace(strings.Replace(method, "_OTHER", "HTTP", 1) + " " + route), Began: x.began, Ended: over, Server: true, Attrs: []slog.Attr{
 		slog.String("http.request.method", method), slog.Int("http.response.status_code", x.status), slog.String("network.protocol.name", "http"),
-		slog.String("network.protocol.version", protocol(x.r)), slog.String("url.scheme", schemeOf(x.r)), slog.Int64("http.request.body.size", x.bytesIn()),
+		slog.String("network.protocol.version", protocol(x.r)), slog.String("url.scheme", g.scheme(x.r)), slog.Int64("http.request.body.size", x.bytesIn()),
 		slog.Int64("http.response.body.size", x.sent), slog.String("postern.request_id", x.id), slog.String("postern.decision", string(x.outcome())),
 		slog.String("postern.step", stepNames[x.step])}}
 	add := func(key, value string) {
@@ -162,11 +144,4 @@ func protocol(r *http.Request) string {
 		return "2"
 	}
 	return fmt.Sprintf("1.%d", r.ProtoMinor&1)
-}
-
-func schemeOf(r *http.Request) string {
-	if r.TLS != nil {
-		return "https"
-	}
-	return "http"
 }

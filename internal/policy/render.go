@@ -12,6 +12,7 @@ import (
 
 	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/signature"
 )
 
 // Render writes a document anew, in one form: what has a name is sorted by it,
@@ -147,8 +148,8 @@ func (o *object) rule(r platform.Rule) {
 		signed.duration("window", s.Window)
 		if c := s.Custom; c != nil {
 			custom := &object{}
-			for _, f := range customFields(c) {
-				custom.text(f.name, *f.value)
+			for _, f := range signature.Fields(c) {
+				custom.text(f.Name, *f.Value)
 			}
 			signed.add("custom", custom.node())
 		}

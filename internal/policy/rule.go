@@ -13,13 +13,8 @@ import (
 	"postern.dev/postern/internal/signature"
 )
 
-// The bounds of what a rule holds; docs/gateway.md names them.
-const (
-	maxLimits  = 8
-	maxNets    = 256
-	maxTimeout = time.Hour
-	maxMaxAge  = 24 * time.Hour
-)
+// maxTimeout bounds a call, and the window of a signature.
+const maxTimeout = time.Hour
 
 // What auth may be.
 const (
@@ -126,7 +121,7 @@ func (p *parser) shared(r *platform.Rule, of string) map[string]reader {
 			}
 			for i, way := range r.Methods {
 				if err := function.CheckCredential(way); err != nil {
-					return p.fail(n.Content[i], "the ways are basic, apikey, bearer, dpop, serviceplan and admin", "credentials of %s: %s", of, err)
+					return p.fail(n.Content[i], function.CredentialsHint, "credentials of %s: %s", of, err)
 				}
 			}
 			return nil
@@ -215,8 +210,8 @@ func (p *parser) networks(n *yaml.Node, of string) (out []netip.Prefix, err erro
 	if err != nil {
 		return nil, err
 	}
-	if len(ss) > maxNets {
-		return nil, p.fail(n, "", "%s has more than %d ranges", of, maxNets)
+	if len(ss) > function.MaxAddresses {
+		return nil, p.fail(n, "", "%s has more than %d ranges", of, function.MaxAddresses)
 	}
 	for i, s := range ss {
 		prefix, err := function.ParseNetwork(s)
@@ -254,8 +249,8 @@ func (p *parser) rates(n *yaml.Node, of string) (out []platform.RateLimit, err e
 	if n.Kind == yaml.ScalarNode {
 		return out, one(n)
 	}
-	if len(n.Content) > maxLimits {
-		return nil, p.fail(n, "", "%s has more than %d limits", of, maxLimits)
+	if len(n.Content) > function.MaxRates {
+		return nil, p.fail(n, "", "%s has more than %d limits", of, function.MaxRates)
 	}
 	err = p.list(n, of, one)
 	return out, err
@@ -301,7 +296,7 @@ func (p *parser) cors(r *platform.Rule, of string) reader {
 				return err
 			},
 			"maxAge": func(n *yaml.Node) (err error) {
-				c.MaxAge, err = p.duration(n, "maxAge of "+of, maxMaxAge)
+				c.MaxAge, err = p.duration(n, "maxAge of "+of, function.MaxCORSAge)
 				return err
 			},
 		})
@@ -339,8 +334,8 @@ func (p *parser) signature(n *yaml.Node, of string) (*platform.Signature, error)
 			c := &platform.SignatureScheme{}
 			s.Custom = c
 			readers := map[string]reader{}
-			for _, f := range customFields(c) {
-				readers[f.name] = text(f.value, f.name)
+			for _, f := range signature.Fields(c) {
+				readers[f.Name] = text(f.Value, f.Name)
 			}
 			return p.fields(n, "custom of "+of, readers)
 		},
@@ -356,15 +351,4 @@ func (p *parser) signature(n *yaml.Node, of string) (*platform.Signature, error)
 		return nil, p.fail(n, hint, "%s: %s", of, err)
 	}
 	return s, nil
-}
-
-// named is a field of a scheme with its name in the document.
-type named struct {
-	name  string
-	value *string
-}
-
-func customFields(c *platform.SignatureScheme) []named {
-	return []named{{"header", &c.Header}, {"prefix", &c.Prefix}, {"signatureField", &c.SignatureField}, {"timestampHeader", &c.TimestampHeader}, {"timestampField", &c.TimestampField},
-		{"signed", &c.Signed}, {"encoding", &c.Encoding}, {"hash", &c.Hash}, {"secretEncoding", &c.SecretEncoding}, {"idMember", &c.IDMember}}
 }

@@ -88,6 +88,20 @@ func customOf(s *platform.SignatureScheme) Custom {
 		Signed: s.Signed, Encoding: s.Encoding, Hash: s.Hash, SecretEncoding: s.SecretEncoding, IDMember: s.IDMember}
 }
 
+// Field is a text of a scheme that is described as data, with its name in
+// manifests and policies.
+type Field struct {
+	Name  string
+	Value *string
+}
+
+// Fields are the texts of a described scheme, in the order in which they are
+// written.
+func Fields(s *platform.SignatureScheme) []Field {
+	return []Field{{"header", &s.Header}, {"prefix", &s.Prefix}, {"signatureField", &s.SignatureField}, {"timestampHeader", &s.TimestampHeader}, {"timestampField", &s.TimestampField},
+		{"signed", &s.Signed}, {"encoding", &s.Encoding}, {"hash", &s.Hash}, {"secretEncoding", &s.SecretEncoding}, {"idMember", &s.IDMember}}
+}
+
 // timed reports whether a scheme signs a time.
 func timed(s Scheme) bool {
 	switch s := s.(type) {

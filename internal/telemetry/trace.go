@@ -58,8 +58,9 @@ func (t *Tracer) Begin(h http.Header) (p Place) {
 	return t.fresh(h)
 }
 
-// Follow goes on with the trace in a header, whatever is said of callers: for
-// requests that come from the inside. Without one it begins another.
+// Follow goes on with the trace in a header, whatever is made of those of
+// strangers: for callers who were told of a place by this server. Without one it
+// begins another.
 func (t *Tracer) Follow(h http.Header) (p Place) {
 	if t == nil || p.follow(h) {
 		return p
@@ -78,15 +79,6 @@ func (t *Tracer) fresh(h http.Header) Place {
 		}
 	}
 	return p
-}
-
-// Continue is Begin for a caller who was told of a place by this server: it goes
-// on from there, whatever is made of the traces of strangers.
-func (t *Tracer) Continue(h http.Header) (p Place) {
-	if t != nil && p.follow(h) {
-		return p
-	}
-	return t.Begin(h)
 }
 
 // Always begins a trace that is sampled: of what is rare, and known callers do.
