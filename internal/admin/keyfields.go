@@ -175,7 +175,7 @@ func groups(in []string) ([]string, error) {
 func networks(in []string) (out []netip.Prefix, err error) {
 	for _, c := range in {
 		p, err := netip.ParsePrefix(c)
-		if err != nil || p != p.Masked() || p.Addr().Is4In6() { // callers' addresses come unmapped
+		if err != nil || platform.CheckNetwork(p) != nil {
 			return nil, invalid("allowedCidrs", fmt.Sprintf("has %.80q, which is no address range", c), "write it like 192.0.2.0/24 or 2001:db8::/32, with the host bits zero")
 		}
 		out = append(out, p)

@@ -4,12 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/httpx"
+	"postern.dev/postern/internal/platform"
 )
 
 // phase is where the server stands between start and end.
@@ -126,8 +126,7 @@ func loopbackOnly(h http.Handler) http.Handler {
 }
 
 func loopback(remote string) bool {
-	addr, err := netip.ParseAddrPort(remote)
-	return err == nil && addr.Addr().Unmap().IsLoopback()
+	return platform.CallerAddr(remote).IsLoopback()
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

@@ -269,11 +269,7 @@ func Decide(p Principal, need Need) error {
 }
 
 func allowed(cidrs []netip.Prefix, remote string) bool {
-	ap, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return false
-	}
-	addr := ap.Addr().Unmap().WithZone("") // ::ffff:10.0.0.1 is 10.0.0.1
+	addr := platform.CallerAddr(remote)
 	for _, c := range cidrs {
 		if c.Contains(addr) {
 			return true

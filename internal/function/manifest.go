@@ -101,7 +101,7 @@ func DecodeManifest(data []byte) (Manifest, error) {
 		err = variablesFit(m.Variables)
 	}
 	for _, o := range m.Handlers {
-		if err == nil && (o.Body > platform.BodyStream || o.BodyLimit < 0 || o.BodyLimit > maxBodyLimit || o.Timeout < 0 || o.Timeout > maxTimeout) {
+		if err == nil && (o.Body > platform.BodyStream || o.BodyLimit < 0 || o.BodyLimit > maxBodyLimit || o.Timeout < 0 || o.Timeout > MaxTimeout) {
 			err = errors.New("handler options out of range")
 		}
 		if err == nil {

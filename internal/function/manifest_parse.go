@@ -13,10 +13,10 @@ import (
 	"postern.dev/postern/internal/platform"
 )
 
-const (
-	maxBodyLimit = 1 << 40 // 1 TiB: more is a mistake
-	maxTimeout   = time.Hour
-)
+// MaxTimeout is the longest that a call may be given.
+const MaxTimeout = time.Hour
+
+const maxBodyLimit = 1 << 40 // 1 TiB: more is a mistake
 
 // Fields that the source's own tools write into sinch.json and that change
 // nothing here.
@@ -272,7 +272,7 @@ func (p *parser) size(f member, into *int64, of string) error {
 func (p *parser) duration(f member, into *time.Duration, of string) error {
 	s, _ := f.value.value.(string)
 	d, err := time.ParseDuration(s)
-	if err != nil || d <= 0 || d > maxTimeout {
+	if err != nil || d <= 0 || d > MaxTimeout {
 		return p.fail(f.value.offset, `write "30s" or "5m", at most "1h"`, "%s of %s is no duration", f.key, of)
 	}
 	*into = d

@@ -219,7 +219,7 @@ func validRoutes(rs []RouteSpec) error {
 		if _, ok := kindOf(r.Handler); !ok || r.Auth != "" && !knownAuth(r.Auth) {
 			return fmt.Errorf("the route %q has no handler, or an auth that there is not", r.Path)
 		}
-		if r.BodyLimit < 0 || r.BodyLimit > maxBodyLimit || r.Timeout < 0 || r.Timeout > maxTimeout {
+		if r.BodyLimit < 0 || r.BodyLimit > maxBodyLimit || r.Timeout < 0 || r.Timeout > MaxTimeout {
 			return errors.New("route options out of range")
 		}
 	}

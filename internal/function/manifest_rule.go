@@ -55,33 +55,6 @@ func CheckCredential(way string) error {
 	return fmt.Errorf("%.32q is no way of showing a credential", way)
 }
 
-// ParseNetwork reads a network, or one address.
-func ParseNetwork(text string) (netip.Prefix, error) {
-	p, err := netip.ParsePrefix(text)
-	if err != nil {
-		a, bad := netip.ParseAddr(text)
-		if bad != nil || a.Zone() != "" {
-			return netip.Prefix{}, fmt.Errorf("%.64q is no address and no network", text)
-		}
-		p = netip.PrefixFrom(a, a.BitLen())
-	}
-	return p, CheckNetwork(p)
-}
-
-// CheckNetwork says what is wrong with a network: it must be written as it is
-// compared, or somebody takes it for another.
-func CheckNetwork(p netip.Prefix) error {
-	switch {
-	case !p.IsValid():
-		return errors.New("there is a network that is none")
-	case p.Addr().Is4In6():
-		return fmt.Errorf("%s is written as IPv6: write it as IPv4", p)
-	case p != p.Masked():
-		return fmt.Errorf("%s names an address within the network: write %s for all of it", p, p.Masked())
-	}
-	return nil
-}
-
 // CheckOrigin says what is wrong with an origin, other than "*".
 func CheckOrigin(text string) error {
 	scheme, rest, ok := strings.Cut(text, "://")
@@ -176,7 +149,7 @@ func (r RuleSpec) check(asked bool) error {
 		}
 	}
 	for _, a := range r.Addresses {
-		if err := CheckNetwork(a); err != nil {
+		if err := platform.CheckNetwork(a); err != nil {
 			return err
 		}
 	}
@@ -230,7 +203,7 @@ func (p *parser) rule(r *RuleSpec, f member, of string) (err error) {
 		})
 	case "addresses":
 		return p.list(f, MaxAddresses, addressesHint, of, func(text string) error {
-			n, err := ParseNetwork(text)
+			n, err := platform.ParseNetwork(text)
 			r.Addresses = append(r.Addresses, n)
 			return err
 		})

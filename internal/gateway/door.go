@@ -8,6 +8,7 @@ import (
 
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/platform"
 )
 
 // door is what one address of a function gives to the steps, made ready when
@@ -59,15 +60,9 @@ func (d *door) offers(byPath bool) []string {
 // looks at an address asks here.
 func (x *exchange) remote() string { return x.r.RemoteAddr }
 
-// address is the address of who calls: ::ffff:10.0.0.1 is 10.0.0.1. That of a
-// text which is none is invalid, and in no network.
-func (x *exchange) address() netip.Addr {
-	ap, err := netip.ParseAddrPort(x.remote())
-	if err != nil {
-		return netip.Addr{}
-	}
-	return ap.Addr().Unmap().WithZone("")
-}
+// address is the address of who calls; invalid, and in no network, where there
+// is none.
+func (x *exchange) address() netip.Addr { return platform.CallerAddr(x.remote()) }
 
 var (
 	errWay     = fault.New(fault.Unauthenticated, "this route does not take a credential that is shown in this way").WithCode("credential_not_taken")

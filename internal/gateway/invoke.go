@@ -96,7 +96,7 @@ func (g *Gateway) invoke(x *exchange) error {
 		timeout = h.Timeout
 	}
 	deadline := time.Now().Add(timeout)
-	req := worker.Request{ID: x.id, Method: x.r.Method, Handler: h.Name, Path: x.own, Query: x.query, Host: x.r.Host, ClientIP: httpx.PeerIP(x.r.RemoteAddr),
+	req := worker.Request{ID: x.id, Method: x.r.Method, Handler: h.Name, Path: x.own, Query: x.query, Host: x.r.Host, ClientIP: httpx.PeerIP(x.remote()),
 		AuthMethod: string(x.shownAs()), Call: x.call, Header: x.r.Header, Inline: x.body, Stream: h.Body == platform.BodyStream, Deadline: deadline}
 	if req.Method == http.MethodHead {
 		req.Method = http.MethodGet // the server leaves the body out

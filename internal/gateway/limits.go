@@ -100,11 +100,7 @@ func network(x *exchange) [16]byte {
 	if !a.IsValid() {
 		return [16]byte{} // who has no address is one caller with all others that have none
 	}
-	name := a.As16()
-	if a.Is6() {
-		clear(name[8:])
-	}
-	return name
+	return platform.CallerBlock(a).As16()
 }
 
 // mostLimits is how many limits a call can be under without an allocation.

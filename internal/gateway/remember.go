@@ -45,7 +45,7 @@ type passage struct {
 
 // take takes from an exchange what is remembered of it.
 func (p *passage) take(x *exchange) {
-	p.id, p.method, p.shown, p.remote, p.code, p.at = x.id, knownMethod(x.r.Method), x.shownAs(), x.r.RemoteAddr, x.code, x.began.UnixNano()
+	p.id, p.method, p.shown, p.remote, p.code, p.at = x.id, knownMethod(x.r.Method), x.shownAs(), x.remote(), x.code, x.began.UnixNano()
 	p.status, p.step, p.ran, p.tight = int16(x.status), x.step, x.ran, x.told.who
 	p.scheme = x.callback.verdict.Scheme
 	p.project, p.slug, p.handler, p.keyID, p.why, p.guard, p.relayed = "", "", "", "", "", 0, false

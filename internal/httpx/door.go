@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/wire"
 )
 
@@ -65,9 +66,9 @@ func (d *door) admit() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		from := block(address(c.RemoteAddr().String()))
-		if d.exempt.has(from) {
-			from = netip.Addr{}
+		var from netip.Addr
+		if peer := platform.CallerAddr(c.RemoteAddr().String()); !d.exempt.has(peer) {
+			from = platform.CallerBlock(peer)
 		}
 		if reason := d.enter(from); reason != "" {
 			c.Close()
@@ -106,17 +107,6 @@ func (d *door) leave(from netip.Addr) {
 	if d.from[from]--; d.from[from] == 0 {
 		delete(d.from, from)
 	}
-}
-
-// block is what is counted as one address: of IPv6 the network of 64 bits,
-// because whoever has one address there has them all.
-func block(a netip.Addr) netip.Addr {
-	if a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
-			return p.Addr()
-		}
-	}
-	return a
 }
 
 func (d *door) misframed(remote net.Addr, wrong string) {

@@ -54,11 +54,14 @@ func (c *tally) is(open int, reason string, n int) bool {
 // start serves on a free port until the test ends.
 func start(t testing.TB, srv *httpx.Server) (addr string) {
 	t.Helper()
-	ln, err := httpx.Listen(t.Context(), "127.0.0.1:0", "--listen")
-	if err != nil {
-		t.Fatal(err)
+	if srv.Listener == nil {
+		ln, err := httpx.Listen(t.Context(), "127.0.0.1:0", "--listen")
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv.Listener = ln
 	}
-	srv.Listener, srv.Drain = ln, time.Second
+	srv.Drain = time.Second
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ctx) }()
@@ -68,7 +71,7 @@ func start(t testing.TB, srv *httpx.Server) (addr string) {
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	return ln.Addr().String()
+	return srv.Listener.Addr().String()
 }
 
 func dial(t testing.TB, addr string) net.Conn {
@@ -147,13 +150,37 @@ func TestServer_ConnectionsAreBounded(t *testing.T) {
 
 func TestServer_ProxiesMayHaveManyConnections(t *testing.T) {
 	t.Parallel()
-	addr := start(t, &httpx.Server{Handler: hello, MaxPerAddress: 1, Proxies: httpx.Proxies{netip.MustParsePrefix("127.0.0.0/8")}})
-	for range 5 {
-		if got := ask(dial(t, addr)); got != 200 {
-			t.Errorf("a proxy gets %d", got)
+	for proxy, peer := range map[string]string{"127.0.0.0/8": "127.0.0.1:1", "2001:db8::5/128": "[2001:db8::5]:1"} {
+		ln, err := httpx.Listen(t.Context(), "127.0.0.1:0", "--listen")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := start(t, &httpx.Server{Listener: peers{ln, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(peer))}, Handler: hello, MaxPerAddress: 1, Proxies: httpx.Proxies{netip.MustParsePrefix(proxy)}})
+		for range 5 {
+			if got := ask(dial(t, addr)); got != 200 {
+				t.Errorf("the proxy %s gets %d", peer, got)
+			}
 		}
 	}
 }
+
+// peers is a listener whose connections all seem to come from one address.
+type peers struct {
+	net.Listener
+	from net.Addr
+}
+
+func (p peers) Accept() (net.Conn, error) {
+	c, err := p.Listener.Accept()
+	return peerConn{c, p.from}, err
+}
+
+type peerConn struct {
+	net.Conn
+	from net.Addr
+}
+
+func (c peerConn) RemoteAddr() net.Addr { return c.from }
 
 // Who called is known in each protocol.
 func TestServer_CallersBehindProxies(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"postern.dev/postern/internal/platform"
 )
 
 // Proxies are the networks of the proxies in front of this server whose word
@@ -33,8 +35,8 @@ func (p Proxies) has(a netip.Addr) bool {
 // is none. One address is always the same value: of IPv4 written as IPv6 the
 // IPv4, and without a zone.
 func address(text string) netip.Addr {
-	if a, err := netip.ParseAddrPort(text); err == nil {
-		return a.Addr().Unmap().WithZone("")
+	if a := platform.CallerAddr(text); a.IsValid() {
+		return a
 	}
 	if inner, ok := strings.CutPrefix(text, "["); ok {
 		if text, ok = strings.CutSuffix(inner, "]"); !ok || !strings.Contains(text, ":") {
@@ -92,7 +94,7 @@ type peerKey struct{}
 // know notes once for a connection whether its peer is a proxy.
 func (p Proxies) know(ctx context.Context, c net.Conn) context.Context {
 	at := c.RemoteAddr().String()
-	return context.WithValue(ctx, peerKey{}, &peer{at, p.has(address(at))})
+	return context.WithValue(ctx, peerKey{}, &peer{at, p.has(platform.CallerAddr(at))})
 }
 
 // believe makes a request's RemoteAddr the address of who called, for everything

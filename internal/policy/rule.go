@@ -13,9 +13,6 @@ import (
 	"postern.dev/postern/internal/signature"
 )
 
-// maxTimeout bounds a call, and the window of a signature.
-const maxTimeout = time.Hour
-
 // What auth may be.
 const (
 	authKey       = "key"
@@ -143,7 +140,7 @@ func (p *parser) shared(r *platform.Rule, of string) map[string]reader {
 			return nil
 		},
 		"timeout": func(n *yaml.Node) (err error) {
-			r.Timeout, err = p.duration(n, "timeout of "+of, maxTimeout)
+			r.Timeout, err = p.duration(n, "timeout of "+of, function.MaxTimeout)
 			return err
 		},
 	}
@@ -214,7 +211,7 @@ func (p *parser) networks(n *yaml.Node, of string) (out []netip.Prefix, err erro
 		return nil, p.fail(n, "", "%s has more than %d ranges", of, function.MaxAddresses)
 	}
 	for i, s := range ss {
-		prefix, err := function.ParseNetwork(s)
+		prefix, err := platform.ParseNetwork(s)
 		if err != nil {
 			return nil, p.fail(n.Content[i], "write it like 192.0.2.0/24, 192.0.2.7 or 2001:db8::/32", "%s: %s", of, err)
 		}
@@ -327,7 +324,7 @@ func (p *parser) signature(n *yaml.Node, of string) (*platform.Signature, error)
 			return err
 		},
 		"window": func(n *yaml.Node) (err error) {
-			s.Window, err = p.duration(n, "window of "+of, maxTimeout)
+			s.Window, err = p.duration(n, "window of "+of, function.MaxTimeout)
 			return err
 		},
 		"custom": func(n *yaml.Node) error {

@@ -2,9 +2,10 @@ package signin
 
 import (
 	"crypto/sha256"
-	"net/netip"
 	"sync"
 	"time"
+
+	"postern.dev/postern/internal/platform"
 )
 
 const (
@@ -160,14 +161,8 @@ func (s *strikes) wait(now time.Time) time.Duration { return min(s.until.Sub(now
 // peer is of an address and port what is one caller's: of IPv6 the network,
 // because a caller has all of it.
 func peer(remote string) []byte {
-	ap, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return []byte(remote)
+	if a := platform.CallerAddr(remote); a.IsValid() {
+		return platform.CallerBlock(a).AsSlice()
 	}
-	addr := ap.Addr().Unmap().WithZone("")
-	if addr.Is6() {
-		p, _ := addr.Prefix(64) // of an address without a zone it has one
-		addr = p.Addr()
-	}
-	return addr.AsSlice()
+	return []byte(remote)
 }
