@@ -16,14 +16,7 @@ import (
 func (s *site) write(name string, files map[string]string) (said string, err error) {
 	s.Helper()
 	dir := filepath.Join(s.TempDir(), name)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		s.Fatal(err)
-	}
-	for file, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644); err != nil {
-			s.Fatal(err)
-		}
-	}
+	s.files(dir, files)
 	return s.command("functions", "deploy", dir)
 }
 

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -17,17 +15,7 @@ import (
 func TestAttack_TrustedProxies(t *testing.T) {
 	t.Parallel()
 	g := newTarget(t)
-	dir := filepath.Join(t.TempDir(), "who")
-	for name, text := range map[string]string{"postern.json": `{"name":"who","runtime":"node"}`,
-		"function.ts": "export const auth = [];\nexport const who = (c: any, r: any) => ({ ip: r.ip, headers: r.headers });\n"} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	g.must("functions", "deploy", dir)
+	g.deployed(`{"name":"who","runtime":"node"}`, "export const auth = [];\nexport const who = (c: any, r: any) => ({ ip: r.ip, headers: r.headers });\n")
 	_, bound := g.createKey("Bound", "--from", "192.0.2.0/24")
 	id, controlling := g.createKey("Pipeline", "--from", "192.0.2.0/24", "--scope", "control")
 	restart := func(proxies string) {

@@ -9,8 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,16 +40,12 @@ export default { constructor: count, toString: count, valueOf: count };
 func newTarget(t *testing.T) *target {
 	t.Helper()
 	s := newSite(t)
-	dir := filepath.Join(t.TempDir(), "f")
-	for name, text := range map[string]string{"postern.json": `{"name":"f","runtime":"node"}`, "function.ts": counting} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.must("functions", "deploy", dir)
+	s.deployed(`{"name":"f","runtime":"node"}`, counting)
+	return s.target()
+}
+
+// target is the site as it is called with an administrator's key.
+func (s *site) target() *target {
 	id, secret := s.key["POSTERN_KEY_ID"], s.key["POSTERN_KEY_SECRET"]
 	return &target{site: s, client: http.DefaultClient, addr: strings.TrimPrefix(s.gateway, "http://"), basic: "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))}
 }

@@ -48,7 +48,7 @@ func (s *callSite) circle(handler string) (e ended) {
 
 func newCircle(t *testing.T, flags ...string) *callSite {
 	t.Helper()
-	s := &callSite{newSite(t), t.TempDir()}
+	s := &callSite{newSite(t)}
 	if len(flags) > 0 {
 		if err := s.stop(); err != nil {
 			t.Fatal(err)
@@ -56,7 +56,7 @@ func newCircle(t *testing.T, flags ...string) *callSite {
 		s.start(flags...)
 	}
 	for _, name := range []string{"ping", "pong"} {
-		s.deploy(name, `{"name": "`+name+`", "runtime": "node"}`, circleSource)
+		s.deployed(`{"name": "`+name+`", "runtime": "node"}`, circleSource)
 	}
 	return s
 }
@@ -215,12 +215,12 @@ func TestCalls_RestartAndRedeploy(t *testing.T) {
 	if first == second || who() != key {
 		t.Error("after a restart the token is the same, or the identity another")
 	}
-	s.deploy("caller", callerManifest, callerSource+"\n// another version")
+	s.deployed(callerManifest, callerSource+"\n// another version")
 	if who() == key {
 		t.Error("after a deploy the identity is the same")
 	}
 	// The callee too may be replaced between two calls.
-	s.deploy("callee", calleeManifest, calleeSource+"\n// another version")
+	s.deployed(calleeManifest, calleeSource+"\n// another version")
 	if r := s.relay("callee", `{"path": "/count"}`); r.Status != 200 || r.Body != `{"ran":1}` {
 		t.Errorf("%+v", r)
 	}

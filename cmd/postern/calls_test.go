@@ -82,31 +82,14 @@ const (
 )
 
 // callSite is a site with a function that calls and one that is called.
-type callSite struct {
-	*site
-	dir string
-}
+type callSite struct{ *site }
 
 func newCallSite(t *testing.T) *callSite {
 	t.Helper()
-	s := &callSite{newSite(t), t.TempDir()}
-	s.deploy("callee", calleeManifest, calleeSource)
-	s.deploy("caller", callerManifest, callerSource)
+	s := &callSite{newSite(t)}
+	s.deployed(calleeManifest, calleeSource)
+	s.deployed(callerManifest, callerSource)
 	return s
-}
-
-func (s *callSite) deploy(name, manifest, source string) string {
-	s.Helper()
-	dir := filepath.Join(s.dir, name)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		s.Fatal(err)
-	}
-	for name, text := range map[string]string{"postern.json": manifest, "function.ts": source} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			s.Fatal(err)
-		}
-	}
-	return s.must("functions", "deploy", dir)
 }
 
 // relayed is what came of a call, as the caller tells it.
@@ -398,13 +381,13 @@ func TestCalls_Private(t *testing.T) {
 	}
 
 	// It opens and closes with a deploy.
-	if out := s.deploy("callee", strings.Replace(calleeManifest, `"private"`, `"public"`, 1), calleeSource); !strings.Contains(out, "/fn/callee") {
+	if out := s.deployed(strings.Replace(calleeManifest, `"private"`, `"public"`, 1), calleeSource); !strings.Contains(out, "/fn/callee") {
 		t.Errorf("deployed as\n%s", out)
 	}
 	if status, text := s.ask("callee", "count", "{}"); status != 200 {
 		t.Errorf("public: %d %s", status, text)
 	}
-	if out := s.deploy("callee", calleeManifest, calleeSource); strings.Contains(out, "/fn/callee") || !strings.Contains(out, "private: it has no public URL") {
+	if out := s.deployed(calleeManifest, calleeSource); strings.Contains(out, "/fn/callee") || !strings.Contains(out, "private: it has no public URL") {
 		t.Errorf("deployed as\n%s", out)
 	}
 	if status, text := s.ask("callee", "count", "{}"); status != 404 {

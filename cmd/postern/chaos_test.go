@@ -81,10 +81,24 @@ func (s *site) must(args ...string) string {
 // project writes a function that tells its version.
 func (s *site) project(dir, version string) {
 	s.Helper()
-	files := map[string]string{
+	s.files(dir, map[string]string{
 		"postern.json": `{"name": "live", "runtime": "node"}`,
 		"function.ts":  fmt.Sprintf("export const auth = ['guarded'];\nexport function version() { return %q; }\nexport function guarded() { return 'in'; }\n", version),
-	}
+	})
+}
+
+// deployed deploys a function that is written here, and returns what the
+// command said.
+func (s *site) deployed(manifest, source string) (said string) {
+	s.Helper()
+	dir := s.TempDir()
+	s.files(dir, map[string]string{"postern.json": manifest, "function.ts": source})
+	return s.must("functions", "deploy", dir)
+}
+
+// files writes files into a directory of its own.
+func (s *site) files(dir string, files map[string]string) {
+	s.Helper()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		s.Fatal(err)
 	}

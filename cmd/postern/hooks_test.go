@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 )
@@ -51,16 +49,7 @@ const hookedManifest = `{
 // deployHooked deploys the handlers of all senders, whose secret S is that.
 func (g *target) deployHooked(name, secret string) (said string) {
 	g.Helper()
-	dir := filepath.Join(g.TempDir(), name)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		g.Fatal(err)
-	}
-	for file, text := range map[string]string{"postern.json": fmt.Sprintf(hookedManifest, name, secret), "function.ts": hooked} {
-		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644); err != nil {
-			g.Fatal(err)
-		}
-	}
-	return g.must("functions", "deploy", dir)
+	return g.deployed(fmt.Sprintf(hookedManifest, name, secret), hooked)
 }
 
 // hookStatus is how often handlers of a function ran, and what the last was given.

@@ -53,7 +53,7 @@ func (r readiness) lacks(part string) bool {
 func TestReadyz_UsageJournal(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.deployed(t.TempDir(), `{"name": "live", "runtime": "node"}`, tracedFunction)
+	s.deployed(`{"name": "live", "runtime": "node"}`, tracedFunction)
 	if r := s.readyz(); r.status != 200 || !r.Ready || len(r.Degraded) != 0 {
 		t.Fatalf("a server that is well: %+v", r)
 	}

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,18 +30,8 @@ export const status = (c: any, r: any) => ({ ran, paths, headers, own: r.headers
 func newRouted(t *testing.T) (g *target, public, admin string) {
 	t.Helper()
 	s := newSite(t)
-	dir := filepath.Join(t.TempDir(), "f")
-	for name, text := range map[string]string{"postern.json": routedManifest, "function.ts": routedSource} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.must("functions", "deploy", dir)
-	id, secret := s.key["POSTERN_KEY_ID"], s.key["POSTERN_KEY_SECRET"]
-	g = &target{site: s, client: http.DefaultClient, addr: strings.TrimPrefix(s.gateway, "http://"), basic: "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))}
+	s.deployed(routedManifest, routedSource)
+	g = s.target()
 	_, public = g.createKey("public", "--group", "public")
 	_, admin = g.createKey("admin", "--group", "admin")
 	return g, public, admin

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -64,17 +63,11 @@ func (o *office) at() {
 
 func (o *office) deploy(password string) string {
 	o.Helper()
-	dir := o.TempDir()
 	manifest, err := json.Marshal(map[string]any{"name": "ledger", "runtime": "node", "variables": map[string]string{"ADMIN_USER": ledgerUser, "ADMIN_PASSWORD": password}})
 	if err != nil {
 		o.Fatal(err)
 	}
-	for file, text := range map[string]string{"postern.json": string(manifest), "function.ts": ledger} {
-		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644); err != nil {
-			o.Fatal(err)
-		}
-	}
-	return o.must("functions", "deploy", dir)
+	return o.deployed(string(manifest), ledger)
 }
 
 // ask makes one request; header lines are "Name: value".

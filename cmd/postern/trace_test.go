@@ -58,7 +58,7 @@ func TestTraces(t *testing.T) {
 	s.start("--trace-endpoint", c.URL, "--trace-sample", "1")
 	s.key = exports(s.stdout)
 	s.sign()
-	s.deployed(t.TempDir(), `{"name": "live", "runtime": "node"}`, tracedFunction)
+	s.deployed(`{"name": "live", "runtime": "node"}`, tracedFunction)
 	secret := s.key["POSTERN_KEY_SECRET"]
 	caller := http.Header{"X-Api-Key": {secret}, "Traceparent": {theirs}, "Tracestate": {"a=b"}, "Cookie": {"very private"}}
 
@@ -138,7 +138,7 @@ func TestTraces_NotSampled(t *testing.T) {
 	t.Parallel()
 	c := telemetrytest.NewCollector(t)
 	s := newSite(t)
-	s.deployed(t.TempDir(), `{"name": "live", "runtime": "node"}`, tracedFunction)
+	s.deployed(`{"name": "live", "runtime": "node"}`, tracedFunction)
 	if _, status, got := s.traced("open", http.Header{"Traceparent": {theirs}, "Tracestate": {"a=b"}}); status != 200 || got.Parent != theirs || got.State != "a=b" {
 		t.Errorf("off: %d %+v", status, got)
 	}
@@ -167,7 +167,7 @@ func TestTraces_NotSampled(t *testing.T) {
 func TestTraces_CollectorAway(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.deployed(t.TempDir(), `{"name": "live", "runtime": "node"}`, tracedFunction)
+	s.deployed(`{"name": "live", "runtime": "node"}`, tracedFunction)
 	c := telemetrytest.NewCollector(t)
 	c.Answer(http.StatusForbidden)
 	if err := s.stop(); err != nil {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -34,17 +33,6 @@ func (s *site) usage() usageTotal {
 	return out.Total
 }
 
-// deployed deploys a function of this text as "live".
-func (s *site) deployed(dir, manifest, text string) {
-	s.Helper()
-	for name, text := range map[string]string{"postern.json": manifest, "function.ts": text} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			s.Fatal(err)
-		}
-	}
-	s.must("functions", "deploy", dir)
-}
-
 const meteredManifest = `{"name": "live", "runtime": "node", "handlers": {"echo": {"body": "stream", "bodyLimit": "1MiB"}, "small": {"bodyLimit": 10}, "hangs": {"timeout": "300ms"}}}`
 
 const meteredFunction = `
@@ -67,7 +55,7 @@ export function halves() {
 func TestUsage_WhatIsCounted(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.deployed(t.TempDir(), meteredManifest, meteredFunction)
+	s.deployed(meteredManifest, meteredFunction)
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	big := bytes.Repeat([]byte("x"), 200_000)
 	chunked := func(b []byte) io.Reader { return struct{ io.Reader }{bytes.NewReader(b)} }
@@ -189,11 +177,10 @@ func (l *load) answered(before time.Time) (n int64) {
 func TestUsage_RedeployUnderLoad(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	dir := t.TempDir()
-	s.deployed(dir, meteredManifest, meteredFunction)
+	s.deployed(meteredManifest, meteredFunction)
 	l := newLoad(s.gateway+"/fn/live/ok", 4)
 	for i := range 4 {
-		s.deployed(dir, meteredManifest, meteredFunction+fmt.Sprintf("export const version = %d;\n", i))
+		s.deployed(meteredManifest, meteredFunction+fmt.Sprintf("export const version = %d;\n", i))
 	}
 	l.end()
 	if err := s.stop(); err != nil {
@@ -215,7 +202,7 @@ func TestUsage_Killed(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	const window = 2 * time.Second // one for the journal, one for a machine that is busy
 	s := newSite(t)
-	s.deployed(t.TempDir(), meteredManifest, meteredFunction)
+	s.deployed(meteredManifest, meteredFunction)
 	var most, least int64
 	for range 4 {
 		l := newLoad(s.gateway+"/fn/live/ok", 2)

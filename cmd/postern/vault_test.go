@@ -11,7 +11,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -73,16 +72,7 @@ func (v *vault) parse(pkcs8 []byte) any {
 // deploy deploys the function that counts under another name.
 func (v *vault) deploy(name, source string) {
 	v.Helper()
-	dir := filepath.Join(v.TempDir(), name)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		v.Fatal(err)
-	}
-	for file, text := range map[string]string{"postern.json": `{"name":"` + name + `","runtime":"node"}`, "function.ts": source} {
-		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644); err != nil {
-			v.Fatal(err)
-		}
-	}
-	v.must("functions", "deploy", dir)
+	v.deployed(`{"name":"`+name+`","runtime":"node"}`, source)
 }
 
 // mint makes a key beneath the server, which learns of it within a second.
