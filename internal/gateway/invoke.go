@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -97,7 +98,7 @@ func (g *Gateway) invoke(x *exchange) error {
 	}
 	deadline := time.Now().Add(timeout)
 	req := worker.Request{ID: x.id, Method: x.r.Method, Handler: h.Name, Path: x.own, Query: x.query, Host: x.r.Host, ClientIP: httpx.PeerIP(x.remote()),
-		AuthMethod: string(x.shownAs()), Call: x.call, Header: x.r.Header, Inline: x.body, Stream: h.Body == platform.BodyStream, Deadline: deadline}
+		AuthMethod: string(x.shownAs()), Call: x.call, Header: x.r.Header, ForeignAuthorization: g.foreign(x), Inline: x.body, Stream: h.Body == platform.BodyStream, Deadline: deadline}
 	if req.Method == http.MethodHead {
 		req.Method = http.MethodGet // the server leaves the body out
 	}
@@ -109,9 +110,6 @@ func (g *Gateway) invoke(x *exchange) error {
 	}
 	if p := x.principal; p.Method != auth.MethodNone {
 		req.KeyID, req.ProjectID, req.Scopes = x.callerID(), p.ProjectID(), p.Scopes()
-	}
-	if a := x.r.Header["Authorization"]; len(a) > 0 && (x.call != nil || x.principal.Method == auth.MethodNone || x.principal.Method == auth.MethodAPIKey) {
-		req.ForeignAuthorization = g.foreign(x, a[0])
 	}
 	if x.rest != nil {
 		req.Body, req.Inline = x.rest, nil
@@ -133,6 +131,22 @@ func (g *Gateway) invoke(x *exchange) error {
 		g.giveBack(x)
 	}
 	return g.answer(x, res, deadline)
+}
+
+// foreign reports whether the request's Authorization is the handler's, or the
+// upstream's, to judge: nobody was recognised by it, and it is none of ours.
+// Where there is a user, Basic may be their password.
+func (g *Gateway) foreign(x *exchange) bool {
+	a := x.r.Header["Authorization"]
+	if len(a) == 0 || x.call == nil && x.principal.Method != auth.MethodNone && x.principal.Method != auth.MethodAPIKey {
+		return false
+	}
+	if x.target.admin != nil {
+		if scheme, _, _ := strings.Cut(a[0], " "); strings.EqualFold(scheme, "basic") {
+			return false
+		}
+	}
+	return g.options.Auth.Foreign(a[0])
 }
 
 // openBothWays lets an answer begin while the request's body still comes, and

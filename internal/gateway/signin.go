@@ -242,17 +242,6 @@ func (x *exchange) keepSession(h http.Header) {
 	}
 }
 
-// foreign reports whether the request's Authorization is the handler's to
-// judge. Where there is a user, Basic may be their password.
-func (g *Gateway) foreign(x *exchange, authorization string) bool {
-	if x.target.admin != nil {
-		if scheme, _, _ := strings.Cut(authorization, " "); strings.EqualFold(scheme, "basic") {
-			return false
-		}
-	}
-	return g.options.Auth.Foreign(authorization)
-}
-
 // quiet takes out of a challenge what makes a browser open a window of its own,
 // at a function whose user has a page to sign in on: the window would take the
 // password, and send it to every function below the same origin.

@@ -165,12 +165,9 @@ func (g *Gateway) upstreamRequest(x *exchange) *upstream.Request {
 	signin.Cut(x.r.Header)
 	x.traced.place.Send(x.r.Header)
 	q := &upstream.Request{ID: x.id, Method: x.r.Method, Path: x.own, Query: x.query, Prefix: strings.TrimSuffix(x.path, x.own), Host: x.r.Host, Scheme: g.scheme(x.r), ClientIP: httpx.PeerIP(x.remote()),
-		AuthMethod: string(x.shownAs()), Header: x.r.Header, Timeout: x.match.Handler.Timeout}
+		AuthMethod: string(x.shownAs()), Header: x.r.Header, ForeignAuthorization: g.foreign(x), Timeout: x.match.Handler.Timeout}
 	if p := x.principal; p.Method != auth.MethodNone {
 		q.KeyID, q.ProjectID, q.Scopes = x.callerID(), p.ProjectID(), p.Scopes()
-	}
-	if a := x.r.Header["Authorization"]; len(a) > 0 && (x.call != nil || x.principal.Method == auth.MethodNone || x.principal.Method == auth.MethodAPIKey) {
-		q.ForeignAuthorization = g.foreign(x, a[0])
 	}
 	switch {
 	case x.callback.by != nil && len(x.body) > 0: // what was verified is what is sent

@@ -20,10 +20,11 @@ func CallerAddr(remote string) netip.Addr {
 // CallerBlock is what counts as one caller's address: of IPv6 the first of the
 // network of 64 bits, because whoever has one address there has them all.
 func CallerBlock(a netip.Addr) netip.Addr {
-	if p, err := a.Prefix(64); err == nil && a.Is6() {
-		return p.Addr()
+	if !a.Is6() {
+		return a
 	}
-	return a
+	p, _ := a.WithZone("").Prefix(64) // of which there is one without a zone
+	return p.Addr()
 }
 
 // ParseNetwork reads a network, or one address.

@@ -23,12 +23,11 @@ const (
 // upstream reads an HTTP server that callers reach through the gateway.
 func (p *parser) upstream(k, v *yaml.Node) error {
 	u := platform.Upstream{Name: k.Value}
-	of, path := "upstream "+u.Name, "upstream/"+u.Name
+	of := "upstream " + u.Name
 	if err := function.ValidName(u.Name); err != nil {
 		return p.fail(k, "use at most 40 lower-case letters, digits and single dashes, beginning with a letter: the name becomes its address", "%.64q is no name of an upstream", u.Name)
 	}
-	p.mark(k, path)
-	var patterns []*yaml.Node
+	p.mark(k, "upstream/"+u.Name)
 	number := func(into *int, what string, low, high int64) reader {
 		return func(n *yaml.Node) error {
 			i, err := p.number(n, what+" of "+of, low, high)
@@ -58,55 +57,8 @@ func (p *parser) upstream(k, v *yaml.Node) error {
 				},
 			})
 		},
-		"websocket": func(n *yaml.Node) error {
-			u.WebSocket = &platform.WebSocketPolicy{}
-			return p.fields(n, "websocket of "+of, map[string]reader{
-				"origins": func(n *yaml.Node) (err error) {
-					if u.WebSocket.Origins, err = p.texts(n, "origins of "+of); err != nil {
-						return err
-					}
-					for i, o := range u.WebSocket.Origins {
-						if err := function.CheckOrigin(o); err != nil && o != "*" {
-							return p.fail(n.Content[i], `write it as browsers do, such as https://shop.example, or "*"`, "websocket of %s: %s", of, err)
-						}
-					}
-					return nil
-				},
-				"messageLimit": func(n *yaml.Node) error {
-					size, err := function.ParseSize(n.Value)
-					if n.Kind != yaml.ScalarNode || err != nil || size > maxMessage {
-						return p.fail(n, "write a number of bytes, or 1MiB, at most 64MiB", "messageLimit of %s is no such size", of)
-					}
-					u.WebSocket.MessageLimit = size
-					return nil
-				},
-				"idle": func(n *yaml.Node) (err error) {
-					u.WebSocket.Idle, err = p.duration(n, "idle of "+of, maxIdle)
-					return err
-				},
-			})
-		},
-		"routes": func(n *yaml.Node) error {
-			return p.each(n, "routes of "+of, func(k, v *yaml.Node) error {
-				r := platform.UpstreamRoute{Pattern: k.Value}
-				of := fmt.Sprintf("route %q of %s", r.Pattern, of)
-				p.mark(k, path+"/route/"+r.Pattern)
-				var g *platform.Guard
-				readers := p.entry(&g, &r.Rule, of)
-				delete(readers, "signature") // who verifies needs the secrets of a function
-				if err := p.fields(v, of, readers); err != nil {
-					return err
-				}
-				if g != nil {
-					r.Guard = *g
-				}
-				if r.Guard == platform.GuardSignature {
-					return p.fail(v, "write key or none", "auth of %s cannot be signature: an upstream has no secrets here", of)
-				}
-				u.Routes, patterns = append(u.Routes, r), append(patterns, k)
-				return p.guarded(k, &r.Guard, r.Rule, of)
-			})
-		},
+		"websocket": func(n *yaml.Node) error { return p.websocket(n, &u, of) },
+		"routes":    func(n *yaml.Node) error { return p.served(n, &u, of) },
 	})
 	switch {
 	case err != nil:
@@ -116,17 +68,73 @@ func (p *parser) upstream(k, v *yaml.Node) error {
 	case len(u.Routes) == 0:
 		return p.fail(k, `add what callers may reach: routes: { "GET /v1/{path...}": {} }`, "%s has no routes: nobody could reach it", of)
 	}
-	texts := make([]string, len(patterns))
-	for i, n := range patterns {
-		texts[i] = n.Value
-	}
-	if i, err := function.CheckPatterns(texts); err != nil {
-		return p.fail(patterns[i], "", "%s: %s", of, err)
-	}
 	if err := upstream.Check(u); err != nil {
 		return p.fail(k, "", "%s: %s", of, err)
 	}
 	p.doc.Upstreams = append(p.doc.Upstreams, u)
+	return nil
+}
+
+// websocket reads who may open a WebSocket to an upstream.
+func (p *parser) websocket(n *yaml.Node, u *platform.Upstream, of string) error {
+	u.WebSocket = &platform.WebSocketPolicy{}
+	return p.fields(n, "websocket of "+of, map[string]reader{
+		"origins": func(n *yaml.Node) (err error) {
+			if u.WebSocket.Origins, err = p.texts(n, "origins of "+of); err != nil {
+				return err
+			}
+			for i, o := range u.WebSocket.Origins {
+				if err := function.CheckOrigin(o); err != nil && o != "*" {
+					return p.fail(n.Content[i], `write it as browsers do, such as https://shop.example, or "*"`, "websocket of %s: %s", of, err)
+				}
+			}
+			return nil
+		},
+		"messageLimit": func(n *yaml.Node) error {
+			size, err := function.ParseSize(n.Value)
+			if n.Kind != yaml.ScalarNode || err != nil || size > maxMessage {
+				return p.fail(n, "write a number of bytes, or 1MiB, at most 64MiB", "messageLimit of %s is no such size", of)
+			}
+			u.WebSocket.MessageLimit = size
+			return nil
+		},
+		"idle": func(n *yaml.Node) (err error) {
+			u.WebSocket.Idle, err = p.duration(n, "idle of "+of, maxIdle)
+			return err
+		},
+	})
+}
+
+// served reads the routes of an upstream.
+func (p *parser) served(n *yaml.Node, u *platform.Upstream, of string) error {
+	var patterns []string
+	var at []*yaml.Node
+	err := p.each(n, "routes of "+of, func(k, v *yaml.Node) error {
+		r := platform.UpstreamRoute{Pattern: k.Value}
+		of := fmt.Sprintf("route %q of %s", r.Pattern, of)
+		p.mark(k, "upstream/"+u.Name+"/route/"+r.Pattern)
+		var g *platform.Guard
+		readers := p.entry(&g, &r.Rule, of)
+		delete(readers, "signature") // who verifies needs the secrets of a function
+		if err := p.fields(v, of, readers); err != nil {
+			return err
+		}
+		if g != nil {
+			r.Guard = *g
+		}
+		if r.Guard == platform.GuardSignature {
+			return p.fail(v, "write key or none", "auth of %s cannot be signature: an upstream has no secrets here", of)
+		}
+		u.Routes, patterns = append(u.Routes, r), append(patterns, r.Pattern)
+		at = append(at, k)
+		return p.guarded(k, &r.Guard, r.Rule, of)
+	})
+	if err != nil {
+		return err
+	}
+	if i, err := function.CheckPatterns(patterns); err != nil {
+		return p.fail(at[i], "", "%s: %s", of, err)
+	}
 	return nil
 }
 
