@@ -124,9 +124,6 @@ type Config struct {
 // Secret is a text that formats as [redacted] wherever it is printed.
 type Secret struct{ text string }
 
-// NewSecret hides text.
-func NewSecret(text string) Secret { return Secret{text} }
-
 // Reveal returns the text, for the one place that needs it.
 func (s Secret) Reveal() string { return s.text }
 

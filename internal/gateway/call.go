@@ -8,6 +8,7 @@ import (
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/upstream"
 	"postern.dev/postern/internal/worker"
 )
 
@@ -16,7 +17,7 @@ import (
 const (
 	headerToken   = "X-Postern-Token"
 	headerRequest = "X-Postern-Request" // in which the function calls
-	headerHops    = "X-Postern-Hops"
+	headerHops    = upstream.HopsField
 	// headerRefused is of an answer that is the gateway's own: no handler's
 	// answer has it. Its value is the problem's code.
 	headerRefused = "X-Postern-Refused"
@@ -25,7 +26,7 @@ const (
 const (
 	// maxHops is how many calls of functions by functions may follow from one
 	// another. It is against accidents: who means harm can leave the count out.
-	maxHops = 10
+	maxHops = upstream.MaxHops
 	// callRemote stands for the address of a caller that has none.
 	callRemote = "127.0.0.1:0"
 	// callDomain is the domain of the hosts at the internal door:

@@ -39,23 +39,24 @@ type Request struct {
 	Timeout time.Duration
 }
 
-// hopsField counts the gateways of this kind that a request has come through. A
+// HopsField counts the gateways of this kind that a request has come through, and
+// the calls between functions that led to it: of both together MaxHops at most. A
 // caller can set it, and do no more than have a request refused.
 const (
-	hopsField = "X-Postern-Hops"
-	maxHops   = 10 // as of calls between functions, which count in the same field
+	HopsField = "X-Postern-Hops"
+	MaxHops   = 10
 )
 
 var errLoop = fault.New(fault.Unavailable, "the request has come through too many gateways; perhaps an upstream leads back here").WithCode("loop_detected")
 
 // hops is how many gateways the request has come through.
 func (r *Request) hops() (int, error) {
-	v := r.Header[hopsField]
+	v := r.Header[HopsField]
 	if len(v) == 0 {
 		return 0, nil
 	}
 	n, err := strconv.Atoi(v[0])
-	if err != nil || len(v) > 1 || n < 0 || n >= maxHops {
+	if err != nil || len(v) > 1 || n < 0 || n >= MaxHops {
 		return 0, errLoop
 	}
 	return n, nil
@@ -92,7 +93,7 @@ func (r *Request) header(hops int) http.Header {
 	set("X-Forwarded-Host", r.Host)
 	set("X-Forwarded-Proto", r.Scheme)
 	set("X-Forwarded-Prefix", r.Prefix)
-	set(hopsField, strconv.Itoa(hops+1))
+	set(HopsField, strconv.Itoa(hops+1))
 	return h
 }
 

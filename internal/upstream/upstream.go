@@ -159,9 +159,6 @@ func (p *Proxy) Shares(other *Proxy) bool { return other != nil && p.line == oth
 // way end as they would have.
 func (p *Proxy) Retire() { p.transport.CloseIdleConnections() }
 
-// Declared is the upstream as it was declared.
-func (p *Proxy) Declared() *platform.Upstream { return &p.declared }
-
 var errFull = fault.New(fault.Unavailable, "too many calls wait for the upstream").WithCode("queue_full").WithHint("try again later, or raise maxInFlight of the upstream")
 
 // enter takes one of the places of those who wait for the server.
