@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"postern.dev/postern/internal/accesskey"
+	"postern.dev/postern/internal/auth"
+	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/httpx"
 	"postern.dev/postern/internal/platform"
 )
@@ -437,5 +439,19 @@ func BenchmarkAdmit_Limits(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// What a manifest and a policy may name as a way is what callers are recognised by.
+func TestDoor_WaysAreMethods(t *testing.T) {
+	t.Parallel()
+	for m, named := range map[auth.Method]bool{auth.MethodBasic: true, auth.MethodAPIKey: true, auth.MethodBearer: true, auth.MethodDPoP: true, auth.MethodPlan: true, auth.MethodAdmin: true,
+		auth.MethodNone: false, auth.MethodSignature: false, auth.MethodFunction: false} {
+		if err := function.CheckCredential(string(m)); (err == nil) != named {
+			t.Errorf("%s: %v", m, err)
+		}
+		if strings.Contains(function.CredentialsHint, string(m)) != named {
+			t.Errorf("%s and the hint %q", m, function.CredentialsHint)
+		}
 	}
 }
