@@ -81,8 +81,10 @@ func (s *site) must(args ...string) string {
 // project writes a function that tells its version.
 func (s *site) project(dir, version string) {
 	s.Helper()
-	s.write(dir, `{"name": "live", "runtime": "node"}`,
-		fmt.Sprintf("export const auth = ['guarded'];\nexport function version() { return %q; }\nexport function guarded() { return 'in'; }\n", version))
+	s.files(dir, map[string]string{
+		"postern.json": `{"name": "live", "runtime": "node"}`,
+		"function.ts":  fmt.Sprintf("export const auth = ['guarded'];\nexport function version() { return %q; }\nexport function guarded() { return 'in'; }\n", version),
+	})
 }
 
 // deployed deploys a function that is written here, and returns what the
@@ -90,21 +92,17 @@ func (s *site) project(dir, version string) {
 func (s *site) deployed(manifest, source string) (said string) {
 	s.Helper()
 	dir := s.TempDir()
-	s.write(dir, manifest, source)
+	s.files(dir, map[string]string{"postern.json": manifest, "function.ts": source})
 	return s.must("functions", "deploy", dir)
 }
 
-func (s *site) write(dir, manifest, source string) {
-	s.Helper()
-	s.files(dir, map[string]string{"postern.json": manifest, "function.ts": source})
-}
-
-func (s *site) files(dir string, texts map[string]string) {
+// files writes files into a directory of its own.
+func (s *site) files(dir string, files map[string]string) {
 	s.Helper()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		s.Fatal(err)
 	}
-	for name, text := range texts {
+	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			s.Fatal(err)
 		}

@@ -164,7 +164,7 @@ func (s *service) describe(f platform.Function, d platform.Deployment, p *platfo
 	out := api.Function{ID: f.ID, Name: f.Name, Slug: f.Slug, ProjectID: f.ProjectID, URLs: s.o.URLs(f.Slug), CreateTime: f.CreatedAt, UpdateTime: f.UpdatedAt,
 		Deployment: api.Deployment{ID: d.ID, Number: d.Number, Artefact: d.Artefact, Runtime: d.Runtime, CreateTime: d.CreatedAt.UTC()},
 		Status:     api.Status{State: st.State, Workers: st.Workers, InFlight: st.InFlight, Waiting: st.Waiting, Failures: st.Failures, LastErr: st.LastErr}}
-	if d.Visibility == platform.Private || p != nil && function.PolicyOf(p, f.Name).Visibility == platform.Private {
+	if function.VisibilityOf(d, function.PolicyOf(p, f.Name)) != platform.Public {
 		out.URLs, out.Visibility = []string{}, string(platform.Private)
 	}
 	hs := d.Handlers

@@ -43,6 +43,15 @@ func PolicyOf(p *platform.Policy, name string) *platform.FunctionPolicy {
 	return &platform.FunctionPolicy{Name: name}
 }
 
+// VisibilityOf is from where a deployment can be called under a policy, which can
+// make private what the manifest does not, and never public what it keeps.
+func VisibilityOf(d platform.Deployment, p *platform.FunctionPolicy) platform.Visibility {
+	if d.Visibility != platform.Public {
+		return d.Visibility
+	}
+	return p.Visibility
+}
+
 // Govern lays a policy over the handlers of the function that it names. It
 // returns handlers of its own; hs and what is in them stay as they are.
 //

@@ -364,3 +364,15 @@ func TestGovern_NeverLooser(t *testing.T) {
 		t.Error("every policy was refused: nothing was tested")
 	}
 }
+
+// A policy hides and never shows; what nobody knows is hidden.
+func TestVisibilityOf(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[[2]platform.Visibility]bool{{platform.Public, platform.Public}: true, {platform.Public, platform.Private}: false, {platform.Private, platform.Public}: false,
+		{platform.Private, platform.Private}: false, {"hidden", platform.Public}: false, {platform.Public, "hidden"}: false} {
+		got := function.VisibilityOf(platform.Deployment{Visibility: said[0]}, &platform.FunctionPolicy{Visibility: said[1]})
+		if (got == platform.Public) != want {
+			t.Errorf("%q under %q: %q", said[0], said[1], got)
+		}
+	}
+}

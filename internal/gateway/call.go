@@ -144,4 +144,4 @@ func (x *exchange) shownAs() auth.Method {
 }
 
 // hidden reports whether a function is none, to callers from outside.
-func (t *target) hidden() bool { return t.visibility == platform.Private }
+func (t *target) hidden() bool { return t.visibility != platform.Public }

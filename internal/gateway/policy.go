@@ -56,9 +56,7 @@ func (g *Gateway) govern(t *target, p *platform.Policy) error {
 		hs[i].BodyLimit, hs[i].Timeout = cmp.Or(hs[i].BodyLimit, g.options.BodyLimit), cmp.Or(hs[i].Timeout, g.options.Timeout)
 	}
 	over := function.PolicyOf(p, t.function.Name)
-	if over.Visibility == platform.Private {
-		t.visibility = platform.Private
-	}
+	t.visibility = function.VisibilityOf(t.deployment, over)
 	hs, err := function.Govern(hs, over, p.Groups)
 	t.deployment.Handlers = hs
 	return err

@@ -60,7 +60,7 @@ func Table(functions []platform.ActiveFunction, p *platform.Policy, d *Document)
 		if err != nil {
 			continue
 		}
-		private := f.Deployment.Visibility == platform.Private || over.Visibility == platform.Private
+		private := function.VisibilityOf(f.Deployment, over) != platform.Public
 		for _, r := range function.Describe(hs) {
 			rows = append(rows, rowOf(f, hs, r, over, private, d))
 		}
@@ -167,7 +167,7 @@ func (r *Row) sources(before, now platform.Rule, name string) {
 }
 
 func upstreamRow(u platform.Upstream, r platform.UpstreamRoute, p *platform.Policy, d *Document) Row {
-	out := Row{Of: u.Name, Upstream: true, Handler: u.URL, Guard: r.Guard, Private: u.Visibility == platform.Private, Rule: r.Rule, From: map[string]string{"auth": FromPolicy}}
+	out := Row{Of: u.Name, Upstream: true, Handler: u.URL, Guard: r.Guard, Private: u.Visibility != platform.Public, Rule: r.Rule, From: map[string]string{"auth": FromPolicy}}
 	var ok bool
 	if out.Method, out.Path, ok = strings.Cut(r.Pattern, " "); !ok {
 		out.Method, out.Path = "", r.Pattern
