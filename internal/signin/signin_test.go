@@ -440,7 +440,7 @@ func FuzzCookies(f *testing.F) {
 func FuzzSession(f *testing.F) {
 	p := pairOf(f, "fn-1", user, password)
 	sealed := p.Seal(signin.Begin(now))
-	f.Add(sealed[:len(sealed)-1] + "_")
+	f.Add(sealed[:len(sealed)-16] + strings.Repeat("A", 16)) // too far from the right one to be guessed
 	f.Add(strings.Repeat("A", len(sealed)))
 	f.Add("")
 	f.Fuzz(func(t *testing.T, value string) {
