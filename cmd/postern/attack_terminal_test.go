@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unicode"
@@ -92,19 +93,23 @@ var terminalCommands = map[string]any{
 // the terminal of whoever looks at it; and as JSON it is JSON.
 func TestAttack_Terminal(t *testing.T) {
 	t.Parallel()
-	var answer any
-	status := 200
+	type told struct {
+		status int
+		answer any
+	}
+	var now atomic.Pointer[told]
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
+		tell := now.Load()
 		switch {
 		case r.URL.Path == "/oauth2/token":
 			json.NewEncoder(w).Encode(map[string]any{"access_token": "x", "token_type": "Bearer", "expires_in": 3600})
-		case status != 200:
+		case tell.status != 200:
 			w.Header().Set("Content-Type", "application/problem+json")
-			w.WriteHeader(status)
-			json.NewEncoder(w).Encode(map[string]any{"type": nasty, "title": nasty, "detail": nasty, "code": nasty, "hint": nasty, "requestId": nasty, "status": status})
+			w.WriteHeader(tell.status)
+			json.NewEncoder(w).Encode(map[string]any{"type": nasty, "title": nasty, "detail": nasty, "code": nasty, "hint": nasty, "requestId": nasty, "status": tell.status})
 		default:
-			value := reflect.New(reflect.TypeOf(answer)).Elem()
+			value := reflect.New(reflect.TypeOf(tell.answer)).Elem()
 			filled(value)
 			json.NewEncoder(w).Encode(value.Interface())
 		}
@@ -128,7 +133,7 @@ func TestAttack_Terminal(t *testing.T) {
 			if answers == 200 && with == nil {
 				with = struct{}{}
 			}
-			answer, status = with, answers
+			now.Store(&told{answers, with})
 			for _, form := range []string{"", "--json"} {
 				name := strings.TrimSpace(command + " " + form)
 				tried(t, name, http.StatusText(answers))

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"context"
 	"net/http"
+	"sync/atomic"
 	"testing"
 
 	"postern.dev/postern/internal/platform"
@@ -153,10 +154,10 @@ func TestPolicy_NeverOverAnotherVersion(t *testing.T) {
 		},
 	} {
 		w := newWorld(t)
-		calls := 0
+		var calls atomic.Int32
 		w.src.policies[project] = policy(1, "status", platform.GuardKey)
 		w.src.onPolicy = func() {
-			if calls++; calls != 2 {
+			if calls.Add(1) != 2 {
 				return
 			}
 			// Between the reading of the functions and of the policy a new version
@@ -169,8 +170,8 @@ func TestPolicy_NeverOverAnotherVersion(t *testing.T) {
 			w.src.change(platform.ChangePolicy, project, func() { w.src.policies[project] = policy(2, "webhook", platform.GuardOpen) })
 		}
 		begin(t, w)
-		if calls < 2 {
-			t.Fatalf("%s: policies were read %d times", name, calls)
+		if n := calls.Load(); n < 2 {
+			t.Fatalf("%s: policies were read %d times", name, n)
 		}
 		r, _ := w.do(http.MethodPost, "/fn/orders/health", nil)
 		if v, _ := w.g.Version(fnID); v != 2 || r.StatusCode != 200 {
