@@ -125,11 +125,11 @@ func measureGates(ctx context.Context, traefik string, rounds, connections int, 
 			}
 		}
 	}
-	slow, err := s.posternGate("1000")
+	slow, err := s.posternGate("100")
 	if err != nil {
 		return nil, nil, err
 	}
-	floods := []*flood{{name: "every refusal at once", gate: gates[len(gates)-1]}, {name: "1,000 refusals a second of an address at once, more of them after a second (the default)", gate: slow}}
+	floods := []*flood{{name: "every refusal at once", gate: gates[len(gates)-1]}, {name: "100 refusals a second of an address at once, more of them after a second (the default)", gate: slow}}
 	return gates, floods, measureFloods(ctx, floods, rounds)
 }
 

@@ -65,7 +65,7 @@ var fields = [...]field{
 	{key: "trusted-proxies", usage: "networks of the proxies in front, separated by commas, whose X-Forwarded-For is believed", preset: fixed(""), value: func(c *Config) value { return (*networks)(&c.TrustedProxies) }},
 	{key: "max-connections", usage: "most connections that each listener has open", preset: fixed("20000"), value: func(c *Config) value { return (*number)(&c.MaxConnections) }},
 	{key: "max-connections-per-address", usage: "most of them of one address, trusted proxies excepted; 0: no bound", preset: fixed("0"), value: func(c *Config) value { return (*number)(&c.MaxPerAddress) }},
-	{key: "refusals-per-address", usage: "refusals a second that an address gets at once, and more of them after a second; 0: all at once", preset: fixed("1000"), value: func(c *Config) value { return (*number)(&c.RefusalsPerAddress) }},
+	{key: "refusals-per-address", usage: "refusals a second that an address gets at once, and more of them after a second; 0: all at once", preset: fixed("100"), value: func(c *Config) value { return (*number)(&c.RefusalsPerAddress) }},
 	{key: "base-domain", usage: "functions answer at <name>.<base domain>", preset: fixed("localhost"), value: func(c *Config) value { return (*text)(&c.BaseDomain) }},
 	{key: "public-url", usage: "URL at which callers reach the gateway, if not its own address", preset: fixed(""), value: func(c *Config) value { return (*text)(&c.PublicURL) }},
 	{key: "issuer", usage: "URL at which clients reach the control plane, which its tokens name, if not its own address", preset: fixed(""), value: func(c *Config) value { return (*text)(&c.Issuer) }},
