@@ -25,16 +25,17 @@ func runtimePlugin() api.Plugin {
 			if strings.HasSuffix(a.Importer, entryName) {
 				return api.OnResolveResult{Path: strings.TrimPrefix(a.Path, runtimeScheme) + ".ts", Namespace: runtimeNamespace}, nil
 			}
-			return api.OnResolveResult{}, fmt.Errorf("%s is not for functions to import; import %s", a.Path, noderuntime.Modules()[0])
+			return api.OnResolveResult{}, fmt.Errorf("%s is not for functions to import; import %s", a.Path, noderuntime.Modules()[0].Name)
 		})
 		b.OnResolve(api.OnResolveOptions{Filter: `^@(postern/functions|sinch/functions-runtime)(/|$)`}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
-			if !slices.Contains(noderuntime.Modules(), a.Path) {
+			i := slices.IndexFunc(noderuntime.Modules(), func(m noderuntime.Module) bool { return m.Name == a.Path })
+			if i < 0 {
 				return api.OnResolveResult{}, fmt.Errorf("%s is not part of this version of the runtime", a.Path)
 			}
-			return api.OnResolveResult{Path: "index.ts", Namespace: runtimeNamespace}, nil
+			return api.OnResolveResult{Path: noderuntime.Modules()[i].File, Namespace: runtimeNamespace}, nil
 		})
-		b.OnResolve(api.OnResolveOptions{Filter: `^\./`, Namespace: runtimeNamespace}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
-			return api.OnResolveResult{Path: path.Base(a.Path), Namespace: runtimeNamespace}, nil
+		b.OnResolve(api.OnResolveOptions{Filter: `^\.\.?/`, Namespace: runtimeNamespace}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
+			return api.OnResolveResult{Path: path.Join(path.Dir(a.Importer), a.Path), Namespace: runtimeNamespace}, nil
 		})
 		b.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: runtimeNamespace}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
 			source, err := noderuntime.Files.ReadFile("src/" + a.Path)

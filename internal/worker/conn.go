@@ -48,25 +48,29 @@ type conn struct {
 	events events
 
 	mu         sync.Mutex
-	buf        []byte        // frames to send; guarded by mu
-	next       uint32        // the next stream; guarded by mu
-	opened     uint64        // streams opened so far, to tell those that never were; guarded by mu
-	inFlight   int           // guarded by mu
-	table      [slots]*call  // by stream modulo slots; guarded by mu
-	err        error         // why the connection is over; guarded by mu
-	leaving    chan struct{} // closed when no new call is taken any more
-	left       bool          // leaving is closed; guarded by mu
-	routes     bool          // the worker understands routes and path parameters; guarded by mu
-	signatures bool          // the worker understands how a callback was signed; guarded by mu
-	calls      bool          // the worker takes tokens, and is told who calls; guarded by mu
-	renewAt    time.Time     // when the next token is due; zero: none is; guarded by mu
-	phase      phase         // of the start; the reader's own
-	pingAt     time.Time     // of the ping that is out, else zero; guarded by mu
-	lag        time.Duration // of the last ping; guarded by mu
-	wake       chan struct{} // capacity 1: buf has something
-	sent       *sync.Cond    // on mu: buf was taken
-	pool       sync.Pool     // of *call
-	done       chan struct{} // closed when the connection is over
+	buf        []byte          // frames to send; guarded by mu
+	next       uint32          // the next stream; guarded by mu
+	opened     uint64          // streams opened so far, to tell those that never were; guarded by mu
+	inFlight   int             // guarded by mu
+	answering  int             // calls of the worker; guarded by mu
+	table      [slots]*call    // by stream modulo slots; guarded by mu
+	err        error           // why the connection is over; guarded by mu
+	leaving    chan struct{}   // closed when no new call is taken any more
+	left       bool            // leaving is closed; guarded by mu
+	routes     bool            // the worker understands routes and path parameters; guarded by mu
+	signatures bool            // the worker understands how a callback was signed; guarded by mu
+	calls      bool            // the worker takes tokens, and is told who calls; guarded by mu
+	renewAt    time.Time       // when the next token is due; zero: none is; guarded by mu
+	phase      phase           // of the start; the reader's own
+	pingAt     time.Time       // of the ping that is out, else zero; guarded by mu
+	lag        time.Duration   // of the last ping; guarded by mu
+	wake       chan struct{}   // capacity 1: buf has something
+	sent       *sync.Cond      // on mu: buf was taken
+	pool       sync.Pool       // of *call
+	done       chan struct{}   // closed when the connection is over
+	ctx        context.Context // of the worker's calls; ends with the connection
+	cancel     context.CancelFunc
+	calling    sync.WaitGroup // the worker's calls
 }
 
 // events is what a connection tells its worker.
@@ -75,10 +79,13 @@ type events struct {
 	log   func(level slog.Level, requestID, text string)
 	// token makes a token for the worker; nil: it gets none.
 	token func(now time.Time) (Token, error)
+	// call answers the worker's calls; nil: none.
+	call HostCall
 }
 
 func newConn(nc net.Conn, ev events) *conn {
 	c := &conn{nc: nc, events: ev, next: 1, wake: make(chan struct{}, 1), leaving: make(chan struct{}), done: make(chan struct{})}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.sent = sync.NewCond(&c.mu)
 	c.pool.New = func() any { return &call{done: make(chan struct{}, 1)} }
 	c.buf = appendHello(c.buf)
@@ -93,6 +100,7 @@ func (c *conn) run() error {
 	err := c.readLoop()
 	c.close(err)
 	wg.Wait()
+	c.calling.Wait()
 	return err
 }
 
@@ -105,6 +113,7 @@ func (c *conn) close(err error) {
 	}
 	c.err = fmt.Errorf("%w: %w", ErrLost, err)
 	close(c.done)
+	c.cancel()
 	c.nc.Close()
 	for i, call := range c.table {
 		if call != nil {

@@ -39,7 +39,7 @@ var misbehaviour = []struct {
 	{"a frame of four gigabytes", header(0xffffffff, frameData, 1), "promises"},
 	{"a type that is not in the table", f(99, 0, 1, ""), "frame type 99"},
 	{"a type of the host's", f(frameRequest, 0, 1, ""), "frame type 16"},
-	{"a call from the worker, not in this version", f(32, 0, 1, ""), "frame type 32"},
+	{"a result from the worker", f(frameResult, 0, 1, ""), "frame type 33"},
 	{"text", []byte("HTTP/1.1 200 OK\r\n\r\n"), "promises"},
 	{"a second HELLO", f(frameHello, 0, 0, "PSTN\x00\x01{}"), "a second HELLO"},
 	{"a second READY", f(frameReady, 0, 0, `{"handlers":[],"auth":null}`), "was ready"},

@@ -39,6 +39,10 @@ const (
 	frameWindow   frameType = 19
 	frameReset    frameType = 20
 	frameError    frameType = 21
+	frameMessage  frameType = 22 // of a WebSocket
+	frameClose    frameType = 23
+	frameCall     frameType = 32 // from the worker to the host
+	frameResult   frameType = 33
 )
 
 const (
@@ -82,7 +86,7 @@ func parseHeader(b []byte) (f frame, length int, err error) {
 	streamed := false
 	switch f.kind {
 	case frameHello, frameReady, frameFail, framePong, frameLog:
-	case frameResponse, frameData, frameWindow, frameReset, frameError:
+	case frameResponse, frameData, frameWindow, frameReset, frameError, frameCall:
 		streamed = true
 	default:
 		return f, 0, protocolError("frame type %d is not one that a worker sends", f.kind)
@@ -103,7 +107,7 @@ func appendFrame(b []byte, kind frameType, flags uint8, stream uint32, payload [
 
 func appendHello(b []byte) []byte {
 	payload := append([]byte(magic), 0, protocolVersion)
-	payload = fmt.Appendf(payload, `{"maxFrame":%d,"window":%d}`, maxPayload, windowSize)
+	payload = fmt.Appendf(payload, `{"maxFrame":%d,"window":%d,"features":["call"]}`, maxPayload, windowSize)
 	return appendFrame(b, frameHello, 0, 0, payload)
 }
 

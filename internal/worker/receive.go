@@ -96,6 +96,8 @@ func (c *conn) handle(f frame) error {
 		return c.handlePong(f.payload)
 	case frameLog:
 		return c.handleLog(f.payload)
+	case frameCall:
+		return c.handleCall(f)
 	}
 	return c.handleStream(f)
 }

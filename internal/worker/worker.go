@@ -42,6 +42,8 @@ type Spec struct {
 	// the worker starts, and each time that it is due again. nil: it may call
 	// none. It must not block.
 	Token func(now time.Time) (Token, error)
+	// HostCall answers what the worker asks of the host; nil: nothing.
+	HostCall HostCall
 	// Log is called for each line the worker writes, from several goroutines,
 	// and must not block for long; nil drops them.
 	Log func(Line)
@@ -104,7 +106,7 @@ func Start(ctx context.Context, spec Spec) (*Worker, error) {
 		return nil, &StartError{Code: "spawn_failed", Message: err.Error()}
 	}
 	w.proc = proc
-	w.conn = newConn(nc, events{ready: w.onReady, token: spec.Token, log: func(level slog.Level, id, text string) {
+	w.conn = newConn(nc, events{ready: w.onReady, token: spec.Token, call: spec.HostCall, log: func(level slog.Level, id, text string) {
 		if level >= slog.LevelWarn {
 			proc.last.add(text)
 		}

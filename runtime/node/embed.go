@@ -9,15 +9,25 @@ import (
 
 // Files are the TypeScript sources, under src/.
 //
-//go:embed src/*.ts
+//go:embed src
 var Files embed.FS
 
 //go:embed src/types.ts
 var types string
 
-// Modules are the names under which user code imports the runtime: ours, and
-// the one that functions written for the source use.
-func Modules() []string { return []string{"@postern/functions", "@sinch/functions-runtime"} }
+// Module is a name under which user code imports a part of the runtime.
+type Module struct {
+	Name string
+	File string // below src/
+}
+
+// Modules are ours first, then those that functions written for the source use.
+func Modules() []Module {
+	return []Module{
+		{"@postern/functions", "index.ts"},
+		{"@sinch/functions-runtime", "index.ts"},
+	}
+}
 
 // Types is a file of ambient declarations for both modules, for editors: a
 // project has types without installing anything.
@@ -26,9 +36,9 @@ func Types() string {
 	b.WriteString("// Types of Postern's runtime, for the editor. Written by postern functions init; safe to write again.\n")
 	body := types[strings.Index(types, "\n\n")+1:]                                // without the file's own head
 	body = strings.ReplaceAll(body, "export declare function", "export function") // a module is ambient already
-	b.WriteString("declare module '" + Modules()[0] + "' {" + strings.ReplaceAll(strings.TrimRight(body, "\n"), "\n", "\n  ") + "\n}\n")
+	b.WriteString("declare module '" + Modules()[0].Name + "' {" + strings.ReplaceAll(strings.TrimRight(body, "\n"), "\n", "\n  ") + "\n}\n")
 	for _, m := range Modules()[1:] {
-		b.WriteString("\ndeclare module '" + m + "' {\n  export * from '" + Modules()[0] + "';\n}\n")
+		b.WriteString("\ndeclare module '" + m.Name + "' {\n  export * from '" + Modules()[0].Name + "';\n}\n")
 	}
 	return b.String()
 }

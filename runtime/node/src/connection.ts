@@ -2,10 +2,11 @@
 import { Socket } from 'node:net';
 import { writeSync } from 'node:fs';
 import { setPass } from './calls.ts';
+import { hostCalls } from './hostcalls.ts';
 import { ERRORS } from './errors.ts';
 import { Invocation, type Outlet } from './invocation.ts';
 import {
-  checkHeader, FEATURES, FLAG_ASCII, FLAG_END, HEADER, hello, helloVersion, MAX_DATA, ProtocolError, readPass, REQ, requestTableLength, RESET, responseBlock, T, Table, VERSION,
+  checkHeader, FEATURES, FLAG_ASCII, FLAG_END, HEADER, hello, helloFeatures, helloVersion, MAX_DATA, ProtocolError, readPass, REQ, requestTableLength, RESET, responseBlock, T, Table, VERSION,
   writeHeader,
 } from './protocol.ts';
 import type { Module } from './loader.ts';
@@ -101,6 +102,7 @@ export class Connection implements Outlet {
           return;
         }
         this.#greeted = true;
+        if (helloFeatures(b, start, end).includes('call')) hostCalls.attach((call, payload) => { this.send(T.CALL, 0, call, payload); });
         return;
       }
       case T.REQUEST:
@@ -127,6 +129,9 @@ export class Connection implements Outlet {
         return;
       case T.TOKEN:
         setPass(readPass(b, start, end));
+        return;
+      case T.RESULT:
+        hostCalls.result(stream, b, start, end);
         return;
       case T.DRAIN:
         this.drain(0);

@@ -1,12 +1,14 @@
 // What belongs to one request and must be found again from anywhere below it.
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { type Caller, Functions } from './calls.ts';
-import type { FunctionContext, FunctionLog } from './types.ts';
+import type { FunctionContext, FunctionIdentity, FunctionLog } from './types.ts';
 
 /** What may be asked of an invocation from anywhere below it. */
 export interface Running extends Caller {
   /** Milliseconds since 1970. */
   readonly startedAt: number;
+  /** Who called. */
+  readonly identity: FunctionIdentity | null;
   /** Ends it with an error, if it is not over. */
   fail(code: string, err: unknown): void;
 }
@@ -45,6 +47,7 @@ export class Context implements FunctionContext {
   get env(): NodeJS.ProcessEnv { return process.env; }
   get log(): FunctionLog { return log; }
   get functions(): Functions { return (this.#functions ??= new Functions(this.#invocation)); }
+  get identity(): FunctionIdentity | null { return this.#invocation.identity; }
   get requestId(): string { return this.#invocation.id; }
   get timestamp(): string { return new Date(this.#invocation.startedAt).toISOString(); }
 }

@@ -5,7 +5,7 @@ import { describe, ERRORS, summary } from './errors.ts';
 import { FLAG_END, MAX_DATA, REQ, RESET, T, type Table, WINDOW_SIZE } from './protocol.ts';
 import { BodyError, Request } from './request.ts';
 import { type Reply, ResultError, toReply } from './result.ts';
-import type { EventHandler, FunctionHandler } from './types.ts';
+import type { EventHandler, FunctionHandler, FunctionIdentity } from './types.ts';
 
 /** The way out of an invocation: the connection that it came on. */
 export interface Outlet {
@@ -59,6 +59,7 @@ export class Invocation {
 
   get id(): string { return this.table.get(REQ.ID); }
 
+  get identity(): FunctionIdentity | null { return this.#request.identity; }
   get hops(): number { return Number(this.#request.calling('hops') ?? 0); }
   header(name: string): string | undefined { return this.#request.headers[name]; }
 

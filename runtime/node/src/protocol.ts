@@ -18,6 +18,7 @@ export const MAGIC = 'PSTN';
 export const T = {
   HELLO: 1, READY: 2, FAIL: 3, DRAIN: 4, PING: 5, PONG: 6, LOG: 7, TOKEN: 8,
   REQUEST: 16, RESPONSE: 17, DATA: 18, WINDOW: 19, RESET: 20, ERROR: 21,
+  MESSAGE: 22, CLOSE: 23, CALL: 32, RESULT: 33,
 } as const;
 
 export const FLAG_END = 1;
@@ -36,7 +37,7 @@ export class ProtocolError extends Error {}
 /** Frames that may come from the host, and whether they belong to a stream. */
 const fromHost: Record<number, boolean> = {
   [T.HELLO]: false, [T.DRAIN]: false, [T.PING]: false, [T.TOKEN]: false,
-  [T.REQUEST]: true, [T.DATA]: true, [T.WINDOW]: true, [T.RESET]: true,
+  [T.REQUEST]: true, [T.DATA]: true, [T.WINDOW]: true, [T.RESET]: true, [T.RESULT]: true,
 };
 
 /** Checks a frame's header; what it lets pass may be dispatched. */
@@ -143,9 +144,41 @@ export function readPass(b: Buffer, start: number, end: number): Pass {
   return { socket, token };
 }
 
+/** Byte strings, each behind its length in 32 bits: the arguments of a CALL, and what RESULT says. */
+export function appendFields(into: Uint8Array[], fields: readonly Uint8Array[]): void {
+  for (const f of fields) {
+    const length = Buffer.allocUnsafe(4);
+    length.writeUInt32BE(f.length, 0);
+    into.push(length, f);
+  }
+}
+
+/** Reads what appendFields wrote. The fields are parts of b. */
+export function readFields(b: Buffer, start: number, end: number): Buffer[] {
+  const fields: Buffer[] = [];
+  for (let at = start; at < end;) {
+    if (end - at < 4) throw new ProtocolError('a field is cut off');
+    const from = at + 4;
+    at = from + b.readUInt32BE(at);
+    if (at > end) throw new ProtocolError('a field is cut off');
+    fields.push(b.subarray(from, at));
+  }
+  return fields;
+}
+
 /** The payload of HELLO. */
 export function hello(info: object): Buffer {
   return Buffer.concat([Buffer.from(MAGIC), Buffer.from([VERSION >> 8, VERSION & 255]), Buffer.from(JSON.stringify(info))]);
+}
+
+/** What the host says in HELLO that it understands; one from before there were features names none. */
+export function helloFeatures(b: Buffer, start: number, end: number): readonly string[] {
+  try {
+    const said = JSON.parse(b.toString('utf8', start + 6, end)) as { features?: unknown } | null;
+    return Array.isArray(said?.features) ? said.features.filter((f) => typeof f === 'string') : [];
+  } catch {
+    return [];
+  }
 }
 
 /** The version in a HELLO; throws when it is none. */

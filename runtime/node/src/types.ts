@@ -59,6 +59,8 @@ export interface FunctionContext {
   readonly log: FunctionLog;
   /** The other functions of the project. */
   readonly functions: Functions;
+  /** Who called: request.identity; null outside of a request. */
+  readonly identity: FunctionIdentity | null;
   readonly requestId: string;
   /** When the request came, as ISO 8601. */
   readonly timestamp: string;

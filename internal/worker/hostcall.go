@@ -1,0 +1,122 @@
+package worker
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"log/slog"
+
+	"postern.dev/postern/internal/fault"
+)
+
+// HostCall answers one call of a worker: op says what is asked for, and fields
+// are its arguments, which are valid until it returns. It runs in a goroutine of
+// its own; ctx ends with the worker. A *fault.Error that is not Internal reaches
+// the function as it is, any other error as one without details.
+type HostCall func(ctx context.Context, op string, fields [][]byte) ([][]byte, error)
+
+// maxHostCalls is how many calls of one worker may be answered at a time. A
+// worker keeps to half of it by itself.
+const maxHostCalls = 256
+
+const (
+	resultOK    = 0
+	resultFault = 1
+)
+
+// handleCall begins to answer a CALL. It never waits: the connection is read on.
+func (c *conn) handleCall(f frame) error {
+	if len(f.payload) < 1 || len(f.payload) < 1+int(f.payload[0]) {
+		return protocolError("CALL is cut off")
+	}
+	op := string(f.payload[1 : 1+f.payload[0]])
+	// The read buffer is used again: the call gets a copy.
+	fields, err := parseFields(append([]byte(nil), f.payload[1+len(op):]...))
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	over := c.answering >= maxHostCalls
+	if !over {
+		c.answering++
+	}
+	c.mu.Unlock()
+	if over {
+		return protocolError("more than %d calls at once", maxHostCalls)
+	}
+	c.calling.Go(func() {
+		out, err := c.answerCall(op, fields)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for len(c.buf) > maxBuffered && c.err == nil { // it takes no results: nor calls, in the end
+			c.sent.Wait()
+		}
+		c.answering--
+		if c.err == nil {
+			c.buf = c.appendResult(c.buf, f.stream, op, out, err)
+			c.wakeWriter()
+		}
+	})
+	return nil
+}
+
+func (c *conn) answerCall(op string, fields [][]byte) ([][]byte, error) {
+	if c.events.call == nil {
+		return nil, fault.New(fault.Unavailable, "this server answers no calls of functions").WithCode("call_unknown")
+	}
+	return c.events.call(c.ctx, op, fields)
+}
+
+// appendResult appends the RESULT of a call. One that does not fit into a frame
+// is a fault of whoever answered.
+func (c *conn) appendResult(b []byte, stream uint32, op string, fields [][]byte, err error) []byte {
+	size := 1
+	for _, f := range fields {
+		size += 4 + len(f)
+	}
+	if err == nil && size > maxPayload {
+		err = errors.New("the result does not fit into a frame")
+	}
+	if err != nil {
+		said := struct {
+			Code    string `json:"code"`
+			Message string `json:"message"`
+		}{"internal", "the server failed"}
+		if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind != fault.Internal {
+			said.Code, said.Message = f.Code, f.Text
+		} else {
+			c.events.log(slog.LevelError, "", "[postern] "+op+" failed: "+err.Error())
+		}
+		text, _ := json.Marshal(said) // two strings: cannot fail
+		return appendFrame(b, frameResult, 0, stream, append([]byte{resultFault}, text...))
+	}
+	b = binary.BigEndian.AppendUint32(b, uint32(size))
+	b = append(b, byte(frameResult), 0)
+	b = binary.BigEndian.AppendUint32(b, stream)
+	return appendFields(append(b, resultOK), fields)
+}
+
+// appendFields appends byte strings, each behind its length in 32 bits.
+func appendFields(b []byte, fields [][]byte) []byte {
+	for _, f := range fields {
+		b = append(binary.BigEndian.AppendUint32(b, uint32(len(f))), f...)
+	}
+	return b
+}
+
+// parseFields reads what appendFields wrote. The fields are parts of b.
+func parseFields(b []byte) (fields [][]byte, err error) {
+	for len(b) > 0 {
+		if len(b) < 4 {
+			return nil, protocolError("a field is cut off")
+		}
+		n := int(binary.BigEndian.Uint32(b))
+		if b = b[4:]; n > len(b) {
+			return nil, protocolError("a field is cut off")
+		}
+		fields = append(fields, b[:n:n])
+		b = b[n:]
+	}
+	return fields, nil
+}
