@@ -7,8 +7,9 @@ import { ERRORS } from './errors.ts';
 import { Invocation, type Outlet } from './invocation.ts';
 import {
   checkHeader, FEATURES, FLAG_ASCII, FLAG_END, HEADER, hello, helloFeatures, helloVersion, MAX_DATA, ProtocolError, readPass, REQ, requestTableLength, RESET, responseBlock, T, Table, VERSION,
-  writeHeader,
+  writeHeader, writeLength, writeText,
 } from './protocol.ts';
+import { alone } from './result.ts';
 import type { Module } from './loader.ts';
 
 // Kept before user code can see process.exit, and before the runtime puts its own in place.
@@ -26,6 +27,8 @@ export class Connection implements Outlet {
   /** Set when no new work is taken; called when the last invocation is over. */
   onIdle: (() => void) | undefined;
   module: Module | undefined;
+  /** When what is being read came, in milliseconds since 1970. */
+  now = 0;
   readonly #fd: number;
   readonly #socket: Socket;
   #greeted = false;
@@ -38,6 +41,7 @@ export class Connection implements Outlet {
   #n = 0;
   #spare: Buffer[] = [];
   #scheduled = false;
+  #reading = false;
   #dropped = 0;
   #code = 0;
 
@@ -72,6 +76,8 @@ export class Connection implements Outlet {
 
   #read(n: number): boolean {
     this.#w += n;
+    this.#reading = true;
+    this.now = Date.now();
     try {
       while (this.#w - this.#r >= HEADER) {
         const b = this.#rbuf;
@@ -88,6 +94,11 @@ export class Connection implements Outlet {
     } catch (err) {
       if (!(err instanceof ProtocolError)) throw err;
       this.stop(1, `protocol error: ${err.message}`);
+    } finally {
+      this.#reading = false;
+      // Who is not over may answer before this turn ends: then all goes out at once.
+      if (this.invocations.size === 0) this.flush();
+      else if (this.#n > 0) this.#schedule();
     }
     return true;
   }
@@ -153,8 +164,8 @@ export class Connection implements Outlet {
       return;
     }
     const invocation = new Invocation(this, stream, table, handler, this.module.events);
-    this.invocations.set(stream, invocation);
-    invocation.start(b.subarray(start + size, end), (flags & FLAG_END) !== 0);
+    invocation.start(b, start + size, end, (flags & FLAG_END) !== 0);
+    if (!invocation.over) this.invocations.set(stream, invocation); // most are: their handler answered at once
   }
 
   forget(stream: number): void {
@@ -178,22 +189,42 @@ export class Connection implements Outlet {
       this.flush();
       if (n > this.#out.length) this.#out = Buffer.allocUnsafe(n);
     }
-    if (!this.#scheduled) {
-      this.#scheduled = true;
-      setImmediate(() => { this.#scheduled = false; this.flush(); });
-    }
+    if (!this.#reading) this.#schedule();
     return this.#n;
   }
 
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(this.#flushLater);
+  }
+
+  readonly #flushLater = (): void => {
+    this.#scheduled = false;
+    this.flush();
+  };
+
   flush(): void {
-    if (this.#n === 0) return;
-    const full = this.#out;
     const n = this.#n;
+    if (n === 0) return;
     this.#n = 0;
+    const sent = this.#socket.writableLength === 0 ? this.#writeNow(n) : 0;
+    if (sent === n) return;
+    const full = this.#out;
     this.#out = this.#spare.pop() ?? Buffer.allocUnsafe(OUT_BUFFER);
-    this.#socket.write(full.subarray(0, n), () => {
+    this.#socket.write(full.subarray(sent, n), () => {
       if (full.length === OUT_BUFFER && this.#spare.length < 8) this.#spare.push(full);
     });
+  }
+
+  /** Writes what the socket takes at once, without the machinery of a stream; what it does not take, a stream must. */
+  #writeNow(n: number): number {
+    try {
+      return writeSync(this.#fd, this.#out, 0, n);
+    } catch (err) {
+      if ((err as NodeJS.ErrnoException).code !== 'EAGAIN') exit(this.#code); // the host has gone
+      return 0;
+    }
   }
 
   send(type: number, flags: number, stream: number, payload: Uint8Array): void {
@@ -223,15 +254,15 @@ export class Connection implements Outlet {
   sendReply(stream: number, status: number, headers: readonly string[], body: string | Uint8Array): boolean {
     const most = typeof body === 'string' ? body.length * 3 : body.length;
     if (most > MAX_DATA && (typeof body !== 'string' || Buffer.byteLength(body) > MAX_DATA)) return false;
-    const { block, ascii } = block1(status, headers);
-    const at = this.#reserve(HEADER + block.length + most);
+    const frame = frameOf(status, headers);
+    const at = this.#reserve(frame.length + most);
+    const from = at + frame.length;
     const out = this.#out;
-    out.set(block, at + HEADER);
-    const from = at + HEADER + block.length;
+    out.set(frame, at);
     let n = body.length;
-    if (typeof body === 'string') n = out.utf8Write(body, from);
+    if (typeof body === 'string') n = writeText(out, body, from);
     else out.set(body, from);
-    writeHeader(out, at, block.length + n, T.RESPONSE, ascii ? FLAG_END | FLAG_ASCII : FLAG_END, stream);
+    writeLength(out, at, frame.length - HEADER + n, stream);
     this.#n = from + n;
     return true;
   }
@@ -304,16 +335,19 @@ export class Connection implements Outlet {
   }
 }
 
-/** Blocks of the answers that nearly every handler gives, made once. */
-const common = new Map<string, ReturnType<typeof responseBlock>>();
+/** The frames of answers that have no headers of their own, as nearly all have none: by those headers and the status. */
+const common = new Map<readonly string[], (Buffer | undefined)[]>(alone.map((headers) => [headers, []]));
 
-function block1(status: number, headers: readonly string[]): ReturnType<typeof responseBlock> {
-  if (headers.length !== 2 || headers[0] !== 'content-type') return responseBlock(status, headers);
-  const key = `${status}${headers[1]}`;
-  let made = common.get(key);
-  if (made === undefined) {
-    made = responseBlock(status, headers);
-    if (common.size < 64) common.set(key, made);
-  }
-  return made;
+/** A whole answer's frame as far as it is the same for every stream and body. */
+function frameOf(status: number, headers: readonly string[]): Buffer {
+  const made = common.get(headers);
+  return made === undefined ? makeFrame(status, headers) : (made[status] ??= makeFrame(status, headers));
+}
+
+function makeFrame(status: number, headers: readonly string[]): Buffer {
+  const { block, ascii } = responseBlock(status, headers);
+  const frame = Buffer.allocUnsafe(HEADER + block.length);
+  writeHeader(frame, 0, block.length, T.RESPONSE, ascii ? FLAG_END | FLAG_ASCII : FLAG_END, 0);
+  frame.set(block, HEADER);
+  return frame;
 }

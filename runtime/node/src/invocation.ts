@@ -18,11 +18,13 @@ export interface Outlet {
   log(level: number, text: string, requestId: string): void;
   forget(stream: number): void;
   readonly congested: boolean;
+  /** When what is being read came, in milliseconds since 1970. */
+  readonly now: number;
   drained(): Promise<void>;
 }
 
 export class Invocation {
-  readonly startedAt = Date.now();
+  readonly startedAt: number;
   readonly stream: number;
   readonly table: Table;
   /** True once the answer's first frame is out, or an ERROR or RESET ended it. */
@@ -47,10 +49,11 @@ export class Invocation {
   #wake: (() => void) | undefined;
   #source: ReadableStreamDefaultReader<Uint8Array> | undefined;
   /** What ends the calls of other functions that it has made. */
-  readonly #calls = new Set<() => void>();
+  #calls: Set<() => void> | undefined;
 
   constructor(conn: Outlet, stream: number, table: Table, handler: FunctionHandler, events?: EventFormat) {
     this.#conn = conn;
+    this.startedAt = conn.now;
     this.stream = stream;
     this.table = table;
     this.#handler = handler;
@@ -65,8 +68,8 @@ export class Invocation {
 
   whenOver(f: () => void): () => void {
     if (this.over) f();
-    else this.#calls.add(f);
-    return () => { this.#calls.delete(f); };
+    else (this.#calls ??= new Set()).add(f);
+    return () => { this.#calls?.delete(f); };
   }
 
   get signal(): AbortSignal {
@@ -75,26 +78,25 @@ export class Invocation {
     return this.#abort.signal;
   }
 
-  /** Begins: `first` are the body's first bytes, which the caller may reuse afterwards. */
-  start(first: Buffer, end: boolean): void {
+  /** Begins: the body's first bytes stand in b, which the caller may reuse afterwards, from `from` to `to`. */
+  start(b: Buffer, from: number, to: number, end: boolean): void {
     this.#request = new Request(this);
-    if (this.table.get(REQ.MODE) === 'stream') {
+    if (this.table.size(REQ.MODE) === 'stream'.length) {
       this.#request.body = new ReadableStream<Uint8Array>({
         start: (controller) => { this.#body = controller; },
         pull: () => { this.#giveCredit(); },
         cancel: () => { this.#body = undefined; this.#giveCredit(); },
       }, { highWaterMark: 0 });
-      this.data(first, end);
+      this.data(b.subarray(from, to), end);
       this.#run();
       return;
     }
     if (end) {
-      this.#received = first.length;
-      this.#whole(Buffer.from(first));
+      this.#whole(copyOf(b, from, to));
       return;
     }
     this.#chunks = [];
-    this.data(first, end);
+    this.data(b.subarray(from, to), end);
   }
 
   /** Takes more of the body. The bytes are copied. */
@@ -143,24 +145,25 @@ export class Invocation {
     this.#run();
   }
 
-  #run(): void {
-    current.run(this, () => {
-      try {
-        const handler = this.#handler; // called as a function: the invocation must not become its `this`
-        const result: unknown = this.#events === undefined ? handler(new Context(this), this.#request)
-          : (handler as unknown as EventHandler)(toEvent(this.#events, this.#request, this.startedAt), new Context(this));
-        if (result instanceof Promise) {
-          result.then((r) => { this.#finish(r); }, (err: unknown) => { this.#threw(err); });
-        } else if (typeof (result as PromiseLike<unknown> | null)?.then === 'function') {
-          // Promise.resolve, and not then itself, which may throw, call back twice, or give another thenable.
-          Promise.resolve(result).then((r) => { this.#finish(r); }, (err: unknown) => { this.#threw(err); });
-        } else {
-          this.#finish(result);
-        }
-      } catch (err) {
-        this.#threw(err);
+  #run(): void { current.run(this, call, this); }
+
+  /** Calls the handler. Only #run may, which makes the invocation the current one. */
+  call(): void {
+    try {
+      const handler = this.#handler; // called as a function: the invocation must not become its `this`
+      const result: unknown = this.#events === undefined ? handler(new Context(this), this.#request)
+        : (handler as unknown as EventHandler)(toEvent(this.#events, this.#request, this.startedAt), new Context(this));
+      if (result instanceof Promise) {
+        result.then((r) => { this.#finish(r); }, (err: unknown) => { this.#threw(err); });
+      } else if (typeof (result as PromiseLike<unknown> | null)?.then === 'function') {
+        // Promise.resolve, and not then itself, which may throw, call back twice, or give another thenable.
+        Promise.resolve(result).then((r) => { this.#finish(r); }, (err: unknown) => { this.#threw(err); });
+      } else {
+        this.#finish(result);
       }
-    });
+    } catch (err) {
+      this.#threw(err);
+    }
   }
 
   #threw(err: unknown): void {
@@ -174,7 +177,7 @@ export class Invocation {
     let reply: Reply;
     try {
       reply = toReply(this.#events === undefined ? result : fromEvent(result));
-      if (reply.body instanceof ReadableStream) this.#source = reader(reply.body);
+      if (isStream(reply.body)) this.#source = reader(reply.body);
     } catch (err) {
       this.#conn.log(3, describe(err), this.id);
       this.fail(err instanceof ResultError ? ERRORS.RESULT_INVALID : ERRORS.HANDLER_THREW, err);
@@ -182,12 +185,12 @@ export class Invocation {
     }
     this.answered = true;
     const { body } = reply;
-    if (body === null || typeof body === 'string' || body instanceof Uint8Array) {
+    if (!isStream(body)) {
       if (this.#conn.sendReply(this.stream, reply.status, reply.headers, body ?? '')) {
         this.#close();
         return;
       }
-      const bytes = typeof body === 'string' ? Buffer.from(body) : (body as Uint8Array);
+      const bytes = typeof body === 'string' ? Buffer.from(body) : body!; // an empty one was sent
       this.#conn.sendResponseHead(this.stream, reply.status, reply.headers);
       this.#pour(single(bytes));
       return;
@@ -275,8 +278,9 @@ export class Invocation {
   }
 
   #endCalls(): void {
+    if (this.#calls === undefined) return;
     for (const f of this.#calls) f();
-    this.#calls.clear();
+    this.#calls = undefined;
   }
 
   #end(reason: Error): void {
@@ -289,6 +293,19 @@ export class Invocation {
     this.#wake = undefined;
   }
 }
+
+const call = (invocation: Invocation): void => { invocation.call(); };
+
+const none = Buffer.alloc(0);
+
+function copyOf(b: Buffer, from: number, to: number): Buffer {
+  if (from === to) return none;
+  const own = Buffer.allocUnsafe(to - from);
+  b.copy(own, 0, from, to);
+  return own;
+}
+
+const isStream = (body: Reply['body']): body is ReadableStream<Uint8Array> => typeof body === 'object' && body !== null && !(body instanceof Uint8Array);
 
 /** Takes hold of a streamed body while the answer can still be an error. */
 function reader(body: ReadableStream<Uint8Array>): ReadableStreamDefaultReader<Uint8Array> {

@@ -55,6 +55,23 @@ export function writeHeader(b: Buffer, at: number, length: number, type: number,
   b.writeUInt32BE(stream, at + 6);
 }
 
+/** Sets the length and the stream in the header of a frame that was written before. */
+export function writeLength(b: Buffer, at: number, length: number, stream: number): void {
+  b.writeUInt32BE(length, at);
+  b.writeUInt32BE(stream, at + 6);
+}
+
+/** Writes text as UTF-8 and returns its length in bytes. Short text is done before a call out of JavaScript has begun. */
+export function writeText(b: Buffer, text: string, at: number): number {
+  if (text.length > 64) return b.utf8Write(text, at);
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i);
+    if (c >= 0x80) return b.utf8Write(text, at);
+    b[at + i] = c;
+  }
+  return text.length;
+}
+
 /**
  * A string table, kept as one Latin-1 string: lengths and bytes together, so that decoding costs one call and everything
  * else waits until it is asked for. `at` is where its u16 count stands.
@@ -77,6 +94,9 @@ export class Table {
     const s = this.text.substring(at, at + u16(this.text, 2 + 2 * index));
     return this.ascii ? s : Buffer.from(s, 'latin1').toString('utf8');
   }
+
+  /** The length of a string, in bytes. */
+  size(index: number): number { return u16(this.text, 2 + 2 * index); }
 
   /** Calls f with each pair from an index on; values are Latin-1, as in HTTP/1.1. */
   pairs(from: number, f: (name: string, value: string) => void): void {

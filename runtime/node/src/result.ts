@@ -7,20 +7,31 @@ export class ResultError extends Error {}
 export interface Reply {
   status: number;
   /** Name, value, name, value; names in lower case. */
-  headers: string[];
+  headers: readonly string[];
   body: string | Uint8Array | ReadableStream<Uint8Array> | null;
 }
 
-const JSON_TYPE = 'application/json';
-const TEXT_TYPE = 'text/plain; charset=utf-8';
-const BINARY_TYPE = 'application/octet-stream';
+const justJSON: readonly string[] = ['content-type', 'application/json'];
+const justText: readonly string[] = ['content-type', 'text/plain; charset=utf-8'];
+const justBinary: readonly string[] = ['content-type', 'application/octet-stream'];
+
+/** The headers of answers that have none of their own: these very arrays, so that who sends them may keep what it makes of them. */
+export const alone = [justJSON, justText, justBinary];
 
 export function toReply(result: unknown): Reply {
   if (result === null || result === undefined) return { status: 204, headers: [], body: null };
-  if (result instanceof Response) return fromResponse(result);
-  if (typeof result === 'object' && typeof (result as FunctionResponse).statusCode === 'number') return fromParts(result as FunctionResponse);
+  if (typeof result === 'object') {
+    if (!isPlain(result) && result instanceof Response) return fromResponse(result);
+    if (typeof (result as FunctionResponse).statusCode === 'number') return fromParts(result as FunctionResponse);
+  }
   const { type, body } = encode(result);
-  return { status: 200, headers: ['content-type', type], body };
+  return { status: 200, headers: type, body };
+}
+
+/** Of these nothing is an instance; and to ask that of Node's own classes loads them. */
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null || prototype === Array.prototype;
 }
 
 function fromParts(r: FunctionResponse): Reply {
@@ -36,7 +47,8 @@ function fromParts(r: FunctionResponse): Reply {
   }
   if (r.body === null || r.body === undefined) return { status: r.statusCode, headers, body: null };
   const { type, body } = encode(r.body);
-  if (!typed) headers.push('content-type', type);
+  if (headers.length === 0) return { status: r.statusCode, headers: type, body };
+  if (!typed) headers.push(...type);
   return { status: r.statusCode, headers, body };
 }
 
@@ -47,10 +59,10 @@ function fromResponse(r: Response): Reply {
   return { status: r.status, headers, body: r.body as ReadableStream<Uint8Array> | null };
 }
 
-function encode(body: unknown): { type: string; body: string | Uint8Array | ReadableStream<Uint8Array> } {
-  if (typeof body === 'string') return { type: TEXT_TYPE, body };
-  if (body instanceof Uint8Array) return { type: BINARY_TYPE, body };
-  if (body instanceof ReadableStream) return { type: BINARY_TYPE, body };
+function encode(body: unknown): { type: readonly string[]; body: string | Uint8Array | ReadableStream<Uint8Array> } {
+  if (typeof body === 'string') return { type: justText, body };
+  if (body instanceof Uint8Array) return { type: justBinary, body };
+  if (typeof body === 'object' && body !== null && !isPlain(body) && body instanceof ReadableStream) return { type: justBinary, body };
   let text: string | undefined;
   try {
     text = JSON.stringify(body);
@@ -58,7 +70,7 @@ function encode(body: unknown): { type: string; body: string | Uint8Array | Read
     throw new ResultError(`the result cannot be written as JSON: ${(err as Error).message}`);
   }
   if (text === undefined) throw new ResultError(`a handler cannot return a ${typeof body}`);
-  return { type: JSON_TYPE, body: text };
+  return { type: justJSON, body: text };
 }
 
 /** The headers of a result; a Headers object has no properties, and would be lost without a word. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import {
-  checkHeader, FLAG_ASCII, FLAG_END, HEADER, hello, helloVersion, ProtocolError, readPass, REQ, requestTableLength, responseBlock, T, Table, writeHeader,
+  checkHeader, FLAG_ASCII, FLAG_END, HEADER, hello, helloVersion, ProtocolError, readPass, REQ, requestTableLength, responseBlock, T, Table, writeHeader, writeText,
 } from '../src/protocol.ts';
 
 interface Vector {
@@ -81,6 +81,14 @@ for (const v of tokens) {
     assert.deepEqual(take(), { socket, token });
   });
 }
+
+test('writes text as UTF-8, short and long, with and without other characters', () => {
+  for (const text of ['', 'plain', 'grüß', 'x'.repeat(63) + 'ü', 'x'.repeat(65), '€'.repeat(65), '\ud800', 'tail \udfff']) {
+    const b = Buffer.alloc(400, 0xff);
+    const n = writeText(b, text, 7);
+    assert.equal(b.subarray(7, 7 + n).toString('latin1'), Buffer.from(text).toString('latin1'), JSON.stringify(text));
+  }
+});
 
 test('HELLO carries magic and version', () => {
   const b = hello({ runtime: 'node' });
