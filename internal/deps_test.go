@@ -54,13 +54,14 @@ const policy = `
 	audit      < ground
 	usage      < ground
 	signin     < ground
-	upstream   < ground, field
+	websocket  < ground, field
+	upstream   < ground, field, websocket
 	auth       < ground, accesskey, limit, token
 	supervisor < ground, worker
 	policy     < ground, accesskey, function, signature, upstream
 	deploy     < ground, accesskey, bundle, function, policy, signature, signin, supervisor, worker
 
-	gateway    < ground, httpx, telemetry, accesskey, audit, auth, function, limit, signature, signin, supervisor, token, upstream, usage, worker
+	gateway    < ground, httpx, telemetry, accesskey, audit, auth, function, limit, signature, signin, supervisor, token, upstream, usage, websocket, worker
 	oauth      < ground, httpx, accesskey, auth, limit, token
 	admin      < ground, httpx, api, blob, accesskey, audit, auth, bundle, deploy, funclog, function, limit, policy, supervisor
 
@@ -85,7 +86,7 @@ var only = map[string][]string{
 	"go.yaml.in/yaml":                     {"internal/policy"},
 	"filippo.io/age":                      {"internal/keychain"},
 	"golang.org/x/oauth2":                 {"internal/api"},
-	"github.com/coder/websocket":          {"internal/upstream"},
+	"github.com/coder/websocket":          {"internal/upstream", "internal/websocket"},
 	"github.com/sony/gobreaker/v2":        {"internal/upstream"},
 	"golang.org/x/term":                   {"internal/cli"},
 	"go.opentelemetry.io":                 {"internal/telemetry"},

@@ -13,6 +13,7 @@ import (
 	"postern.dev/postern/internal/httpx"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/upstream"
+	"postern.dev/postern/internal/websocket"
 	"postern.dev/postern/internal/worker"
 )
 
@@ -40,7 +41,7 @@ type sessions struct {
 
 // add takes up a session. What changed since it was admitted counts.
 func (ss *sessions) add(g *Gateway, x *exchange, end func(error)) *session {
-	s := &session{socket: upstream.IsWebSocket(x.r.Header), end: end}
+	s := &session{socket: websocket.Asked(x.r.Header), end: end}
 	s.x = exchange{r: x.r, id: x.id, path: x.path, call: x.call, query: x.query, snapshot: x.snapshot, target: x.target, principal: x.principal, caller: x.callerID(), callback: x.callback, shown: x.shown}
 	ss.mu.Lock()
 	if ss.open == nil {

@@ -19,6 +19,7 @@ import (
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/signin"
 	"postern.dev/postern/internal/upstream"
+	"postern.dev/postern/internal/websocket"
 	"postern.dev/postern/internal/worker"
 )
 
@@ -114,7 +115,7 @@ func (g *Gateway) breakerChanged(u *platform.Upstream, open bool) {
 // no place to wait in: a server that has as many calls as it may have is full.
 func (g *Gateway) forward(x *exchange) error {
 	x.enter(stepAcquire)
-	if upstream.IsWebSocket(x.r.Header) {
+	if websocket.Asked(x.r.Header) {
 		if err := x.target.upstream.AdmitWebSocket(x.r, g.origins(x)...); err != nil {
 			return err
 		}

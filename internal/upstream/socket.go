@@ -8,9 +8,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/coder/websocket"
+	coder "github.com/coder/websocket"
 
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/websocket"
 )
 
 const (
@@ -22,12 +23,12 @@ const (
 )
 
 // CloseCode says why a WebSocket ended (RFC 6455 §7.4.1).
-type CloseCode = websocket.StatusCode
+type CloseCode = coder.StatusCode
 
 // The codes with which the gateway itself ends one.
 const (
-	CloseGoingAway = websocket.StatusGoingAway       // the server stops, or the route is gone
-	CloseRefused   = websocket.StatusPolicyViolation // the caller would not be let in any more
+	CloseGoingAway = coder.StatusGoingAway       // the server stops, or the route is gone
+	CloseRefused   = coder.StatusPolicyViolation // the caller would not be let in any more
 )
 
 // Socket is an open WebSocket: two connections, and what passes between them.
@@ -37,8 +38,8 @@ const (
 // for itself, and both sides are asked by the gateway whether they live.
 type Socket struct {
 	proxy          *Proxy
-	caller, server *websocket.Conn
-	beneath        connections // of both
+	caller, server *coder.Conn
+	beneath        websocket.Connections // of both
 	idle, every    time.Duration
 
 	in, out atomic.Int64 // bytes of messages
@@ -51,7 +52,7 @@ type Socket struct {
 	reason string
 }
 
-func newSocket(p *Proxy, caller, server *websocket.Conn, beneath connections, policy platform.WebSocketPolicy) *Socket {
+func newSocket(p *Proxy, caller, server *coder.Conn, beneath websocket.Connections, policy platform.WebSocketPolicy) *Socket {
 	limit := cmp.Or(policy.MessageLimit, messageLimit)
 	caller.SetReadLimit(limit)
 	server.SetReadLimit(limit)
@@ -82,10 +83,10 @@ func (s *Socket) Relay(ctx context.Context) {
 	defer cut()
 	s.touch()
 	var parts, ends sync.WaitGroup
-	parts.Go(func() { s.End(closing(s.pump(within, s.server, s.caller, &s.in), websocket.StatusGoingAway)) })
-	parts.Go(func() { s.End(closing(s.pump(within, s.caller, s.server, &s.out), websocket.StatusBadGateway)) })
+	parts.Go(func() { s.End(closing(s.pump(within, s.server, s.caller, &s.in), coder.StatusGoingAway)) })
+	parts.Go(func() { s.End(closing(s.pump(within, s.caller, s.server, &s.out), coder.StatusBadGateway)) })
 	s.watch()
-	defer time.AfterFunc(socketGrace, func() { cut(); s.beneath.close() }).Stop()
+	defer time.AfterFunc(socketGrace, func() { cut(); s.beneath.Close() }).Stop()
 	ends.Go(func() { s.caller.Close(s.code, s.reason) })
 	ends.Go(func() { s.server.Close(s.code, s.reason) })
 	ends.Wait()
@@ -126,7 +127,7 @@ func (s *Socket) ping() error {
 func (s *Socket) touch() { s.active.Store(time.Now().UnixNano()) }
 
 // pump passes messages from one side to the other, and returns why no more come.
-func (s *Socket) pump(ctx context.Context, to, from *websocket.Conn, count *atomic.Int64) error {
+func (s *Socket) pump(ctx context.Context, to, from *coder.Conn, count *atomic.Int64) error {
 	buf := make([]byte, socketChunk)
 	for {
 		kind, r, err := from.Reader(ctx)
@@ -140,7 +141,7 @@ func (s *Socket) pump(ctx context.Context, to, from *websocket.Conn, count *atom
 }
 
 // pass passes one message on: in one frame if it is small, else in pieces.
-func (s *Socket) pass(ctx context.Context, to *websocket.Conn, kind websocket.MessageType, r io.Reader, buf []byte, count *atomic.Int64) error {
+func (s *Socket) pass(ctx context.Context, to *coder.Conn, kind coder.MessageType, r io.Reader, buf []byte, count *atomic.Int64) error {
 	var w io.WriteCloser
 	for {
 		n, whole, err := fill(r, buf)

@@ -25,6 +25,7 @@ import (
 
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/websocket"
 )
 
 // Options are what all upstreams of a server share.
@@ -86,7 +87,7 @@ func parse(u platform.Upstream) (*url.URL, error) {
 		return nil, errURL
 	case u.ConnectTimeout < 0, u.Retries < 0, u.Retries > maxRetries, u.MaxInFlight < 0, u.Breaker.Failures < 0, u.Breaker.Open < 0, u.WebSocket != nil && (u.WebSocket.MessageLimit < 0 || u.WebSocket.Idle < 0):
 		return nil, errNumber
-	case u.WebSocket != nil && slices.ContainsFunc(u.WebSocket.Origins, func(o string) bool { return o != "*" && !isOrigin(o) }):
+	case u.WebSocket != nil && slices.ContainsFunc(u.WebSocket.Origins, func(o string) bool { return o != "*" && !websocket.IsOrigin(o) }):
 		return nil, errOrigins
 	}
 	if port := base.Port(); port != "" {

@@ -2,30 +2,20 @@ package upstream
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/coder/websocket"
+	coder "github.com/coder/websocket"
 
 	"postern.dev/postern/internal/fault"
-	"postern.dev/postern/internal/field"
+	"postern.dev/postern/internal/websocket"
 )
-
-// IsWebSocket reports whether a request asks for a WebSocket (RFC 6455 §4.1). Any
-// other upgrade may be passed over (RFC 9110 §7.8).
-func IsWebSocket(h http.Header) bool {
-	return field.Listed(h["Connection"], "upgrade") && field.Listed(h["Upgrade"], "websocket")
-}
 
 var (
 	errNoUpgrade = fault.New(fault.Invalid, "WebSockets are not taken at this address").WithCode("upgrade_refused")
-	errHandshake = fault.New(fault.Invalid, "the request is no WebSocket handshake of version 13 (RFC 6455 §4.1), sent by HTTP/1.1").WithCode("upgrade_refused")
 	errOrigin    = fault.New(fault.Denied, "pages of this origin may not open a WebSocket here").WithCode("origin_not_allowed").WithHint("list the origin under websocket of the upstream")
 )
 
@@ -37,33 +27,13 @@ func (p *Proxy) AdmitWebSocket(r *http.Request, own ...string) error {
 	if policy == nil {
 		return errNoUpgrade
 	}
-	key := r.Header["Sec-Websocket-Key"]
-	if r.Method != http.MethodGet || r.ProtoMajor != 1 || !r.ProtoAtLeast(1, 1) || r.ContentLength != 0 || len(key) != 1 || !slices.Equal(r.Header["Sec-Websocket-Version"], []string{"13"}) {
-		return errHandshake
+	if err := websocket.CheckHandshake(r); err != nil {
+		return err
 	}
-	if nonce, err := base64.StdEncoding.DecodeString(strings.TrimSpace(key[0])); err != nil || len(nonce) != 16 {
-		return errHandshake
+	if !websocket.AllowsOrigin(r.Header, policy.Origins, own...) {
+		return errOrigin
 	}
-	origin := r.Header["Origin"]
-	if len(origin) == 0 {
-		return nil
-	}
-	if len(origin) == 1 && (slices.Contains(policy.Origins, "*") || isOrigin(origin[0]) && (hasOrigin(own, origin[0]) || hasOrigin(policy.Origins, origin[0]))) {
-		return nil
-	}
-	return errOrigin
-}
-
-// isOrigin reports whether a text is one origin and nothing else; "null" is none.
-func isOrigin(s string) bool {
-	u, err := url.Parse(s)
-	return err == nil && u.Host != "" && u.User == nil && u.Path == "" && !strings.ContainsAny(s, "?#")
-}
-
-// hasOrigin reports whether an origin is listed. Scheme and host do not
-// distinguish case.
-func hasOrigin(list []string, origin string) bool {
-	return slices.ContainsFunc(list, func(o string) bool { return strings.EqualFold(o, origin) })
+	return nil
 }
 
 const (
@@ -92,25 +62,21 @@ func (p *Proxy) Upgrade(w http.ResponseWriter, r *http.Request, q *Request) (s *
 	if err != nil {
 		return nil, false, &unsentError{err}
 	}
-	var beneath connections
+	var beneath websocket.Connections
 	server, err := p.dialSocket(r.Context(), q, hops, &beneath, done)
 	if err != nil {
 		return nil, false, err
 	}
-	options := &websocket.AcceptOptions{InsecureSkipVerify: true} // AdmitWebSocket did
-	if chosen := server.Subprotocol(); chosen != "" {
-		options.Subprotocols = []string{chosen}
-	}
-	caller, err := websocket.Accept(hijackable{w, &beneath}, r, options)
+	caller, err := websocket.Accept(w, r, &beneath, server.Subprotocol())
 	if err != nil {
 		server.CloseNow()
-		return nil, true, fmt.Errorf("accept a WebSocket: %w", err)
+		return nil, true, err
 	}
 	return newSocket(p, caller, server, beneath, *p.declared.WebSocket), true, nil
 }
 
 // dialSocket opens the upstream's end.
-func (p *Proxy) dialSocket(ctx context.Context, q *Request, hops int, beneath *connections, done func(error)) (*websocket.Conn, error) {
+func (p *Proxy) dialSocket(ctx context.Context, q *Request, hops int, beneath *websocket.Connections, done func(error)) (*coder.Conn, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer time.AfterFunc(q.Timeout, func() { cancel(errLate) }).Stop()
@@ -120,12 +86,12 @@ func (p *Proxy) dialSocket(ctx context.Context, q *Request, hops int, beneath *c
 			delete(header, name)
 		}
 	}
-	options := &websocket.DialOptions{HTTPClient: &http.Client{Transport: steadyTransport{p.transport, beneath}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-		HTTPHeader: header, Subprotocols: subprotocols(q.Header)}
+	options := &coder.DialOptions{HTTPClient: &http.Client{Transport: websocket.Transport{RoundTripper: p.transport, Beneath: beneath}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		HTTPHeader: header, Subprotocols: websocket.Subprotocols(q.Header)}
 	if p.declared.PreserveHost {
 		options.Host = q.Host
 	}
-	conn, res, err := websocket.Dial(ctx, p.target(q).String(), options)
+	conn, res, err := coder.Dial(ctx, p.target(q).String(), options)
 	switch {
 	case err == nil:
 		done(nil)
@@ -143,26 +109,14 @@ func (p *Proxy) dialSocket(ctx context.Context, q *Request, hops int, beneath *c
 	return nil, err
 }
 
-// subprotocols are those that the caller offers.
-func subprotocols(h http.Header) (list []string) {
-	for _, line := range h["Sec-Websocket-Protocol"] {
-		for p := range strings.SplitSeq(line, ",") {
-			if p = strings.TrimSpace(p); p != "" {
-				list = append(list, p)
-			}
-		}
-	}
-	return list
-}
-
 // closing is how the end of one side is told to the other: as it said itself, and
 // if it said nothing, by a code that says whose end it was.
-func closing(err error, vanished websocket.StatusCode) (websocket.StatusCode, string) {
-	if ce, ok := errors.AsType[websocket.CloseError](err); ok {
+func closing(err error, vanished coder.StatusCode) (coder.StatusCode, string) {
+	if ce, ok := errors.AsType[coder.CloseError](err); ok {
 		return ce.Code, ce.Reason
 	}
-	if errors.Is(err, websocket.ErrMessageTooBig) {
-		return websocket.StatusMessageTooBig, "the message is too large"
+	if errors.Is(err, coder.ErrMessageTooBig) {
+		return coder.StatusMessageTooBig, "the message is too large"
 	}
 	return vanished, ""
 }

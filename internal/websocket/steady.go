@@ -1,4 +1,4 @@
-package upstream
+package websocket
 
 import (
 	"bufio"
@@ -27,12 +27,13 @@ type steadyConn struct{ net.Conn }
 
 func (c steadyConn) Read(p []byte) (int, error) { return steady{c.Conn}.Read(p) }
 
-// connections are what is beneath the two ends of a WebSocket. To take leave in
+// Connections are what is beneath the two ends of a WebSocket. To take leave in
 // the middle of a message the library reads the rest of it, however long it is
 // said to be; only who closes the connection ends that.
-type connections []io.Closer
+type Connections []io.Closer
 
-func (c connections) close() {
+// Close closes them.
+func (c Connections) Close() {
 	for _, conn := range c {
 		conn.Close()
 	}
@@ -42,7 +43,7 @@ func (c connections) close() {
 // taken down.
 type hijackable struct {
 	http.ResponseWriter
-	beneath *connections
+	beneath *Connections
 }
 
 // Hijack gives the connection.
@@ -55,18 +56,18 @@ func (h hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return steadyConn{conn}, brw, nil
 }
 
-// steadyTransport makes what follows a 101 steady, and takes it down.
-type steadyTransport struct {
+// Transport makes what follows a 101 steady, and takes it down.
+type Transport struct {
 	http.RoundTripper
-	beneath *connections
+	Beneath *Connections
 }
 
 // RoundTrip sends a request.
-func (t steadyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	res, err := t.RoundTripper.RoundTrip(r)
 	if err == nil && res.StatusCode == http.StatusSwitchingProtocols {
 		if rwc, ok := res.Body.(io.ReadWriteCloser); ok {
-			*t.beneath = append(*t.beneath, rwc)
+			*t.Beneath = append(*t.Beneath, rwc)
 			res.Body = steady{rwc}
 		}
 	}
