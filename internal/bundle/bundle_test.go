@@ -108,6 +108,27 @@ func TestBuild_Examples(t *testing.T) {
 	}
 }
 
+func TestBuild_CarriesOnlyTheBuildersThatAreUsed(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		source       string
+		svaml, menus bool
+	}{
+		"none":       {"import { ok } from '@postern/functions'; export const status = () => ok();", false, false},
+		"a builder":  {"import { createIceBuilder } from '@postern/functions'; export default { ice: () => createIceBuilder().hangup().build() };", true, false},
+		"a template": {"import { MenuTemplates } from '@sinch/functions-runtime'; export default { ice: () => MenuTemplates.yesNo('?') };", false, true},
+	} {
+		a, err := bundle.Build(t.Context(), project(t, map[string]string{"postern.json": manifest, "function.ts": tc.source}))
+		if err != nil || len(a.Warnings) != 0 {
+			t.Fatalf("%s: %v, %+v", name, err, a)
+		}
+		js := unpack(t, a.Archive, "worker.mjs")
+		if svaml, menus := strings.Contains(js, "does not take"), strings.Contains(js, "outside of our opening hours"); svaml != tc.svaml || menus != tc.menus {
+			t.Errorf("%s: the bundle has SVAML %t, menus %t", name, svaml, menus)
+		}
+	}
+}
+
 func TestBuild_Refuses(t *testing.T) {
 	t.Parallel()
 	outside := project(t, map[string]string{"shared.ts": "export const x = 1"})

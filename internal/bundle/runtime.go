@@ -35,7 +35,12 @@ func runtimePlugin() api.Plugin {
 			return api.OnResolveResult{Path: noderuntime.Modules()[i].File, Namespace: runtimeNamespace}, nil
 		})
 		b.OnResolve(api.OnResolveOptions{Filter: `^\.\.?/`, Namespace: runtimeNamespace}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
-			return api.OnResolveResult{Path: path.Join(path.Dir(a.Importer), a.Path), Namespace: runtimeNamespace}, nil
+			file := path.Join(path.Dir(a.Importer), a.Path)
+			r := api.OnResolveResult{Path: file, Namespace: runtimeNamespace}
+			if strings.HasPrefix(file, "voice/") { // builders, which only those who import them should carry
+				r.SideEffects = api.SideEffectsFalse
+			}
+			return r, nil
 		})
 		b.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: runtimeNamespace}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
 			source, err := noderuntime.Files.ReadFile("src/" + a.Path)

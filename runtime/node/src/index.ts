@@ -3,6 +3,8 @@ import type { FunctionResponse } from './types.ts';
 
 export type { CallInit, EventHandler, EventIdentity, EventResponse, EventV2, FunctionContext, FunctionEvent, FunctionHandler, FunctionIdentity, FunctionLog, FunctionRequest, FunctionResponse, FunctionResult, Functions } from './types.ts';
 
+export * from './voice/v1.ts';
+
 const failure = (statusCode: number, error: string): FunctionResponse => ({ statusCode, body: { error } });
 
 export const ok = (body?: unknown): FunctionResponse => ({ statusCode: body === undefined ? 204 : 200, body });

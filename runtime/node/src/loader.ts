@@ -2,6 +2,7 @@
 // compared at every later start, so it must depend on the module alone.
 import type { EventFormat } from './event.ts';
 import type { FunctionHandler } from './types.ts';
+import { asHandler, callbacks } from './voice/callback.ts';
 
 export class LoadError extends Error {
   readonly code: string;
@@ -21,8 +22,6 @@ export interface Module {
 }
 
 export type Style = 'event' | 'context';
-
-const callbacks = new Set(['ice', 'ace', 'pie', 'dice', 'notify']);
 
 /** Names that mean something else to the runtime or to JavaScript. */
 const reserved = new Set(['auth', 'setup', 'default', 'constructor', 'prototype', '__proto__', 'toString', 'valueOf',
@@ -49,6 +48,7 @@ export function inspect(namespace: unknown, said: { style?: string | undefined; 
   const names = [...handlers.keys()].sort((a, b) => (a < b ? -1 : 1));
   const style: Style = said.style === 'event' || said.style !== 'context' && handlers.size === 1 && handlers.has('handler') ? 'event' : 'context';
   const events = style === 'context' ? undefined : said.format === 'v2' ? 'v2' : 'simple';
+  if (events === undefined) for (const name of callbacks) if (handlers.has(name)) handlers.set(name, asHandler(handlers.get(name)!));
   return { handlers, auth, style, events, declared: names.map((name) => ({ name, kind: kindOf(name) })) };
 }
 
