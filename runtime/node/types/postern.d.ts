@@ -1,0 +1,817 @@
+// Types of Postern's runtime, for the editor. Written by postern functions init; safe to write again.
+
+declare module '@postern/functions' {
+  export * from 'postern:types/index';
+}
+
+declare module '@sinch/functions-runtime' {
+  export * from 'postern:types/index';
+}
+
+declare module 'postern:types/config' {
+  import type { ApplicationCredentials, Config, FunctionContext } from 'postern:types/types';
+  export type Environment = Readonly<Record<string, string | undefined>>;
+  /** A variable or secret is missing, or cannot be what it is. */
+  export class ConfigError extends Error {
+    readonly code = "config_invalid";
+    /** The name of the variable. */
+    readonly key: string;
+    constructor(key: string, message: string);
+  }
+  /** A variable as it stands. What an environment inherits from Object.prototype is none. */
+  export function read(env: Environment, key: string): string | undefined;
+  export function requireVariable(env: Environment, key: string): string;
+  /** Reads the function's configuration, of the context of a request or of a start. */
+  export function createConfig(context: Pick<FunctionContext, 'env' | 'config'>): Config;
+  /** The same as createConfig. */
+  export const createUniversalConfig: typeof createConfig;
+  /** The key and secret of the voice application; null unless there are both. */
+  export function applicationCredentials(env: Environment): ApplicationCredentials | null;
+}
+
+declare module 'postern:types/helpers' {
+  import type { FunctionResponse } from 'postern:types/types';
+  /** 200 with a body, 204 without. */
+  export const ok: (body?: unknown) => FunctionResponse;
+  /** 201, and where what was made is found. */
+  export const created: (body?: unknown, location?: string) => FunctionResponse;
+  /** 202: it will be done. */
+  export const accepted: (body?: unknown) => FunctionResponse;
+  /** 204. */
+  export const noContent: () => FunctionResponse;
+  /** 302, or another status, to a location. */
+  export const redirect: (location: string, statusCode?: number) => FunctionResponse;
+  /** 400 with { error }. */
+  export const badRequest: (error?: string) => FunctionResponse;
+  /** 401 with { error }. */
+  export const unauthorized: (error?: string) => FunctionResponse;
+  /** 403 with { error }. */
+  export const forbidden: (error?: string) => FunctionResponse;
+  /** 404 with { error }. */
+  export const notFound: (error?: string) => FunctionResponse;
+  /** 409 with { error }. */
+  export const conflict: (error?: string) => FunctionResponse;
+  /** 429 with { error }, and the seconds after which to try again. */
+  export const tooManyRequests: (error?: string, retryAfter?: number) => FunctionResponse;
+  /** 500 with { error }. What went wrong belongs into the log, and not in here. */
+  export const serverError: (error?: string) => FunctionResponse;
+  /** JSON, also of a string. */
+  export const json: (body: unknown, statusCode?: number) => FunctionResponse;
+  /** A page. What it is put together from must be escaped. */
+  export const html: (body: string, statusCode?: number) => FunctionResponse;
+  /** Plain text. */
+  export const text: (body: string, statusCode?: number) => FunctionResponse;
+}
+
+declare module 'postern:types/index' {
+  export { ConfigError, createConfig, createUniversalConfig } from 'postern:types/config';
+  export { accepted, badRequest, conflict, created, forbidden, html, json, noContent, notFound, ok, redirect, serverError, text, tooManyRequests, unauthorized } from 'postern:types/helpers';
+  export type { ApplicationCredentials, CallInit, Config, ConversationClient, EventHandler, EventIdentity, EventResponse, EventV2, FunctionContext, FunctionEvent, FunctionHandler, FunctionIdentity, FunctionLog, FunctionRequest, FunctionResponse, FunctionResult, Functions, NumbersClient, SmsClient, VoiceClient, } from 'postern:types/types';
+  export * from 'postern:types/voice/v1';
+}
+
+declare module 'postern:types/types' {
+  /** What the caller sent. The path is decoded once, and is the very one that was routed and guarded. */
+  export interface FunctionRequest<Body = any> {
+    readonly method: string;
+    /** The path below the function's address, beginning with a slash. */
+    readonly path: string;
+    /** Path and query. */
+    readonly url: string;
+    /** Names in lower case; repeated headers joined with ", " (cookies with "; "). Credentials are not among them. */
+    readonly headers: Readonly<Record<string, string>>;
+    /** Query parameters; one that stands several times is an array. */
+    readonly query: Readonly<Record<string, string | string[]>>;
+    /** The parameters of the route's pattern, decoded once; empty for a handler that was found by its name. */
+    readonly params: Readonly<Record<string, string>>;
+    /** The pattern of the route, as the manifest has it; empty for a handler that was found by its name. */
+    readonly route: string;
+    /** JSON and forms parsed, text as a string, anything else as bytes; undefined when there is none. A ReadableStream for a handler with "body": "stream". */
+    readonly body: Body;
+    /** The bytes as they came; empty for a handler with "body": "stream". */
+    readonly rawBody: Uint8Array;
+    /** The address of the caller. */
+    readonly ip: string;
+    readonly requestId: string;
+    /** Who called, as the gateway recognised them; null for an open handler. */
+    readonly identity: FunctionIdentity | null;
+    /** Aborted when the caller goes away or the time is over. */
+    readonly signal: AbortSignal;
+  }
+  export interface FunctionIdentity {
+    /** The access key's ID; of a trusted issuer's token that issuer, "#" and the subject; empty for a signed callback and for the function's own user. */
+    readonly keyId: string;
+    readonly projectId: string;
+    /** How the caller was recognised: "basic" or "apikey" by the bare secret, "bearer" or "dpop" by a token, "serviceplan" by a plan's token, "signature" for a callback, "admin" for the function's own user (ADMIN_USER), "function" where another function calls. */
+    readonly method: string;
+    readonly scopes: readonly string[];
+    /** Of a callback: how it was signed, such as "stripe". */
+    readonly scheme?: string;
+    /** Of a callback whose sender says it: the message's ID. Sent again it is the same; what must be done once is done once for each. */
+    readonly messageId?: string;
+    /** Of the function that calls; undefined where none does. The name is empty where that function was deleted meanwhile. */
+    readonly functionId?: string;
+    readonly functionName?: string;
+    /** The request in which that function calls. */
+    readonly parentRequestId?: string;
+  }
+  export interface FunctionContext {
+    readonly config: {
+      readonly projectId: string;
+      readonly functionName: string;
+      readonly environment: string;
+      /** The variables of the manifest. */
+      readonly variables: Readonly<Record<string, string>>;
+      /** A variable that must be there, and not empty. Throws an error that names it and says what to type. */
+      requireVariable(key: string): string;
+    };
+    readonly env: Readonly<Record<string, string | undefined>>;
+    readonly log: FunctionLog;
+    /** The other functions of the project. */
+    readonly functions: Functions;
+    /** Needs VOICE_APPLICATION_KEY and VOICE_APPLICATION_SECRET; null without them. */
+    readonly voice: VoiceClient | null;
+    /** Needs CONVERSATION_APP_ID and the project's key; null without them. */
+    readonly conversation: ConversationClient | null;
+    /** Needs SMS_SERVICE_PLAN_ID, and SMS_API_TOKEN or the project's key; null without them. */
+    readonly sms: SmsClient | null;
+    /** Needs ENABLE_NUMBERS_API=true and the project's key; null without them. */
+    readonly numbers: NumbersClient | null;
+    /** Who called: request.identity; null outside of a request. */
+    readonly identity: FunctionIdentity | null;
+    readonly requestId: string;
+    /** When the request came, as ISO 8601. */
+    readonly timestamp: string;
+  }
+  /** @ts-ignore any in a project without @sinch/sdk-core */
+  export type VoiceClient = import('@sinch/sdk-core').VoiceService & {
+    readonly v1: import('@sinch/sdk-core').VoiceService;
+  };
+  /** @ts-ignore any in a project without @sinch/sdk-core */
+  export type ConversationClient = import('@sinch/sdk-core').ConversationService;
+  /** @ts-ignore any in a project without @sinch/sdk-core */
+  export type SmsClient = import('@sinch/sdk-core').SmsService;
+  /** @ts-ignore any in a project without @sinch/sdk-core */
+  export type NumbersClient = import('@sinch/sdk-core').NumbersService;
+  /** What createConfig makes of a context. */
+  export interface Config {
+    /** A secret that must be there, and not empty. Throws an error that names it and says what to type. */
+    requireSecret(key: string): string;
+    /** A variable or, where it is not set, the default. One that is set and empty is an empty string. */
+    getVariable(key: string, otherwise: string): string;
+    getVariable(key: string, otherwise?: string): string | undefined;
+    /** A variable that must be there, and not empty. */
+    requireVariable(key: string): string;
+    /** VOICE_APPLICATION_KEY and VOICE_APPLICATION_SECRET; null unless there are both. */
+    getApplicationCredentials(): ApplicationCredentials | null;
+    isDevelopment(): boolean;
+    isProduction(): boolean;
+  }
+  /** The key and secret of a voice application, named as the SDK takes them. */
+  export interface ApplicationCredentials {
+    applicationKey: string;
+    applicationSecret: string;
+  }
+  export interface Functions {
+    /**
+     * Calls another function of the project by its name, with this function's own identity and without leaving the machine. The answer is a
+     * Response whatever its status is. Rejects when there is no such function, when the call is broken off, and when the invocation that makes
+     * it is over: a call does not outlive it.
+     */
+    call(name: string, init?: CallInit): Promise<Response>;
+  }
+  export interface CallInit {
+    /** Below the function's address, beginning with a slash; percent-encoded where a path is built from what others sent. "/" if it is left out. */
+    path?: string;
+    /** GET, or POST where there is a body. */
+    method?: string;
+    /** Beside those of the connection, which are left out. An authorization of a user's reaches the handler. */
+    headers?: Headers | Readonly<Record<string, string>> | readonly (readonly [string, string])[];
+    query?: URLSearchParams | Readonly<Record<string, string | number | boolean | undefined | readonly (string | number | boolean)[]>>;
+    /** Text, bytes, a form, a stream, or anything that JSON can say. */
+    body?: unknown;
+    signal?: AbortSignal;
+    /** Milliseconds until the whole answer must be there. */
+    timeout?: number;
+    /** The ID of a subproject, to call a function of that. */
+    project?: string;
+  }
+  export interface FunctionLog {
+    debug(...args: unknown[]): void;
+    info(...args: unknown[]): void;
+    warn(...args: unknown[]): void;
+    error(...args: unknown[]): void;
+  }
+  /** A result with a status of its own. */
+  export interface FunctionResponse {
+    /** 200 to 599. */
+    statusCode: number;
+    /** A value may be an array, for headers that repeat, such as set-cookie. */
+    headers?: Record<string, string | number | readonly string[]>;
+    /** A string, bytes, a ReadableStream, or anything that JSON can say. */
+    body?: unknown;
+  }
+  /**
+   * What a handler may return, or promise. An object with a numeric statusCode is used as it stands; any other object, array,
+   * number or boolean is 200 with JSON; a string is 200 with text; bytes are 200 with application/octet-stream; a Response or a
+   * ReadableStream is streamed; null and undefined are 204.
+   */
+  export type FunctionResult = FunctionResponse | Response | ReadableStream<Uint8Array> | Uint8Array | object | string | number | boolean | null | undefined | void;
+  export type FunctionHandler = (context: FunctionContext, request: FunctionRequest) => FunctionResult | Promise<FunctionResult>;
+  /** What a handler of events is given: a module whose only function is named handler, or "style": "event" in the manifest. */
+  export interface FunctionEvent {
+    readonly httpMethod: string;
+    /** The path below the function's address, decoded once. */
+    readonly path: string;
+    /** The pattern of the route, as the manifest has it; empty when there is none. */
+    readonly resource: string;
+    readonly pathParameters: Readonly<Record<string, string>>;
+    /** Of a parameter that stands several times, the last. */
+    readonly queryStringParameters: Readonly<Record<string, string>>;
+    readonly multiValueQueryStringParameters: Readonly<Record<string, readonly string[]>>;
+    /** Names in lower case. Credentials are not among them. */
+    readonly headers: Readonly<Record<string, string>>;
+    /** Text as it came, anything else in base64; null when there is none. */
+    readonly body: string | null;
+    readonly isBase64Encoded: boolean;
+    readonly requestContext: {
+      readonly requestId: string;
+      readonly identity: EventIdentity;
+    };
+  }
+  /** Who called, as the gateway recognised them; null fields and the method "none" for an open handler. */
+  export interface EventIdentity {
+    readonly apiKeyId: string | null;
+    readonly projectId: string | null;
+    readonly scopes: readonly string[];
+    readonly method: string;
+    readonly sourceIp: string;
+    /** Of a callback: how it was signed, and what its sender calls it. */
+    readonly scheme?: string;
+    readonly messageId?: string;
+    /** As in FunctionIdentity: of a calling function. */
+    readonly functionId?: string;
+    readonly functionName?: string;
+    readonly parentRequestId?: string;
+  }
+  /** An event with "eventFormat": "v2": the payload of Amazon API Gateway, version 2.0, with our identity in its context. */
+  export interface EventV2 {
+    readonly version: '2.0';
+    readonly routeKey: string;
+    readonly rawPath: string;
+    readonly rawQueryString: string;
+    readonly cookies?: readonly string[];
+    readonly headers: Readonly<Record<string, string>>;
+    readonly queryStringParameters?: Readonly<Record<string, string>>;
+    readonly pathParameters?: Readonly<Record<string, string>>;
+    readonly body?: string;
+    readonly isBase64Encoded: boolean;
+    readonly requestContext: {
+      readonly requestId: string;
+      readonly routeKey: string;
+      readonly stage: string;
+      readonly domainName: string;
+      readonly domainPrefix: string;
+      readonly time: string;
+      readonly timeEpoch: number;
+      readonly identity: EventIdentity;
+      readonly http: {
+        readonly method: string;
+        readonly path: string;
+        readonly protocol: string;
+        readonly sourceIp: string;
+        readonly userAgent: string;
+      };
+    };
+  }
+  /** A result of a handler of events. A body that is a string is sent as JSON unless a content-type says otherwise. */
+  export interface EventResponse {
+    statusCode: number;
+    headers?: Record<string, string | number | boolean>;
+    multiValueHeaders?: Record<string, readonly (string | number | boolean)[]>;
+    cookies?: readonly string[];
+    body?: unknown;
+    isBase64Encoded?: boolean;
+  }
+  export type EventHandler<Event = any> = (event: Event, context: FunctionContext) => EventResponse | FunctionResult | Promise<EventResponse | FunctionResult>;
+}
+
+declare module 'postern:types/voice/actions' {
+  import type { AgentProvider as Provider, SvamlAction } from 'postern:types/voice/svaml';
+  export function connectPstn(number: unknown, opts: unknown): SvamlAction;
+  export function connectSip(endpoint: unknown, opts: unknown): SvamlAction;
+  export function connectMxp(username: unknown, opts: unknown): SvamlAction;
+  export function connectConf(id: unknown, opts: unknown): SvamlAction;
+  export function connectStream(url: unknown, opts: unknown): SvamlAction;
+  /** The providers whose agents can be called by SIP. */
+  export type AgentProvider = Provider;
+  export const AgentProvider: {
+    readonly ElevenLabs: 'elevenlabs';
+    readonly Grok: 'grok';
+  };
+  /** The SIP address of an agent: its ID, or its number, at the provider's host. */
+  export function agentAddress(what: string, provider: unknown, id: unknown, host?: unknown): string;
+  export function connectAgent(provider: unknown, id: unknown, opts: unknown): SvamlAction;
+  export function park(opts: unknown): SvamlAction;
+  export function recording(opts: unknown): Record<string, unknown>;
+}
+
+declare module 'postern:types/voice/builder' {
+  import type * as T from 'postern:types/voice/svaml';
+  export type IceSvamlBuilder = T.IceSvamlBuilder;
+  export const IceSvamlBuilder: new () => T.IceSvamlBuilder;
+  export type AceSvamlBuilder = T.AceSvamlBuilder;
+  export const AceSvamlBuilder: new () => T.AceSvamlBuilder;
+  export type PieSvamlBuilder = T.PieSvamlBuilder;
+  export const PieSvamlBuilder: new () => T.PieSvamlBuilder;
+  /** A new IceSvamlBuilder, PieSvamlBuilder, AceSvamlBuilder: for those who prefer functions. */
+  export const createIceBuilder: () => T.IceSvamlBuilder;
+  export const createAceBuilder: () => T.AceSvamlBuilder;
+  export const createPieBuilder: () => T.PieSvamlBuilder;
+}
+
+declare module 'postern:types/voice/check' {
+  /** A call of a builder that the platform would refuse, or would take for something else. */
+  export class VoiceError extends Error {
+    name: string;
+  }
+  export function refuse(message: string): never;
+  /** A string of min to max characters, each code point counted once. */
+  export function text(what: string, v: unknown, max: number, min?: number): string;
+  /** A whole number of min to max. */
+  export function whole(what: string, v: unknown, min: number, max: number): number;
+  export function flag(what: string, v: unknown): boolean;
+  export function oneOf<T extends string>(what: string, v: unknown, values: readonly T[]): T;
+  /** A short name of ours or the platform's: letters, digits, ".", "_" and "-". */
+  export function name(what: string, v: unknown, max?: number): string;
+  /** A telephone number as E.164 has it; the leading "+" may be left out. */
+  export function phone(what: string, v: unknown): string;
+  /** An absolute address with one of the schemes, such as "https:". */
+  export function address(what: string, v: unknown, schemes: readonly string[]): string;
+  /** A SIP address: with or without its scheme, user and host. */
+  export function sip(what: string, v: unknown): string;
+  /** Tones: digits, "#", and "w", which is a pause of half a second. */
+  export function tones(what: string, v: unknown): string;
+  /** A locale or the name of a voice, such as en-US or en-US/male. */
+  export function locale(what: string, v: unknown): string;
+  export function callHeaders(what: string, v: unknown): {
+    key: string;
+    value: string;
+  }[];
+  /** An object with members of these names alone; what is undefined counts as absent. A misspelt option is refused and not dropped without a word. */
+  export function options(what: string, v: unknown, names: readonly string[]): Record<string, unknown>;
+  /** Checks what is there with the check of its name, and leaves out what is not; members come in the order of the checks. */
+  export function members(what: string, given: Record<string, unknown>, checks: Record<string, (what: string, v: any) => unknown>): Record<string, unknown>;
+  /** A prompt as menus, queues and playFiles have it: plain text is spoken, #tts[…], #ssml[…] and #href[…], joined with ";", stay as they are. */
+  export function prompt(what: string, v: unknown, max?: number): string;
+}
+
+declare module 'postern:types/voice/events' {
+  import type { FunctionContext, FunctionRequest } from 'postern:types/types';
+  import type { CallHeader, Svaml, SvamlBuilder } from 'postern:types/voice/svaml';
+  /** What all callbacks have. The platform writes callid; callId is there to be read as well, and is not written into JSON. */
+  export interface VoiceEvent {
+    event: string;
+    callid: string;
+    readonly callId: string;
+    timestamp: string;
+    version: number;
+    /** What was given when the call was made, or the cookies. */
+    custom?: string;
+    applicationKey?: string;
+  }
+  export interface Money {
+    currencyId: string;
+    amount: number;
+  }
+  export interface VoiceDestination {
+    type: 'number' | 'username' | 'sip' | 'did' | (string & {});
+    endpoint: string;
+  }
+  /** A call comes in. Answer within the platform's time, or the caller hears an error. */
+  export interface IceEvent extends VoiceEvent {
+    event: 'ice';
+    callResourceUrl?: string;
+    user?: string;
+    userRate?: Money;
+    /** Who calls. */
+    cli?: string;
+    to?: VoiceDestination;
+    domain?: 'pstn' | 'mxp' | 'conference' | 'sip' | (string & {});
+    originationType?: string;
+    duration?: number;
+    rdnis?: string;
+    callHeaders?: CallHeader[];
+  }
+  /** A call was answered. */
+  export interface AceEvent extends VoiceEvent {
+    event: 'ace';
+    callResourceUrl?: string;
+    amd?: Amd;
+  }
+  export interface Amd {
+    status: 'human' | 'machine' | 'notsure' | 'hangup' | 'inprogress' | (string & {});
+    reason?: 'longgreeting' | 'initialsilence' | 'greeting' | 'beep' | 'n/a' | (string & {});
+    /** Milliseconds until it was known. */
+    duration?: number;
+  }
+  /** The caller pressed or said something in a menu. It comes from the caller: check it. */
+  export interface PieEvent extends VoiceEvent {
+    event: 'pie';
+    menuResult: MenuResult;
+  }
+  export interface MenuResult {
+    menuId: string;
+    type: 'error' | 'return' | 'sequence' | 'timeout' | 'hangup' | 'invalidinput' | (string & {});
+    /** Of return(value), or the digits of a sequence. */
+    value?: string;
+    inputMethod?: 'dtmf' | 'voice' | (string & {});
+  }
+  /** A call is over. The answer is not looked at. */
+  export interface DiceEvent extends VoiceEvent {
+    event: 'dice';
+    reason?: 'N/A' | 'TIMEOUT' | 'CALLERHANGUP' | 'CALLEEHANGUP' | 'BLOCKED' | 'MANAGERHANGUP' | 'NOCREDITPARTNER' | 'GENERALERROR' | 'CANCEL' | 'USERNOTFOUND' | 'CALLBACKERROR' | (string & {});
+    result?: 'N/A' | 'ANSWERED' | 'BUSY' | 'NOANSWER' | 'FAILED' | (string & {});
+    debit?: Money;
+    userRate?: Money;
+    to?: VoiceDestination;
+    /** Seconds. */
+    duration?: number;
+    from?: string;
+    callHeaders?: CallHeader[];
+  }
+  /** Something about a call is known: a recording is there, a machine was heard, a callback failed. The answer is not looked at. */
+  export interface NotifyEvent extends Omit<VoiceEvent, 'timestamp'> {
+    event: 'notify';
+    timestamp?: string;
+    type: 'recording_finished' | 'recording_available' | 'transcription_available' | 'amd' | 'amd_beep' | 'callingerror' | (string & {});
+    conferenceId?: string;
+    destination?: string;
+    amd?: Amd;
+    /** Of callingerror. */
+    errorCode?: number;
+    errorMsg?: string;
+    user?: string;
+  }
+  /** What a callback may return: SVAML, a builder, or nothing, which is an empty answer. */
+  export type SvamlResult = Svaml | SvamlBuilder<any> | null | undefined | void;
+  type Answer<T> = T | Promise<T>;
+  /** The default export of a function that takes v1 callbacks: `export default { … } satisfies VoiceFunction`. */
+  export interface VoiceFunction {
+    ice?(context: FunctionContext, data: IceEvent, request: FunctionRequest): Answer<SvamlResult>;
+    ace?(context: FunctionContext, data: AceEvent, request: FunctionRequest): Answer<SvamlResult>;
+    pie?(context: FunctionContext, data: PieEvent, request: FunctionRequest): Answer<SvamlResult>;
+    dice?(context: FunctionContext, data: DiceEvent, request: FunctionRequest): Answer<unknown>;
+    notify?(context: FunctionContext, data: NotifyEvent, request: FunctionRequest): Answer<unknown>;
+    /** Whatever else the object has: custom endpoints, webhooks. */
+    [name: string]: unknown;
+  }
+  /** The names that some functions use for the same. */
+  export type IceCallback = IceEvent;
+  export type AceCallback = AceEvent;
+  export type PieCallback = PieEvent;
+  export type DiceCallback = DiceEvent;
+  export type NotifyCallback = NotifyEvent;
+  export {};
+}
+
+declare module 'postern:types/voice/menu' {
+  /** What runMenu needs: one menu is called main, and begins. */
+  export interface Menu {
+    /** Whether a key stops the prompt; the platform's default is true. */
+    barge?: boolean;
+    locale?: string;
+    mainMenu: string;
+    /** Whether the caller may say it; needs a locale. */
+    enableVoice?: boolean;
+    menus: MenuItem[];
+  }
+  export interface MenuItem {
+    id: string;
+    mainPrompt: string;
+    repeatPrompt?: string;
+    repeats: number;
+    maxDigits: number;
+    timeoutMills: number;
+    options?: {
+      dtmf: string;
+      action: string;
+    }[];
+  }
+  export interface MenuOptions {
+    barge?: boolean | undefined;
+    locale?: string | undefined;
+    enableVoice?: boolean | undefined;
+  }
+  /** return(value): pie has the value. menu(id): another menu of the same builder. */
+  export type MenuAction = `return(${string})` | `menu(${string})`;
+  /**
+   * Builds the menu that runMenu takes. It begins with the menu called main; menu(id) begins another one, or goes on with it, and what
+   * follows is said of that one. Whatever breaks a rule throws where it is called; what only the whole can tell throws in build.
+   */
+  export class MenuBuilder {
+    #private;
+    /** What the caller hears: text of at most 600 characters, or #tts[…], #ssml[…] and #href[…], joined with ";". */
+    prompt(text: string): this;
+    /** What the caller hears again after a wrong key or none; the prompt if it is left out. */
+    repeatPrompt(text: string): this;
+    /** What a key does: 0-9, * or #, each once a menu. */
+    option(digit: string, action: MenuAction): this;
+    /** Milliseconds to wait for a key: 1000 to 30000; 8000 if it is left out. */
+    timeout(ms: number): this;
+    /** How often it asks again: 0 to 5; 2 if it is left out. */
+    repeats(n: number): this;
+    /** How many keys make one input: 1 to 20; 1 if it is left out. */
+    maxDigits(n: number): this;
+    /** Begins another menu, which an option reaches with menu(id). */
+    menu(id: string): this;
+    /** Whether a key stops the prompt. */
+    barge(allowed: boolean): this;
+    /** Of the prompts; enableVoice needs one. */
+    locale(tag: string): this;
+    /** Whether the caller may say it. */
+    enableVoice(allowed?: boolean): this;
+    /** The menu, as a new object: the builder may go on, and be built again. */
+    build(): Menu;
+    toJSON(): Menu;
+  }
+  /** A menu as runMenu sends it: of a builder, of build(), or written by hand. */
+  export function runnable(menu: unknown, opts: unknown): Menu;
+  /** A new MenuBuilder. */
+  export const createMenu: () => MenuBuilder;
+}
+
+declare module 'postern:types/voice/svaml' {
+  import type { Menu, MenuBuilder, MenuOptions } from 'postern:types/voice/menu';
+  /** What a v1 callback is answered with. Members that are absent are left out. */
+  export interface Svaml {
+    /** What is done before the action, in order. */
+    instructions?: SvamlInstruction[];
+    /** What becomes of the call; one only. */
+    action?: SvamlAction;
+  }
+  export type SvamlInstruction = {
+    name: 'say';
+    text: string;
+    locale: string;
+  } | {
+    name: 'playFiles';
+    ids: string[];
+    locale?: string;
+  } | {
+    name: 'setCookie';
+    key: string;
+    value: string;
+  } | {
+    name: 'answer';
+  } | {
+    name: 'sendDtmf';
+    value: string;
+  } | {
+    name: 'startRecording';
+    options?: RecordingOptions;
+  } | {
+    name: 'stopRecording';
+  };
+  export interface CallHeader {
+    key: string;
+    value: string;
+  }
+  export type SvamlAction = {
+    name: 'hangup';
+  } | {
+    name: 'continue';
+  } | {
+    name: 'connectPstn';
+    number?: string;
+    locale?: string;
+    maxDuration?: number;
+    dialTimeout?: number;
+    cli?: string;
+    suppressCallbacks?: boolean;
+    dtmf?: string;
+    indications?: string;
+    amd?: {
+      enabled: boolean;
+      async?: boolean;
+    };
+  } | {
+    name: 'connectSip';
+    destination: {
+      type: 'sip';
+      endpoint: string;
+    };
+    maxDuration?: number;
+    cli?: string;
+    transport?: SipTransport;
+    suppressCallbacks?: boolean;
+    callHeaders?: CallHeader[];
+    moh?: string;
+  } | {
+    name: 'connectMxp';
+    destination: {
+      type: 'username';
+      endpoint: string;
+    };
+    callHeaders?: CallHeader[];
+  } | {
+    name: 'connectConf';
+    conferenceId: string;
+    conferenceDtmfOptions?: ConferenceDtmfOptions;
+    moh?: MusicOnHold;
+  } | {
+    name: 'connectStream';
+    destination: {
+      type: 'websocket';
+      endpoint: string;
+    };
+    streamingOptions?: {
+      version?: number;
+      sampleRate?: number;
+    };
+    maxDuration?: number;
+    callHeaders?: CallHeader[];
+  } | ({
+    name: 'runMenu';
+  } & Menu) | {
+    name: 'park';
+    locale?: string;
+    introPrompt?: string;
+    holdPrompt?: string;
+    maxDuration?: number;
+  };
+  export type SipTransport = 'UDP' | 'TCP' | 'TLS';
+  export type MusicOnHold = 'ring' | 'music1' | 'music2' | 'music3';
+  export interface ConferenceDtmfOptions {
+    /** detect sends what participants press as prompt input events. */
+    mode?: 'ignore' | 'forward' | 'detect';
+    maxDigits?: number;
+    timeoutMills?: number;
+  }
+  export interface RecordingOptions {
+    /** Where the file goes, such as s3://bucket/folder. */
+    destinationUrl?: string;
+    /** For that place. Take it from a secret. */
+    credentials?: string;
+    format?: 'mp3' | 'wav';
+    /** Whether notify is called when the file is there. */
+    notificationEvents?: boolean;
+    transcriptionOptions?: {
+      enabled?: boolean;
+      locale?: string;
+    };
+  }
+  export interface ConnectPstnOptions {
+    /** Who is seen calling: a number of yours, or "private". An empty string is as if it were left out. */
+    cli?: string | undefined;
+    /** Seconds, 1 to 14400. */
+    maxDuration?: number | undefined;
+    /** Seconds to let it ring. */
+    dialTimeout?: number | undefined;
+    /** The same as dialTimeout. */
+    timeout?: number | undefined;
+    locale?: string | undefined;
+    /** true: ace is called when the other side answers, which is suppressCallbacks: false. false leaves the platform's default. */
+    enableAce?: boolean | undefined;
+    /** true: neither ace nor dice is called. */
+    suppressCallbacks?: boolean | undefined;
+    /** Tones to play when the other side answers: 0-9, #, and w for half a second. */
+    dtmf?: string | undefined;
+    /** Country whose ringing tone the caller hears, two letters. */
+    indications?: string | undefined;
+    /** Whether a machine answers is told to ace as amd; with async, to notify. */
+    amd?: {
+      enabled: boolean;
+      async?: boolean | undefined;
+    } | undefined;
+  }
+  export interface ConnectSipOptions {
+    maxDuration?: number | undefined;
+    cli?: string | undefined;
+    transport?: SipTransport | Lowercase<SipTransport> | undefined;
+    enableAce?: boolean | undefined;
+    suppressCallbacks?: boolean | undefined;
+    callHeaders?: CallHeader[] | undefined;
+    moh?: MusicOnHold | undefined;
+  }
+  export interface ConnectAgentOptions extends ConnectSipOptions {
+    /** The agent's SIP host, with its port, instead of the provider's public one. */
+    host?: string | undefined;
+  }
+  export interface ConnectStreamOptions {
+    streamingOptions?: {
+      version?: number;
+      sampleRate?: number;
+    } | undefined;
+    maxDuration?: number | undefined;
+    callHeaders?: CallHeader[] | undefined;
+  }
+  export interface ParkOptions {
+    locale?: string | undefined;
+    /** Said or played once. Plain text is spoken. */
+    introPrompt?: string | undefined;
+    /** Said or played again and again. */
+    holdPrompt?: string | undefined;
+    /** Seconds, 1 to 14400. */
+    maxDuration?: number | undefined;
+  }
+  /** What every builder has. Instructions are done in the order in which they were called. */
+  export interface SvamlBuilder<Self> {
+    /** Speaks a text of at most 600 characters. The locale may be a voice; en-US if it is left out. */
+    say(text: string, locale?: string): Self;
+    /** Plays one file, http or https: playFiles with #href[url]. */
+    play(url: string): Self;
+    /** Plays files, or #tts[…], #ssml[…], #href[…], which need the locale. */
+    playFiles(ids: readonly string[], locale?: string): Self;
+    /** Keeps a value until the call ends: later callbacks have it. Keys and values of one answer are at most 1024 bytes together. */
+    setCookie(key: string, value: string): Self;
+    /** Plays tones: 0-9, #, and w for half a second. */
+    sendDtmf(value: string): Self;
+    startRecording(options?: RecordingOptions): Self;
+    stopRecording(): Self;
+    /** Ends the call. Of several actions the last one counts. */
+    hangup(): Self;
+    /** Lets the call go on. */
+    continue(): Self;
+    /** At the caller's: a menu of MenuBuilder or MenuTemplates; what is pressed comes to pie. */
+    runMenu(menu: Menu | MenuBuilder, options?: MenuOptions): Self;
+    /** Into a conference, whose ID is at most 64 characters. */
+    connectConf(conferenceId: string, options?: {
+      conferenceDtmfOptions?: ConferenceDtmfOptions;
+      moh?: MusicOnHold;
+    }): Self;
+    /** What was called so far, as a new object: the builder may go on, and be built again. */
+    build(): Svaml;
+    /** build, for JSON.stringify: a handler may return the builder itself. */
+    toJSON(): Svaml;
+  }
+  interface Connects<Self> {
+    /** To a telephone number as E.164 has it; without one, to the number that was called. */
+    connectPstn(number?: string, options?: ConnectPstnOptions): Self;
+    connectSip(endpoint: string, options?: ConnectSipOptions): Self;
+    /** To a user of an app. */
+    connectMxp(username: string, options?: {
+      callHeaders?: CallHeader[];
+    }): Self;
+    /** To an agent by SIP: its ID or number at the provider. */
+    connectAgent(provider: AgentProvider, id: string, options?: ConnectAgentOptions): Self;
+    park(options?: ParkOptions): Self;
+  }
+  /** Answers an incoming call (ice). */
+  export interface IceSvamlBuilder extends SvamlBuilder<IceSvamlBuilder>, Connects<IceSvamlBuilder> {
+    /** Takes the call, before it is connected: from here it costs. */
+    answer(): IceSvamlBuilder;
+    /** To a WebSocket, wss or ws, for its audio. */
+    connectStream(url: string, options?: ConnectStreamOptions): IceSvamlBuilder;
+  }
+  /** Answers prompt input (pie): everything of ice but answer and connectStream. */
+  export interface PieSvamlBuilder extends SvamlBuilder<PieSvamlBuilder>, Connects<PieSvamlBuilder> {
+  }
+  /** Answers an answered call (ace): hangup, continue, runMenu and connectConf. */
+  export interface AceSvamlBuilder extends SvamlBuilder<AceSvamlBuilder> {
+  }
+  export type AgentProvider = 'elevenlabs' | 'grok';
+  export {};
+}
+
+declare module 'postern:types/voice/templates' {
+  import { type Menu } from 'postern:types/voice/menu';
+  export interface Language {
+    /** As the caller hears it. */
+    name: string;
+    /** What pie gets, such as a locale. */
+    value: string;
+  }
+  export const MenuTemplates: Readonly<{
+    /** 1 sales, 2 support, 0 operator. */
+    business(companyName: string): Menu;
+    /** 1 yes, 2 no. */
+    yesNo(question: string): Menu;
+    /** A key for each of one to nine languages, beginning with 1; the value of what was chosen. English, Spanish and French if it is left out. */
+    language(choices?: readonly Language[]): Menu;
+    /** 1 voicemail, 2 website, 3 emergency. */
+    afterHours(companyName: string): Menu;
+    /** 1 consent, 2 no_consent. */
+    recordingConsent(): Menu;
+    /** Some digits: 1 to 20. pie gets them with the type sequence. */
+    numericInput(prompt: string, digits: number): Menu;
+    /** 1 hold, 2 callback. */
+    callbackRequest(): Menu;
+    /** 1 billing, 2 technical, 3 new_service, 0 agent. */
+    customerService(companyName: string): Menu;
+    /** 1 excellent, 2 good, 3 fair, 4 poor. */
+    satisfactionSurvey(): Menu;
+  }>;
+}
+
+declare module 'postern:types/voice/v1' {
+  export { AgentProvider } from 'postern:types/voice/actions';
+  export { AceSvamlBuilder, createAceBuilder, createIceBuilder, createPieBuilder, IceSvamlBuilder, PieSvamlBuilder } from 'postern:types/voice/builder';
+  export { VoiceError } from 'postern:types/voice/check';
+  export { createMenu, MenuBuilder } from 'postern:types/voice/menu';
+  export { MenuTemplates } from 'postern:types/voice/templates';
+  export type { AceCallback, AceEvent, Amd, DiceCallback, DiceEvent, IceCallback, IceEvent, MenuResult, Money, NotifyCallback, NotifyEvent, PieCallback, PieEvent, SvamlResult, VoiceDestination, VoiceEvent, VoiceFunction } from 'postern:types/voice/events';
+  export type { Menu, MenuAction, MenuItem, MenuOptions } from 'postern:types/voice/menu';
+  export type { CallHeader, ConferenceDtmfOptions, ConnectAgentOptions, ConnectPstnOptions, ConnectSipOptions, ConnectStreamOptions, MusicOnHold, ParkOptions, RecordingOptions, SipTransport, Svaml, SvamlAction, SvamlBuilder, SvamlInstruction } from 'postern:types/voice/svaml';
+  export type { Language } from 'postern:types/voice/templates';
+}
