@@ -78,6 +78,7 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		DrainTimeout: s.cfg.DrainTimeout,
 		OnStart:      s.workerStarted,
 		OnCrash:      s.metrics.Crashes.Inc,
+		OnGone:       s.deployer.Gone,
 		Log:          s.log,
 	}, s.deployer)
 	s.deployer.Use(s.supervisor)
@@ -103,6 +104,7 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		Uses:       &s.uses,
 		Quotas:     s.db,
 		Usage:      s.usage,
+		Files:      s.deployer,
 
 		RefusalsPerAddress: s.cfg.RefusalsPerAddress,
 		Callbacks:          s.callbacks,

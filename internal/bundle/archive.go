@@ -3,30 +3,34 @@ package bundle
 import (
 	"archive/zip"
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/function"
+	"postern.dev/postern/internal/platform"
 )
 
 // pack writes files into a zip file that depends on nothing but them: sorted,
 // without times, with one compression.
 func pack(files map[string][]byte) ([]byte, error) {
-	names := make([]string, 0, len(files))
-	size := 0
-	for name, data := range files {
-		names = append(names, name)
-		size += len(data)
+	names := slices.Sorted(maps.Keys(files))
+	size, largest := 0, ""
+	for _, name := range names {
+		if size += len(files[name]); len(files[name]) > len(files[largest]) {
+			largest = name
+		}
 	}
-	slices.Sort(names)
 	if size > MaxBytes {
-		return nil, fault.New(fault.Invalid, fmt.Sprintf("the bundle has %.1f MiB; at most %d MiB can be deployed", float64(size)/(1<<20), MaxBytes>>20)).
-			WithCode("bundle_failed").WithHint("import less: large packages are bundled whole")
+		return nil, tooLarge("the bundle has", int64(size), largest, int64(len(files[largest])))
 	}
 	var out bytes.Buffer
 	z := zip.NewWriter(&out)
@@ -51,7 +55,7 @@ type Archive struct {
 	files    map[string][]byte
 }
 
-// Open reads an artefact. It takes exactly the files that Build writes, each
+// Open reads an artefact. It takes exactly such files as Build writes, each
 // once, and never more than the limits, whatever the archive says of itself.
 func Open(archive []byte) (*Archive, error) {
 	z, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
@@ -62,16 +66,18 @@ func Open(archive []byte) (*Archive, error) {
 		return nil, invalid("it has %d files, more than %d", len(z.File), MaxFiles)
 	}
 	a := &Archive{files: map[string][]byte{}}
-	left := int64(MaxBytes)
+	left, known := int64(MaxBytes), names{}
 	for _, f := range z.File {
-		if f.Name != manifestFile && f.Name != Entry && f.Name != sourceMap && f.Name != sdkFile {
-			return nil, invalid("it has a file %.100q", f.Name)
-		}
 		if !f.Mode().IsRegular() {
-			return nil, invalid("%s is no regular file", f.Name)
+			return nil, invalid("%.100q is no regular file", f.Name)
 		}
 		if _, twice := a.files[f.Name]; twice {
-			return nil, invalid("%s stands twice", f.Name)
+			return nil, invalid("%.100q stands twice", f.Name)
+		}
+		if !slices.Contains(ownFiles, f.Name) {
+			if err := known.add(f.Name); err != nil {
+				return nil, invalid("%s", err)
+			}
 		}
 		data, err := readFile(f, left)
 		if err != nil {
@@ -86,19 +92,31 @@ func Open(archive []byte) (*Archive, error) {
 	if a.manifest, err = function.DecodeManifest(a.files[manifestFile]); err != nil {
 		return nil, err
 	}
+	a.manifest.Files = a.public()
 	return a, nil
+}
+
+// public are the files that are served.
+func (a *Archive) public() (files []function.File) {
+	for _, name := range slices.Sorted(maps.Keys(a.files)) {
+		if strings.HasPrefix(name, function.PublicDir) {
+			sum := sha256.Sum256(a.files[name])
+			files = append(files, function.File{Name: name, File: platform.File{Size: int64(len(a.files[name])), Hash: hex.EncodeToString(sum[:])}})
+		}
+	}
+	return files
 }
 
 // readFile reads at most limit bytes: the size in the header is only a claim.
 func readFile(f *zip.File, limit int64) ([]byte, error) {
 	r, err := f.Open()
 	if err != nil {
-		return nil, invalid("%s cannot be read", f.Name)
+		return nil, invalid("%.100q cannot be read", f.Name)
 	}
 	defer r.Close()
 	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
-		return nil, invalid("%s is damaged", f.Name)
+		return nil, invalid("%.100q is damaged", f.Name)
 	}
 	if int64(len(data)) > limit {
 		return nil, invalid("it unpacks to more than %d MiB", MaxBytes>>20)
@@ -110,7 +128,7 @@ func invalid(format string, args ...any) error {
 	return fault.New(fault.Invalid, "the artefact is not valid: "+fmt.Sprintf(format, args...)).WithCode("artefact_invalid")
 }
 
-// Manifest is the artefact's manifest.
+// Manifest is the artefact's manifest, with the files that are served.
 func (a *Archive) Manifest() function.Manifest { return a.manifest }
 
 // Extract writes the artefact's files into dir, read-only, unless dir is
@@ -125,6 +143,9 @@ func (a *Archive) Extract(dir string) error {
 	}
 	defer os.RemoveAll(tmp)
 	for name, data := range a.files {
+		if err := os.MkdirAll(filepath.Join(tmp, filepath.Dir(name)), 0o700); err != nil {
+			return fmt.Errorf("extract the artefact: %w", err)
+		}
 		if err := writeSynced(filepath.Join(tmp, name), data); err != nil {
 			return fmt.Errorf("extract the artefact: %w", err)
 		}

@@ -4,7 +4,8 @@
 // [Build] bundles function.ts with everything that it imports and the runtime
 // into one module; the same input gives the same hash, wherever it lies.
 // [Open] reads an artefact that somebody uploaded, and trusts nothing of it.
-// What is not imported is not in an artefact: no .env, no stray file.
+// What is neither imported nor in public/ or assets/ is not in an artefact: no
+// .env, no stray file.
 package bundle
 
 import (
@@ -13,6 +14,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,7 +30,7 @@ import (
 type Artefact struct {
 	Manifest function.Manifest
 	Hash     string // hex SHA-256 of Archive
-	Archive  []byte // a zip file of manifest.json, worker.mjs, worker.mjs.map and, where there is one, sdk.cjs
+	Archive  []byte // a zip file of manifest.json, worker.mjs, worker.mjs.map, sdk.cjs where there is one, public/… and assets/…
 	Warnings []string
 }
 
@@ -39,6 +41,8 @@ const (
 	sdkFile      = "sdk.cjs" // the official SDK, which is not read before a function asks for a client
 	manifestFile = "manifest.json"
 )
+
+var ownFiles = []string{Entry, sourceMap, manifestFile}
 
 // Limits of an artefact, uncompressed.
 const (
@@ -81,17 +85,22 @@ func Build(ctx context.Context, dir string) (*Artefact, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	files, more, err := compile(dir)
+	files, left, err := collect(dir)
 	if err != nil {
 		return nil, err
 	}
+	code, more, err := compile(dir)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(files, code)
 	files[manifestFile] = m.Encode()
 	archive, err := pack(files)
 	if err != nil {
 		return nil, err
 	}
 	sum := sha256.Sum256(archive)
-	return &Artefact{Manifest: m, Hash: hex.EncodeToString(sum[:]), Archive: archive, Warnings: append(warnings, more...)}, nil
+	return &Artefact{Manifest: m, Hash: hex.EncodeToString(sum[:]), Archive: archive, Warnings: slices.Concat(warnings, left, more)}, nil
 }
 
 func compile(dir string) (files map[string][]byte, warnings []string, err error) {

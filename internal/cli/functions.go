@@ -2,12 +2,16 @@ package cli
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"postern.dev/postern/internal/api"
+	"postern.dev/postern/internal/function"
 )
 
 func newFunctions(std Stdio) *cobra.Command {
@@ -126,7 +130,38 @@ func printRoutes(out printer, routes []api.Route) {
 		}
 		rows = append(rows, []string{path, r.Handler, guard})
 	}
-	out.table([]string{"ROUTE", "HANDLER", "GUARD"}, rows)
+	out.table([]string{"ROUTE", "HANDLER", "GUARD"}, foldFiles(rows, 0, 1))
+}
+
+// foldFiles makes one row of the files that are guarded alike, where there are
+// several: people ask how, and not which. path and handler are the columns that
+// tell them apart.
+func foldFiles(rows [][]string, path, handler int) (out [][]string) {
+	count := map[string]int{}
+	alike := func(r []string) string {
+		if !strings.HasPrefix(r[handler], function.PublicDir) {
+			return ""
+		}
+		r = slices.Clone(r)
+		r[path], r[handler] = "", ""
+		return strings.Join(r, "\x00")
+	}
+	for _, r := range rows {
+		count[alike(r)]++
+	}
+	for _, r := range rows {
+		key := alike(r)
+		switch n := count[key]; {
+		case key == "" || n == 1:
+			out = append(out, r)
+		case n > 1:
+			r = slices.Clone(r)
+			r[path], r[handler] = "/ …", fmt.Sprintf("%d files, %s", n, function.PublicDir)
+			out = append(out, r)
+			count[key] = 0
+		}
+	}
+	return out
 }
 
 // where is where a function answers first, or that it does not.

@@ -171,7 +171,7 @@ func printGateway(out printer, table api.GatewayRoutes) {
 		}
 		rows = append(rows, []string{r.Function + r.Upstream, r.Method, r.Path, r.Handler, guard, from(r, "auth"), r.Group, strings.Join(limitsOf(r), "; ")})
 	}
-	out.table([]string{"OF", "METHOD", "PATH", "HANDLER", "GUARD", "BY", "GROUP", "LIMITS"}, rows)
+	out.table([]string{"OF", "METHOD", "PATH", "HANDLER", "GUARD", "BY", "GROUP", "LIMITS"}, foldFiles(rows, 2, 3))
 	in := "no policy is in force"
 	if table.Number > 0 {
 		in = fmt.Sprintf("policy number %d is in force", table.Number)

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -82,6 +83,8 @@ type Deployer struct {
 	mu    sync.Mutex
 	locks map[string]*lock // by project and name; guarded by mu
 
+	trees trees
+
 	nodeMu sync.Mutex
 	node   string // found Node; guarded by nodeMu
 }
@@ -94,7 +97,9 @@ const keyGrace = time.Minute
 const recordTimeout = 30 * time.Second
 
 // New makes a deployer.
-func New(o Options) *Deployer { return &Deployer{o: o, locks: map[string]*lock{}} }
+func New(o Options) *Deployer {
+	return &Deployer{o: o, locks: map[string]*lock{}, trees: trees{dir: filepath.Join(o.RunDir, "artefacts"), users: map[string]map[string]bool{}}}
+}
 
 // Use gives the deployer its workers. The supervisor needs the deployer to
 // launch, and the deployer the supervisor to adopt: one of them comes second.
@@ -199,6 +204,7 @@ func (d *Deployer) rollOut(ctx context.Context, f platform.Function, artefact st
 		return Result{}, err
 	}
 	if dep.Declaration, err = d.workers.Adopt(ctx, launch); err != nil {
+		d.Gone(dep.ID)
 		return Result{}, smokeTestFault(err)
 	}
 	handlers, warnings, err := function.Protect(m, dep.Declaration, true)

@@ -49,15 +49,13 @@ func (d *Deployer) prepare(ctx context.Context, dep platform.Deployment, archive
 	if err != nil {
 		return supervisor.Launch{}, err
 	}
-	dir := filepath.Join(d.o.RunDir, "artefacts", dep.Artefact)
-	tmp := filepath.Join(d.o.RunDir, "tmp", dep.FunctionID)
-	for _, need := range []string{filepath.Dir(dir), tmp} {
-		if err := os.MkdirAll(need, 0o700); err != nil {
-			return supervisor.Launch{}, fmt.Errorf("make %s: %w", need, err)
-		}
-	}
-	if err := archive.Extract(dir); err != nil {
+	dir, err := d.extract(dep, archive)
+	if err != nil {
 		return supervisor.Launch{}, err
+	}
+	tmp := filepath.Join(d.o.RunDir, "tmp", dep.FunctionID)
+	if err := os.MkdirAll(tmp, 0o700); err != nil {
+		return supervisor.Launch{}, fmt.Errorf("make %s: %w", tmp, err)
 	}
 	spec := worker.Spec{
 		Argv: []string{node, "--enable-source-maps", bundle.Entry},

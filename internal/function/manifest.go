@@ -53,6 +53,9 @@ type Manifest struct {
 	WebhookProtection signature.Protection `json:"webhookProtection,omitempty"`
 	// Visibility is platform.Private where only functions may call it.
 	Visibility platform.Visibility `json:"visibility,omitempty"`
+	// Files are what of public/ is in the artefact: taken from there when it is
+	// opened, and no part of the written manifest.
+	Files []File `json:"-"`
 }
 
 // HandlerOptions are what the manifest says of one handler. Zero fields mean

@@ -2,6 +2,7 @@ package function
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -38,7 +39,9 @@ func Protect(m Manifest, d platform.Declaration, deployed bool) ([]platform.Hand
 		}
 		handlers = append(handlers, h)
 	}
-	warnings := callbackWarnings(m, handlers)
+	files, hidden := filesOf(m, d, deployed, handlers)
+	handlers = append(handlers, files...)
+	warnings := append(callbackWarnings(m, handlers), hidden...)
 	if routes := Loosened(handlers); len(routes) > 0 {
 		warnings = append(warnings, "open to everyone by auth none: "+strings.Join(routes, ", "))
 	}
@@ -85,6 +88,10 @@ func checkNames(m Manifest, d platform.Declaration) error {
 		names = append(names, h.Name)
 		callbacks[h.Name] = h.Kind == platform.HandlerCallback
 	}
+	exports := names
+	for _, f := range m.Files {
+		names = append(names, f.Name)
+	}
 	for _, n := range d.Auth.Names {
 		if callbacks[n] {
 			return fault.New(fault.Invalid, fmt.Sprintf("auth names the callback %q", n)).WithCode("auth_unknown_handler").
@@ -95,8 +102,8 @@ func checkNames(m Manifest, d platform.Declaration) error {
 		}
 	}
 	for n, o := range m.Handlers {
-		if !slices.Contains(names, n) {
-			return unknownHandler(m.Source+": handlers", n, names).WithCode("manifest_invalid")
+		if !slices.Contains(exports, n) {
+			return unknownHandler(m.Source+": handlers", n, exports).WithCode("manifest_invalid")
 		}
 		if o.Signature != nil && slices.Contains(d.Auth.Names, n) {
 			return fault.New(fault.Invalid, fmt.Sprintf("%s gives the handler %.64q a signature, but auth names it too: it is guarded by the one or by an access key", m.Source, n)).WithCode("manifest_invalid").
@@ -108,8 +115,8 @@ func checkNames(m Manifest, d platform.Declaration) error {
 		}
 	}
 	for _, r := range m.Routes {
-		if !slices.Contains(names, r.Handler) {
-			return unknownHandler(fmt.Sprintf("%s: the route %q", m.Source, r.Path), r.Handler, names).WithCode("manifest_invalid")
+		if !slices.Contains(exports, r.Handler) {
+			return unknownHandler(fmt.Sprintf("%s: the route %q", m.Source, r.Path), r.Handler, exports).WithCode("manifest_invalid")
 		}
 		if callbacks[r.Handler] {
 			return fault.New(fault.Invalid, fmt.Sprintf("%s: the route %q names the callback %q", m.Source, r.Path, r.Handler)).WithCode("manifest_invalid").
@@ -180,8 +187,18 @@ func Loosened(hs []platform.Handler) (patterns []string) {
 }
 
 func unknownHandler(where, name string, names []string) *fault.Error {
-	e := fault.New(fault.Invalid, fmt.Sprintf("%s names %.64q, but the module exports no such handler; it exports: %s", where, name, strings.Join(names, ", ")))
-	if near := Nearest(name, names); near != "" {
+	text := fmt.Sprintf("%s names %.64q, but the module exports no such handler; it exports: %s", where, name, strings.Join(slices.DeleteFunc(slices.Clone(names), isFile), ", "))
+	if isFile(name) {
+		text = fmt.Sprintf("%s names %.128q, but there is no such file", where, name)
+	}
+	e := fault.New(fault.Invalid, text)
+	near := Nearest(name, names)
+	for _, n := range names {
+		if near == "" && isFile(n) && path.Base(n) == path.Base(name) {
+			near = n
+		}
+	}
+	if near != "" {
 		e.WithHint(fmt.Sprintf("did you mean %q?", near))
 	}
 	return e

@@ -13,6 +13,8 @@ import (
 type Table struct {
 	byName   map[string]*named // that have no routes of their own
 	services map[string]*named // by the service's name, without the suffix
+	files    map[string]*named // by path
+	ahead    map[string]*named // those whose path routes know no better than any other
 	root     *named
 	routes   *branch // nil: there are none
 	only     bool    // nothing is found by a name
@@ -63,7 +65,11 @@ func NewTable(hs []platform.Handler) *Table {
 			t.addRoutes(h)
 			continue
 		}
-		n := &named{h, t.door(h, "")}
+		n := &named{Handler: h, door: t.door(h, "")}
+		if h.Kind == platform.HandlerFile {
+			t.addFile(n)
+			continue
+		}
 		t.byName[h.Name] = n
 		if h.Kind == platform.HandlerService {
 			t.services[strings.TrimSuffix(h.Name, serviceSuffix)] = n
@@ -72,6 +78,7 @@ func NewTable(hs []platform.Handler) *Table {
 			t.root = n
 		}
 	}
+	t.order()
 	return t
 }
 
@@ -117,8 +124,9 @@ const (
 //
 // The order is: exactly /health; the names of the voice callbacks that there
 // are, as the last segment of any path; routes, the most specific first; the
-// root; /webhook/<service>; the last segment. A path that routes know is theirs,
-// also where none has the method.
+// root; /webhook/<service>; the last segment; files. A path that routes know is
+// theirs, also where none has the method; but a file goes before a route that
+// knows every path.
 func (t *Table) Match(method, path string) (Match, bool) {
 	if t.only {
 		return t.matchRoute(method, path)
@@ -137,12 +145,15 @@ func (t *Table) Match(method, path string) (Match, bool) {
 		return found(h)
 	}
 	if t.routes != nil {
+		if f := t.ahead[path]; f != nil && (method == http.MethodGet || method == http.MethodHead) {
+			return found(f)
+		}
 		if m, ok := t.matchRoute(method, path); ok || m.Allow != "" {
 			return m, ok
 		}
 	}
 	switch {
-	case path == "/":
+	case path == "/" && t.root != nil:
 		return found(t.root)
 	case callback:
 		return Match{}, false
@@ -153,7 +164,7 @@ func (t *Table) Match(method, path string) (Match, bool) {
 		}
 	}
 	if h == nil || h.Kind == platform.HandlerService || h.Name == "default" {
-		return Match{}, false
+		return serve(t.files[path], method)
 	}
 	return found(h)
 }
@@ -197,7 +208,7 @@ var callbackNames = []string{"ice", "ace", "pie", "dice", "notify"}
 // RouteRow is one line of the table that a deploy prints.
 type RouteRow struct {
 	Path    string `json:"path" doc:"Where the handler answers, below the function's address."`
-	Handler string `json:"handler" doc:"The export that runs, or 'built in'."`
+	Handler string `json:"handler" doc:"The export that runs, the file that is sent ('public/logo.png'), or 'built in'."`
 	Guard   string `json:"guard" doc:"'access key', 'open', or 'signature'."`
 	Method  string `json:"method,omitempty" doc:"Of a route: the only method; empty: any."`
 	Group   string `json:"group,omitempty" doc:"Of a route: which keys open it; empty: those of the group named like the function."`
@@ -237,6 +248,8 @@ func Describe(hs []platform.Handler) []RouteRow {
 			rows = append(rows, RouteRow{Path: "/", Handler: h.Name, Guard: guard, Asks: asks})
 		case h.Kind == platform.HandlerService:
 			rows = append(rows, RouteRow{Path: servicePrefix + strings.TrimSuffix(h.Name, serviceSuffix), Handler: h.Name, Guard: guard, Asks: asks})
+		case h.Kind == platform.HandlerFile:
+			rows = append(rows, RouteRow{Path: pathOf(h.Name), Handler: h.Name, Guard: guard, Method: http.MethodGet, Asks: asks})
 		case h.Kind == platform.HandlerCallback:
 			rows = append(rows, RouteRow{Path: "/" + h.Name, Handler: h.Name, Guard: guard, Asks: asks})
 		case h.Name == "health":

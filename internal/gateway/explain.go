@@ -238,6 +238,9 @@ func (p *passage) explanation() audit.Explanation {
 	if p.relayed {
 		tell(stepAcquire, "the upstream has room")
 		tell(stepInvoke, "the upstream answered "+fmt.Sprint(p.status))
+	} else if strings.HasPrefix(p.handler, function.PublicDir) {
+		tell(stepAcquire, "a file: no worker is needed")
+		tell(stepInvoke, "answered "+fmt.Sprint(p.status))
 	} else if p.handler == "" {
 		tell(stepAcquire, "built in: no worker is needed")
 		tell(stepInvoke, "answered "+fmt.Sprint(p.status))

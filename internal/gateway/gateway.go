@@ -13,6 +13,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,12 @@ type Invoker interface {
 	Acquire(ctx context.Context, deploymentID string) (supervisor.Lease, error)
 	// Retire ends a deployment that no request will be routed to any more.
 	Retire(deploymentID string)
+}
+
+// Files opens the files that deployments serve. *deploy.Deployer is one.
+type Files interface {
+	// OpenFile opens the file of a name, "public/logo.png", as it was deployed.
+	OpenFile(ctx context.Context, d platform.Deployment, name string) (*os.File, error)
 }
 
 // AccessLog says which requests get a line.
@@ -88,6 +95,8 @@ type Options struct {
 	Audit *audit.Recorder
 	// Own are the addresses at which the server listens: no upstream may be there.
 	Own []netip.AddrPort
+	// Files opens what functions serve as files; nil: there are none.
+	Files Files
 	// Usage counts what ran; nil counts nothing.
 	Usage *usage.Meter
 }

@@ -86,7 +86,9 @@ func (g *Gateway) serve(x *exchange) {
 			break
 		}
 		x.enter(stepAcquire)
-		if err = g.acquire(x); err == nil { // 6
+		if x.match.Handler.File != nil {
+			err = g.sendFile(x)
+		} else if err = g.acquire(x); err == nil { // 6
 			x.enter(stepInvoke)
 			err = g.invoke(x) // 7
 		}

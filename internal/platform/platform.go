@@ -193,6 +193,7 @@ const (
 	HandlerRoot                        // GET / : the export "home" or a default function
 	HandlerService                     // /webhook/<service> for the export <service>Webhook
 	HandlerCallback                    // ice, ace, pie, dice, notify on any path
+	HandlerFile                        // exactly the path of a file in public/; no worker is asked
 )
 
 // BodyMode says how a handler takes its request body.
@@ -203,10 +204,11 @@ const (
 	BodyStream                   // handed over as a stream while it arrives
 )
 
-// Handler is one routable export of a function, with how it is guarded. It is
-// recorded at deploy time; a worker that later reports another set is refused.
+// Handler is one routable export of a function, or a file that it serves, with
+// how it is guarded. It is recorded at deploy time; a worker that later reports
+// another set is refused.
 type Handler struct {
-	Name  string
+	Name  string // of a file its name in the artefact: "public/logo.png"
 	Kind  HandlerKind
 	Guard Guard
 	Body  BodyMode
@@ -218,6 +220,13 @@ type Handler struct {
 	// Routes are where it answers, and nowhere else; without any it answers
 	// where its kind says.
 	Routes []Route `json:",omitempty"`
+	File   *File   `json:",omitempty"` // of HandlerFile
+}
+
+// File is a file that a function serves, as it is in the artefact.
+type File struct {
+	Size int64
+	Hash string // hex SHA-256
 }
 
 // Route is an address of a handler that the manifest names, with how it is

@@ -16,8 +16,9 @@ const (
 	// A worker that lived for so long did start: its end does not count as a
 	// failure to start.
 	settled = 10 * time.Second
-	// A retired pool is remembered for so long, so that a caller who routed just
-	// before does not bring it back to life.
+	// A retired pool is remembered for so long after its workers must have
+	// ended, so that a caller who routed just before does not bring it back to
+	// life.
 	forget = time.Minute
 )
 

@@ -43,7 +43,10 @@ type Options struct {
 	Circuit      int           // 5 failures in a row: starts are tried only every 30 s
 	OnStart      func(functionID string, took time.Duration, err error)
 	OnCrash      func() // a worker ended by itself
-	Log          *slog.Logger
+	// OnGone is told of a deployment some time after it was retired: its last
+	// worker has ended, and nobody comes back to its files.
+	OnGone func(deploymentID string)
+	Log    *slog.Logger
 }
 
 func (o Options) withDefaults() Options {
@@ -77,6 +80,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.OnCrash == nil {
 		o.OnCrash = func() {}
+	}
+	if o.OnGone == nil {
+		o.OnGone = func(string) {}
 	}
 	return o
 }

@@ -223,8 +223,8 @@ func endFault(why error) error {
 func (p *pool) tend(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ended != nil && now.Sub(p.usedAt) > forget {
-		p.s.pools.CompareAndDelete(p.deploymentID, p)
+	if p.ended != nil && now.Sub(p.usedAt) > forget+p.s.options.DrainTimeout && p.s.pools.CompareAndDelete(p.deploymentID, p) && errors.Is(p.ended, ErrRetired) {
+		p.s.running.Go(func() { p.s.options.OnGone(p.deploymentID) })
 	}
 	if p.ended != nil || len(p.slots) == 0 {
 		return

@@ -1,0 +1,91 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"postern.dev/postern/internal/bundle"
+	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/function"
+	"postern.dev/postern/internal/platform"
+)
+
+// trees are the artefacts as they lie extracted, each for as long as a
+// deployment needs it. The same artefact may be that of several.
+type trees struct {
+	dir   string
+	mu    sync.Mutex
+	users map[string]map[string]bool // artefact → IDs of deployments; guarded by mu
+}
+
+// extract makes the tree of a deployment's artefact, and keeps it until Gone.
+func (d *Deployer) extract(dep platform.Deployment, archive *bundle.Archive) (dir string, err error) {
+	t := &d.trees
+	t.mu.Lock()
+	if t.users[dep.Artefact] == nil {
+		t.users[dep.Artefact] = map[string]bool{}
+	}
+	t.users[dep.Artefact][dep.ID] = true
+	t.mu.Unlock()
+	if err := os.MkdirAll(t.dir, 0o700); err != nil {
+		return "", fmt.Errorf("make %s: %w", t.dir, err)
+	}
+	dir = filepath.Join(t.dir, dep.Artefact)
+	return dir, archive.Extract(dir)
+}
+
+// Gone removes the tree of a deployment that nobody starts or asks for files
+// any more, unless another one has the same artefact. Whoever has opened a file
+// of it reads on.
+func (d *Deployer) Gone(deploymentID string) {
+	t := &d.trees
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for artefact, users := range t.users {
+		if !users[deploymentID] {
+			continue
+		}
+		if delete(users, deploymentID); len(users) > 0 {
+			return
+		}
+		delete(t.users, artefact)
+		old := filepath.Join(t.dir, artefact)
+		aside := old + ".gone" // at once, or half a tree could be taken for a whole one
+		if os.Rename(old, aside) == nil {
+			os.RemoveAll(aside) // what stays is removed at the next start
+		}
+		return
+	}
+}
+
+// OpenFile opens a file of a deployment by its name in the artefact, which is
+// extracted if it does not lie there yet: on a node that has not run it. It
+// implements gateway.Files.
+func (d *Deployer) OpenFile(ctx context.Context, dep platform.Deployment, name string) (*os.File, error) {
+	if !strings.HasPrefix(name, function.PublicDir) {
+		return nil, fmt.Errorf("open %.100q: it is not served", name)
+	}
+	dir := filepath.Join(d.trees.dir, dep.Artefact)
+	f, err := os.OpenInRoot(dir, filepath.FromSlash(name))
+	if !errors.Is(err, fs.ErrNotExist) {
+		return f, err
+	}
+	data, err := d.o.Artefacts.Read(ctx, dep.ProjectID, dep.Artefact)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Unavailable, "the function's files cannot be read at the moment")
+	}
+	archive, err := bundle.Open(data)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := d.extract(dep, archive); err != nil {
+		return nil, err
+	}
+	return os.OpenInRoot(dir, filepath.FromSlash(name))
+}
