@@ -53,6 +53,8 @@ type Manifest struct {
 	WebhookProtection signature.Protection `json:"webhookProtection,omitempty"`
 	// Visibility is platform.Private where only functions may call it.
 	Visibility platform.Visibility `json:"visibility,omitempty"`
+	// Workers are how its processes are run.
+	Workers Workers `json:"workers,omitzero"`
 }
 
 // HandlerOptions are what the manifest says of one handler. Zero fields mean
@@ -119,6 +121,9 @@ func DecodeManifest(data []byte) (Manifest, error) {
 	}
 	if err == nil && m.Visibility != platform.Public && m.Visibility != platform.Private {
 		err = errors.New("unknown visibility")
+	}
+	if err == nil {
+		err = m.Workers.check()
 	}
 	if err != nil {
 		return Manifest{}, fault.Wrap(err, fault.Invalid, "the artefact's manifest is not valid: "+err.Error()).WithCode("artefact_invalid")
