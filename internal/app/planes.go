@@ -54,15 +54,16 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		return err
 	}
 	s.deployer = deploy.New(deploy.Options{
-		Store:      s.db,
-		Artefacts:  s.artefacts,
-		Sealer:     s.box,
-		Node:       func(context.Context) (string, error) { return s.node, nil },
-		Applied:    func(ctx context.Context, seq int64) error { return s.gateway.WaitApplied(ctx, seq) },
-		RunDir:     s.dir.join("run"),
-		Token:      s.callToken,
-		InstanceID: instance,
-		Log:        s.functionLine,
+		Store:        s.db,
+		Artefacts:    s.artefacts,
+		Sealer:       s.box,
+		Node:         func(context.Context) (string, error) { return s.node, nil },
+		Applied:      func(ctx context.Context, seq int64) error { return s.gateway.WaitApplied(ctx, seq) },
+		RunDir:       s.dir.join("run"),
+		Token:        s.callToken,
+		InstanceID:   instance,
+		WorkerMemory: int64(s.cfg.WorkerMemory) << 20,
+		Log:          s.functionLine,
 	})
 	idle := s.cfg.IdleTimeout
 	if idle == 0 {

@@ -42,7 +42,7 @@ const (
 	manifestFile = "manifest.json"
 )
 
-var ownFiles = []string{Entry, sourceMap, manifestFile}
+var ownFiles = []string{Entry, sourceMap, manifestFile, sdkFile}
 
 // Limits of an artefact, uncompressed.
 const (

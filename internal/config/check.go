@@ -66,7 +66,7 @@ func (c *Config) check(already []Problem) []Problem {
 		key      string
 		v        int
 		min, max int
-	}{{"workers", c.Workers, 1, 1024}, {"max-in-flight", c.MaxInFlight, 1, 1 << 16}, {"queue", c.Queue, 1, 1 << 20},
+	}{{"workers", c.Workers, 1, 1024}, {"worker-memory", c.WorkerMemory, 0, 1 << 16}, {"max-in-flight", c.MaxInFlight, 1, 1 << 16}, {"queue", c.Queue, 1, 1 << 20},
 		{"audit-events", c.AuditEvents, 1000, 100_000_000}, {"usage-memory", c.UsageMemory, 1, 1 << 20},
 		{"max-connections", c.MaxConnections, 1, 1 << 20}, {"max-connections-per-address", c.MaxPerAddress, 0, 1 << 20},
 		{"refusals-per-address", c.RefusalsPerAddress, 0, 1_000_000},

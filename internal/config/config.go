@@ -63,6 +63,9 @@ type Config struct {
 	Node string
 	// Workers is the most workers that one deployment runs at a time.
 	Workers int
+	// WorkerMemory is what one worker may use, in MiB, where its manifest sets
+	// nothing; 0: no limit.
+	WorkerMemory int
 	// MaxInFlight is the most invocations that one worker has at a time.
 	MaxInFlight int
 	// Queue is the most requests that wait for a worker of one deployment.

@@ -79,6 +79,7 @@ var fields = [...]field{
 	{key: "tls-key", usage: "PEM file with the certificate's key", preset: fixed(""), value: func(c *Config) value { return (*text)(&c.TLSKey) }},
 	{key: "node", usage: "Node.js program, 20 or newer", preset: fixed("node"), value: func(c *Config) value { return (*text)(&c.Node) }},
 	{key: "workers", usage: "most workers of one deployment (default: the number of cores)", preset: cores, value: func(c *Config) value { return (*number)(&c.Workers) }},
+	{key: "worker-memory", usage: "MiB that one worker may use where its manifest sets nothing; 0: as much as there is", preset: fixed("1024"), value: func(c *Config) value { return (*number)(&c.WorkerMemory) }},
 	{key: "max-in-flight", usage: "most calls that one worker has at a time", preset: fixed("256"), value: func(c *Config) value { return (*number)(&c.MaxInFlight) }},
 	{key: "queue", usage: "most calls that wait for a worker of one deployment", preset: fixed("1024"), value: func(c *Config) value { return (*number)(&c.Queue) }},
 	{key: "queue-timeout", usage: "how long one of them waits", preset: fixed("10s"), value: func(c *Config) value { return (*period)(&c.QueueTimeout) }},

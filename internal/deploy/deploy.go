@@ -71,6 +71,9 @@ type Options struct {
 	Token func(keyID, projectID string, now time.Time) (worker.Token, error)
 	// InstanceID marks the processes of this installation.
 	InstanceID string
+	// WorkerMemory is what one worker may use where its manifest sets nothing, in
+	// bytes; 0: no limit.
+	WorkerMemory int64
 	// Log is given each line that a function writes.
 	Log func(functionID, deploymentID string, l worker.Line)
 }

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -58,15 +59,32 @@ func (d *Deployer) prepare(ctx context.Context, dep platform.Deployment, archive
 		return supervisor.Launch{}, fmt.Errorf("make %s: %w", tmp, err)
 	}
 	spec := worker.Spec{
-		Argv: []string{node, "--enable-source-maps", bundle.Entry},
-		Dir:  dir,
-		Env:  d.environment(dep, archive.Manifest(), node, tmp, secret),
-		Log:  func(l worker.Line) { d.o.Log(dep.FunctionID, dep.ID, l) },
+		Argv:   nodeArguments(node, d.memory(archive.Manifest())),
+		Dir:    dir,
+		Env:    d.environment(dep, archive.Manifest(), node, tmp, secret),
+		Memory: d.memory(archive.Manifest()),
+		Log:    func(l worker.Line) { d.o.Log(dep.FunctionID, dep.ID, l) },
 	}
 	if d.o.Token != nil {
 		spec.Token = func(now time.Time) (worker.Token, error) { return d.o.Token(dep.KeyID, dep.ProjectID, now) }
 	}
-	return supervisor.Launch{DeploymentID: dep.ID, FunctionID: dep.FunctionID, Spec: spec}, nil
+	how := archive.Manifest().Workers
+	return supervisor.Launch{DeploymentID: dep.ID, FunctionID: dep.FunctionID, Spec: spec, Workers: how.Max, Spare: how.Spare}, nil
+}
+
+// memory is what one worker may use, in bytes; 0: no limit.
+func (d *Deployer) memory(m function.Manifest) int64 {
+	return cmp.Or(m.Workers.Memory, d.o.WorkerMemory)
+}
+
+// nodeArguments are how a function's module is run. The heap may be as large as
+// the whole process: when only that is full, V8 says so, and with a stack.
+func nodeArguments(node string, memory int64) []string {
+	argv := []string{node, "--enable-source-maps"}
+	if memory > 0 {
+		argv = append(argv, fmt.Sprintf("--max-old-space-size=%d", memory>>20))
+	}
+	return append(argv, bundle.Entry)
 }
 
 // environment is a worker's whole environment, built from nothing: what the
@@ -86,6 +104,7 @@ func (d *Deployer) environment(dep platform.Deployment, m function.Manifest, nod
 	}
 	return append(env,
 		"PATH="+filepath.Dir(node)+":/usr/local/bin:/usr/bin:/bin",
+		"NODE_COMPILE_CACHE="+filepath.Join(d.o.RunDir, "compiled", dep.Artefact), // of Node 22 and newer
 		"HOME="+tmp, "TMPDIR="+tmp, "LANG=C.UTF-8", "TZ=UTC", "NODE_ENV=production",
 		"PROJECT_ID="+dep.ProjectID, "FUNCTION_ID="+dep.FunctionID,
 		"PROJECT_ID_API_KEY="+dep.KeyID, "PROJECT_ID_API_SECRET="+secret,

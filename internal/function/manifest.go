@@ -56,6 +56,8 @@ type Manifest struct {
 	// Files are what of public/ is in the artefact: taken from there when it is
 	// opened, and no part of the written manifest.
 	Files []File `json:"-"`
+	// Workers are how its processes are run.
+	Workers Workers `json:"workers,omitzero"`
 }
 
 // HandlerOptions are what the manifest says of one handler. Zero fields mean
@@ -122,6 +124,9 @@ func DecodeManifest(data []byte) (Manifest, error) {
 	}
 	if err == nil && m.Visibility != platform.Public && m.Visibility != platform.Private {
 		err = errors.New("unknown visibility")
+	}
+	if err == nil {
+		err = m.Workers.check()
 	}
 	if err != nil {
 		return Manifest{}, fault.Wrap(err, fault.Invalid, "the artefact's manifest is not valid: "+err.Error()).WithCode("artefact_invalid")

@@ -22,7 +22,7 @@ const maxBodyLimit = 1 << 40 // 1 TiB: more is a mistake
 // nothing here.
 var sinchFields = []string{"functionId", "tunnel", "createdResources", "projectId"}
 
-var posternFields = []string{"$schema", "name", "runtime", "description", "variables", "handlers", "routes", "style", "eventFormat", "webhookProtection", "visibility"}
+var posternFields = []string{"$schema", "name", "runtime", "description", "variables", "handlers", "routes", "style", "eventFormat", "webhookProtection", "visibility", "workers"}
 
 // ParseManifest checks a manifest's bytes. Errors name source, line and column.
 func ParseManifest(source string, data []byte) (Manifest, []string, error) {
@@ -97,6 +97,11 @@ func (p *parser) field(f member) (err error) {
 			return p.unknown(f)
 		}
 		err = p.visibility(f)
+	case "workers":
+		if p.source == SourceSinch {
+			return p.unknown(f)
+		}
+		err = p.workers(f)
 	case "webhookProtection":
 		err = p.webhookProtection(f)
 	default:
@@ -150,7 +155,7 @@ var variablePattern = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*$`)
 // Names that the platform or Node's loader gives a meaning to, and that a
 // variable must not pretend to be: it would be overruled without a word.
 var platformVariables = []string{"PROJECT_ID", "PROJECT_ID_API_KEY", "PROJECT_ID_API_SECRET", "FUNCTION_ID", "NODE_ENV",
-	"PATH", "HOME", "TMPDIR", "LANG", "TZ", "NODE_OPTIONS"}
+	"PATH", "HOME", "TMPDIR", "LANG", "TZ", "NODE_OPTIONS", "NODE_COMPILE_CACHE"}
 
 // maxVariableBytes bounds all names and values together: they become the
 // environment of a process, which the kernel limits.

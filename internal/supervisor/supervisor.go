@@ -95,6 +95,9 @@ type Launch struct {
 	// Expect is what the module declared when it was deployed. A worker that
 	// declares anything else does not serve. No handlers: not known yet.
 	Expect platform.Declaration
+	// Workers is the most that run at a time, Spare how many without a call are
+	// kept ready within that; 0: as many as Options say, and none.
+	Workers, Spare int
 }
 
 // Launcher prepares the launch of a deployment: its files and environment.

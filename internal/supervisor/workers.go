@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 // the pool backs off, callers wait for the next try; with the circuit open and
 // no worker running it returns an error instead. p.mu is held.
 func (p *pool) demand(now time.Time) error {
-	if p.starting || len(p.slots) >= p.s.options.Workers {
+	if p.starting || len(p.slots) >= p.most() {
 		return nil
 	}
 	wait := p.retryAt.Sub(now)
@@ -176,16 +177,21 @@ func (p *pool) watch(s *slot) {
 	<-s.w.Leaving()
 	p.leave(s)
 	<-s.w.Done()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !s.left {
-		return // it was sent away
-	}
-	p.s.options.OnCrash()
 	exit := s.w.Exit()
-	p.s.options.Log.Warn("a worker ended", "deployment", p.deploymentID, "pid", s.w.Pid(), "error", exit)
+	p.mu.Lock()
+	if !s.left { // it was sent away
+		p.mu.Unlock()
+		return
+	}
 	if p.failures > 0 {
 		p.lastErr = endFault(exit)
+	}
+	launch := p.launch
+	p.mu.Unlock()
+	p.s.options.OnCrash()
+	p.s.options.Log.Warn("a worker ended", "deployment", p.deploymentID, "pid", s.w.Pid(), "error", exit)
+	if launch != nil && launch.Spec.Log != nil { // its developer reads that log, and not the server's
+		launch.Spec.Log(worker.Line{At: time.Now(), Level: slog.LevelError, Text: "[postern] " + exit.Error()})
 	}
 }
 
@@ -212,6 +218,7 @@ func (p *pool) leave(s *slot) {
 		p.failures = 0
 	}
 	p.replace()
+	p.keepSpare(time.Now())
 }
 
 func endFault(why error) error {
@@ -226,6 +233,7 @@ func (p *pool) tend(now time.Time) {
 	if p.ended != nil && now.Sub(p.usedAt) > forget+p.s.options.DrainTimeout && p.s.pools.CompareAndDelete(p.deploymentID, p) && errors.Is(p.ended, ErrRetired) {
 		p.s.running.Go(func() { p.s.options.OnGone(p.deploymentID) })
 	}
+	p.keepSpare(now)
 	if p.ended != nil || len(p.slots) == 0 {
 		return
 	}
@@ -240,7 +248,7 @@ func (p *pool) tend(now time.Time) {
 	if lagging {
 		p.demand(now) // an error only says that it is not yet time
 	}
-	if busy == 0 && now.Sub(p.usedAt) > p.s.options.IdleTimeout {
+	if busy == 0 && now.Sub(p.usedAt) > p.s.options.IdleTimeout && p.spare() == 0 {
 		p.sendAway()
 	}
 }

@@ -63,6 +63,7 @@ func (p *process) readLines(f *os.File, level slog.Level, log func(Line)) {
 type lastLines struct {
 	mu   sync.Mutex
 	kept []string // guarded by mu
+	heap bool     // a line said that the heap is full; guarded by mu
 }
 
 const keepLines = 20
@@ -70,6 +71,7 @@ const keepLines = 20
 func (l *lastLines) add(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.heap = l.heap || strings.Contains(text, heapFullMark)
 	if len(text) > 4096 {
 		text = text[:4096] + cutMark
 	}

@@ -133,7 +133,7 @@ func TestNode_RefusesToStart(t *testing.T) {
 		"throws":             {`throw new Error('no config');`, "module_failed", "no config"},
 		"rejects":            {`await Promise.reject(new Error('late')); export const a = () => 1;`, "module_failed", "late"},
 		"exits":              {`process.exit(3);`, "worker_exited", "code 3"},
-		"aborts":             {`process.abort();`, "worker_exited", "aborted"},
+		"aborts":             {`process.abort();`, "worker_exited", "SIGABRT"},
 		"no handler":         {`export const a = 1;`, "no_handlers", "no function"},
 		"auth a number":      {`export const auth = 7; export const a = () => 1;`, "auth_malformed", "'*'"},
 		"auth mixed":         {`export const auth = ['a', 1]; export const a = () => 1;`, "auth_malformed", "'*'"},
@@ -410,7 +410,7 @@ func TestNode_MistakesCostTheirOwnRequestOnly(t *testing.T) {
 
 func TestNode_EveryEndHasAReason(t *testing.T) {
 	t.Parallel()
-	for name, want := range map[string]string{"abort": "aborted", "kill": "killed", "garbage": "promises 4294967295 bytes", "close": ""} {
+	for name, want := range map[string]string{"abort": "SIGABRT", "kill": "SIGKILL", "garbage": "promises 4294967295 bytes", "close": ""} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w, _ := start(t, misbehaving)
@@ -535,7 +535,7 @@ func TestNode_Cancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	failed := make(chan error, 1)
 	go func() {
-		_, err := w.Do(ctx, request("aborted"))
+		_, err := w.Do(ctx, request("SIGABRT"))
 		failed <- err
 	}()
 	for w.InFlight() == 0 {

@@ -89,6 +89,8 @@ func (p *process) own(cmd *exec.Cmd, started chan<- error, pipes [2]*os.File, lo
 		return
 	}
 	p.pid = cmd.Process.Pid
+	// What it holds in memory, secrets too, is not for a file.
+	unix.Prlimit(p.pid, unix.RLIMIT_CORE, &unix.Rlimit{}, nil)
 	var readers sync.WaitGroup
 	readers.Go(func() { p.readLines(pipes[0], slog.LevelInfo, log) })
 	readers.Go(func() { p.readLines(pipes[1], slog.LevelError, log) })

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"postern.dev/postern/internal/platform"
 )
 
@@ -44,6 +46,11 @@ type Spec struct {
 	Token func(now time.Time) (Token, error)
 	// HostCall answers what the worker asks of the host; nil: nothing.
 	HostCall HostCall
+	// Memory is what the process may use, in bytes; 0: as much as there is. One
+	// that uses more takes no new calls and ends when those it has are over; one
+	// that uses a quarter more than that is killed. Measured every half second,
+	// where /proc can tell.
+	Memory int64
 	// Log is called for each line the worker writes, from several goroutines,
 	// and must not block for long; nil drops them.
 	Log func(Line)
@@ -70,7 +77,7 @@ type ExitError struct {
 func (e *ExitError) Error() string {
 	how := fmt.Sprintf("exited with code %d", e.Code)
 	if e.Signal != 0 {
-		how = "was ended by " + e.Signal.String()
+		how = "was ended by " + unix.SignalName(e.Signal)
 	}
 	if e.Reason != "" {
 		how += " (" + e.Reason + ")"
@@ -174,6 +181,9 @@ func (w *Worker) watch(spec Spec) {
 	close(stop)
 	w.mu.Lock()
 	w.exit = &ExitError{Code: state.code, Signal: state.signal, Reason: w.reason, LastLines: w.proc.last.lines()}
+	if w.reason == "" && w.proc.last.heapFull() {
+		w.exit.Reason = heapFullText(spec.Memory)
+	}
 	w.mu.Unlock()
 	w.onReady(platform.Declaration{}, startErrorOf(err, w.exit))
 	close(w.done)
@@ -216,6 +226,7 @@ func (w *Worker) beat(spec Spec, stop chan struct{}) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	lastPing := time.Now()
+	weighed := lastPing
 	for {
 		select {
 		case <-stop:
@@ -229,6 +240,10 @@ func (w *Worker) beat(spec Spec, stop chan struct{}) {
 			}
 			if w.conn.ping(now, idle) > timeout {
 				w.kill(fmt.Sprintf("its event loop was blocked for %v", timeout))
+			}
+			if now.Sub(weighed) >= weighEvery {
+				weighed = now
+				w.weigh(spec.Memory)
 			}
 		}
 	}

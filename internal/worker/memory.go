@@ -1,0 +1,62 @@
+package worker
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+)
+
+// weighEvery is how often a worker's memory is looked at.
+const weighEvery = 500 * time.Millisecond
+
+// weigh ends a worker that uses more memory than it may: gently, so that what
+// it has in flight is finished, or at once when that does not help.
+func (w *Worker) weigh(limit int64) {
+	if limit == 0 {
+		return
+	}
+	used := resident(w.proc.pid)
+	if used <= limit {
+		return
+	}
+	why := fmt.Sprintf("it used %d MiB of memory, and may use %d MiB", used>>20, limit>>20)
+	if used > limit+limit/4 {
+		w.kill(why)
+		return
+	}
+	w.note(why)
+	w.conn.mu.Lock()
+	w.conn.leave() // whoever runs workers asks it to end
+	w.conn.mu.Unlock()
+}
+
+// resident is the memory of a process in bytes, 0 where that cannot be known.
+func resident(pid int) int64 {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := bytes.Cut(data, []byte(" "))
+	pages, _, _ := bytes.Cut(rest, []byte(" "))
+	n, _ := strconv.ParseInt(string(pages), 10, 64)
+	return n * int64(os.Getpagesize())
+}
+
+// heapFullMark is what V8 writes when it gives up.
+const heapFullMark = "JavaScript heap out of memory"
+
+// heapFull reports whether the process said that its heap is full.
+func (l *lastLines) heapFull() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.heap
+}
+
+func heapFullText(limit int64) string {
+	if limit == 0 {
+		return "its JavaScript heap was full"
+	}
+	return fmt.Sprintf("its JavaScript heap was full: it may use %d MiB of memory", limit>>20)
+}
