@@ -64,7 +64,7 @@ func Open(archive []byte) (*Archive, error) {
 	a := &Archive{files: map[string][]byte{}}
 	left := int64(MaxBytes)
 	for _, f := range z.File {
-		if f.Name != manifestFile && f.Name != Entry && f.Name != sourceMap {
+		if f.Name != manifestFile && f.Name != Entry && f.Name != sourceMap && f.Name != sdkFile {
 			return nil, invalid("it has a file %.100q", f.Name)
 		}
 		if !f.Mode().IsRegular() {

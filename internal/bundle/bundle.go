@@ -28,7 +28,7 @@ import (
 type Artefact struct {
 	Manifest function.Manifest
 	Hash     string // hex SHA-256 of Archive
-	Archive  []byte // a zip file of manifest.json, worker.mjs and worker.mjs.map
+	Archive  []byte // a zip file of manifest.json, worker.mjs, worker.mjs.map and, where there is one, sdk.cjs
 	Warnings []string
 }
 
@@ -36,6 +36,7 @@ type Artefact struct {
 const (
 	Entry        = "worker.mjs"
 	sourceMap    = "worker.mjs.map"
+	sdkFile      = "sdk.cjs" // the official SDK, which is not read before a function asks for a client
 	manifestFile = "manifest.json"
 )
 
@@ -113,7 +114,7 @@ func compile(dir string) (files map[string][]byte, warnings []string, err error)
 		Charset:           api.CharsetUTF8,
 		Banner:            map[string]string{"js": banner},
 		ResolveExtensions: []string{".ts", ".mts", ".js", ".mjs", ".cjs", ".json"},
-		Plugins:           []api.Plugin{runtimePlugin(), insidePlugin(dir)},
+		Plugins:           []api.Plugin{runtimePlugin(dir), insidePlugin(dir)},
 		LogLevel:          api.LogLevelSilent,
 		LogLimit:          20,
 		Loader:            map[string]api.Loader{".css": api.LoaderNone}, // would become a file of its own
@@ -135,6 +136,11 @@ func compile(dir string) (files map[string][]byte, warnings []string, err error)
 	files = map[string][]byte{}
 	for _, f := range result.OutputFiles {
 		files[filepath.Base(f.Path)] = f.Contents
+	}
+	if dependsOn(dir, sdk) {
+		if files[sdkFile], err = compileSDK(dir, options); err != nil {
+			return nil, nil, err
+		}
 	}
 	return files, warnings, nil
 }

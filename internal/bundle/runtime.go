@@ -19,7 +19,7 @@ const (
 
 // runtimePlugin resolves the runtime's modules to the sources in this binary,
 // whatever a project has installed: what runs is what this version ships.
-func runtimePlugin() api.Plugin {
+func runtimePlugin(dir string) api.Plugin {
 	return api.Plugin{Name: "runtime", Setup: func(b api.PluginBuild) {
 		b.OnResolve(api.OnResolveOptions{Filter: `^postern:runtime/`}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
 			if strings.HasSuffix(a.Importer, entryName) {
@@ -28,6 +28,9 @@ func runtimePlugin() api.Plugin {
 			return api.OnResolveResult{}, fmt.Errorf("%s is not for functions to import; import %s", a.Path, noderuntime.Modules()[0].Name)
 		})
 		b.OnResolve(api.OnResolveOptions{Filter: `^@(postern/functions|sinch/functions-runtime)(/|$)`}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
+			if a.Path == noderuntime.Testing {
+				return api.OnResolveResult{}, fmt.Errorf("%s is for the function's own tests, which are not deployed", a.Path)
+			}
 			i := slices.IndexFunc(noderuntime.Modules(), func(m noderuntime.Module) bool { return m.Name == a.Path })
 			if i < 0 {
 				return api.OnResolveResult{}, fmt.Errorf("%s is not part of this version of the runtime", a.Path)
@@ -41,6 +44,10 @@ func runtimePlugin() api.Plugin {
 				r.SideEffects = api.SideEffectsFalse
 			}
 			return r, nil
+		})
+		b.OnLoad(api.OnLoadOptions{Filter: `^sdk\.ts$`, Namespace: runtimeNamespace}, func(api.OnLoadArgs) (api.OnLoadResult, error) {
+			text := loadSDK(dir)
+			return api.OnLoadResult{Contents: &text, Loader: api.LoaderTS}, nil
 		})
 		b.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: runtimeNamespace}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
 			source, err := noderuntime.Files.ReadFile("src/" + a.Path)

@@ -37,7 +37,7 @@ func initFunction(std Stdio, name string, o initOptions) error {
 	if o.dir == "" {
 		o.dir = name
 	}
-	paths, err := scaffold.Write(filepath.Clean(o.dir), name, noderuntime.Types())
+	paths, err := scaffold.Write(filepath.Clean(o.dir), name, noderuntime.Types)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,9 @@
 // What belongs to one request and must be found again from anywhere below it.
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { type Caller, Functions } from './calls.ts';
-import type { FunctionContext, FunctionIdentity, FunctionLog } from './types.ts';
+import { Clients } from './clients.ts';
+import { requireVariable } from './config.ts';
+import type { ConversationClient, FunctionContext, FunctionIdentity, FunctionLog, NumbersClient, SmsClient, VoiceClient } from './types.ts';
 
 /** What may be asked of an invocation from anywhere below it. */
 export interface Running extends Caller {
@@ -33,7 +35,10 @@ const config = Object.freeze({
   functionName: process.env['POSTERN_FUNCTION_NAME'] ?? '',
   environment: process.env['NODE_ENV'] ?? 'production',
   variables: Object.freeze(variables()),
+  requireVariable: (key: string) => requireVariable(process.env, key),
 });
+
+const clients = new Clients(process.env);
 
 export class Context implements FunctionContext {
   readonly #invocation: Running;
@@ -47,6 +52,10 @@ export class Context implements FunctionContext {
   get env(): NodeJS.ProcessEnv { return process.env; }
   get log(): FunctionLog { return log; }
   get functions(): Functions { return (this.#functions ??= new Functions(this.#invocation)); }
+  get voice(): VoiceClient | null { return clients.voice; }
+  get conversation(): ConversationClient | null { return clients.conversation; }
+  get sms(): SmsClient | null { return clients.sms; }
+  get numbers(): NumbersClient | null { return clients.numbers; }
   get identity(): FunctionIdentity | null { return this.#invocation.identity; }
   get requestId(): string { return this.#invocation.id; }
   get timestamp(): string { return new Date(this.#invocation.startedAt).toISOString(); }

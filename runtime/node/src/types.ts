@@ -54,16 +54,58 @@ export interface FunctionContext {
     readonly environment: string;
     /** The variables of the manifest. */
     readonly variables: Readonly<Record<string, string>>;
+    /** A variable that must be there, and not empty. Throws an error that names it and says what to type. */
+    requireVariable(key: string): string;
   };
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly log: FunctionLog;
   /** The other functions of the project. */
   readonly functions: Functions;
+  /** Needs VOICE_APPLICATION_KEY and VOICE_APPLICATION_SECRET; null without them. */
+  readonly voice: VoiceClient | null;
+  /** Needs CONVERSATION_APP_ID and the project's key; null without them. */
+  readonly conversation: ConversationClient | null;
+  /** Needs SMS_SERVICE_PLAN_ID, and SMS_API_TOKEN or the project's key; null without them. */
+  readonly sms: SmsClient | null;
+  /** Needs ENABLE_NUMBERS_API=true and the project's key; null without them. */
+  readonly numbers: NumbersClient | null;
   /** Who called: request.identity; null outside of a request. */
   readonly identity: FunctionIdentity | null;
   readonly requestId: string;
   /** When the request came, as ISO 8601. */
   readonly timestamp: string;
+}
+
+// The clients of the official SDK, as the project has installed it. All throw when their variables are there and the package is not.
+
+/** @ts-ignore any in a project without @sinch/sdk-core */
+export type VoiceClient = import('@sinch/sdk-core').VoiceService & { readonly v1: import('@sinch/sdk-core').VoiceService };
+/** @ts-ignore any in a project without @sinch/sdk-core */
+export type ConversationClient = import('@sinch/sdk-core').ConversationService;
+/** @ts-ignore any in a project without @sinch/sdk-core */
+export type SmsClient = import('@sinch/sdk-core').SmsService;
+/** @ts-ignore any in a project without @sinch/sdk-core */
+export type NumbersClient = import('@sinch/sdk-core').NumbersService;
+
+/** What createConfig makes of a context. */
+export interface Config {
+  /** A secret that must be there, and not empty. Throws an error that names it and says what to type. */
+  requireSecret(key: string): string;
+  /** A variable or, where it is not set, the default. One that is set and empty is an empty string. */
+  getVariable(key: string, otherwise: string): string;
+  getVariable(key: string, otherwise?: string): string | undefined;
+  /** A variable that must be there, and not empty. */
+  requireVariable(key: string): string;
+  /** VOICE_APPLICATION_KEY and VOICE_APPLICATION_SECRET; null unless there are both. */
+  getApplicationCredentials(): ApplicationCredentials | null;
+  isDevelopment(): boolean;
+  isProduction(): boolean;
+}
+
+/** The key and secret of a voice application, named as the SDK takes them. */
+export interface ApplicationCredentials {
+  applicationKey: string;
+  applicationSecret: string;
 }
 
 export interface Functions {
@@ -190,15 +232,3 @@ export interface EventResponse {
 
 export type EventHandler<Event = any> = (event: Event, context: FunctionContext) => EventResponse | FunctionResult | Promise<EventResponse | FunctionResult>;
 
-/** 200 with a body, 204 without. */
-export declare function ok(body?: unknown): FunctionResponse;
-/** 400 with { error }. */
-export declare function badRequest(error?: string): FunctionResponse;
-/** 401 with { error }. */
-export declare function unauthorized(error?: string): FunctionResponse;
-/** 403 with { error }. */
-export declare function forbidden(error?: string): FunctionResponse;
-/** 404 with { error }. */
-export declare function notFound(error?: string): FunctionResponse;
-/** 302, or another status, to a location. */
-export declare function redirect(location: string, statusCode?: number): FunctionResponse;
