@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"postern.dev/postern/internal/bundle"
 	"postern.dev/postern/internal/fault"
@@ -59,9 +60,8 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// run builds a project, starts a worker of it with variables and calls its only
-// handler.
-func run(t *testing.T, dir string, variables map[string]string) string {
+// start builds a project and starts a worker of it with variables.
+func start(t *testing.T, dir string, variables map[string]string) *worker.Worker {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
@@ -88,16 +88,30 @@ func run(t *testing.T, dir string, variables map[string]string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.Kill("test over") })
-	res, err := w.Do(t.Context(), &worker.Request{ID: "req_1", Method: "GET", Handler: "call", Path: "/call", ClientIP: "192.0.2.1", AuthMethod: "none", Host: "h"})
+	return w
+}
+
+// post calls a handler with JSON, and returns status and body.
+func post(t *testing.T, w *worker.Worker, handler, body string) string {
+	t.Helper()
+	r := worker.Request{ID: "req_1", Method: "POST", Handler: handler, Path: "/" + handler, ClientIP: "192.0.2.1", AuthMethod: "none", Host: "h",
+		Header: http.Header{"Content-Type": {"application/json"}}, Body: strings.NewReader(body)}
+	res, err := w.Do(t.Context(), &r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer res.Close()
-	body, err := io.ReadAll(res)
+	answer, err := io.ReadAll(res)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(body)
+	return strings.TrimSpace(fmt.Sprintf("%d %s", res.Status, answer))
+}
+
+// run starts a project and calls its only handler.
+func run(t *testing.T, dir string, variables map[string]string) string {
+	t.Helper()
+	return strings.TrimPrefix(post(t, start(t, dir, variables), "call", "{}"), "200 ")
 }
 
 // withSDK is a project that depends on the SDK and has it installed.
@@ -249,6 +263,43 @@ func TestSDK_FileOfItsOwn(t *testing.T) {
 	again, err := bundle.Build(t.Context(), withSDK(t, source))
 	if err != nil || again.Hash != built.Hash {
 		t.Errorf("the same project in another directory gives another artefact (%v)", err)
+	}
+}
+
+// The example answers through the SDK; what is no event is refused, and
+// nothing is sent.
+func TestSDK_ConversationControllerAnswers(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t)
+	w := start(t, "../../examples/sms", map[string]string{
+		"SINCH_PROJECT_ID": "proj", "SINCH_KEY_ID": "key", "SINCH_KEY_SECRET": "key-secret", "SINCH_AUTH_HOSTNAME": p.URL,
+		"CONVERSATION_APP_ID": "app", "SINCH_CONVERSATION_HOSTNAME": p.URL, "FROM_NUMBER": "+15550100", "OPENING_HOURS": "always",
+	})
+	const inbound = `{"app_id":"app","project_id":"proj","message":{"id":"m","direction":"TO_APP","contact_message":%s,"channel_identity":{"channel":"SMS","identity":"+15550001","app_id":""},"contact_id":"c","sender_id":"+15550100"}}`
+	for _, tc := range []struct{ name, body, answer, sent string }{
+		{"a word", fmt.Sprintf(inbound, `{"text_message":{"text":" hours "}}`), "200", "We are open always."},
+		{"another", fmt.Sprintf(inbound, `{"text_message":{"text":"grüß"}}`), "200", "Thank you, we have your message. HELP tells what we understand."},
+		{"a picture", fmt.Sprintf(inbound, `{"media_message":{"url":"https://a.test/x.png"}}`), "200", ""},
+		{"a report", `{"app_id":"app","message_delivery_report":{"status":"FAILED"}}`, "200", ""},
+		{"an event without a method", `{"app_id":"app","opt_in_notification":{}}`, "200", ""},
+		{"no event", `{"app_id":"app"}`, `400 {"error":"this is no event of the Conversation API: the body has no event that is known"}`, ""},
+		{"half a message", `{"app_id":"app","message":{"id":"m"}}`, `400 {"error":"this is no event of the Conversation API: message has no contact_message"}`, ""},
+	} {
+		if got := post(t, w, "conversationWebhook", tc.body); got != tc.answer {
+			t.Errorf("%s: got %s", tc.name, got)
+		}
+		p.mu.Lock()
+		want := []string{`POST /v1/projects/proj/messages:send Bearer {"app_id":"app","recipient":{"identified_by":{"channel_identities":[{"channel":"SMS","identity":"+15550001"}]}},` +
+			`"message":{"text_message":{"text":"` + tc.sent + `"}},"channel_properties":{"SMS_SENDER":"+15550100"}}`}
+		if tc.sent == "" {
+			want = nil
+		}
+		asked := slices.DeleteFunc(p.asked, func(s string) bool { return strings.HasPrefix(s, "POST /oauth2/token") })
+		if d := cmp.Diff(want, asked, cmpopts.EquateEmpty()); d != "" {
+			t.Errorf("%s: %s", tc.name, d)
+		}
+		p.asked = nil
+		p.mu.Unlock()
 	}
 }
 

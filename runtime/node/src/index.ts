@@ -1,6 +1,17 @@
 // The public API of @postern/functions: what user code imports.
 export { ConfigError, createConfig, createUniversalConfig } from './config.ts';
+export { ConversationController } from './conversation/controller.ts';
+export {
+  getChannel, getContactId, getConversationId, getIdentity, getLocation, getMedia, getPostbackData, getText, getTo, isMediaMessage, isPostback, isTextMessage,
+} from './conversation/message.ts';
+export { createChannelMessage, createMessenger, createSms, createWhatsApp, textReply } from './conversation/send.ts';
 export { accepted, badRequest, conflict, created, forbidden, html, json, noContent, notFound, ok, redirect, serverError, text, tooManyRequests, unauthorized } from './helpers.ts';
+export type { ConversationResult } from './conversation/controller.ts';
+export type { ConversationSource } from './conversation/message.ts';
+export type {
+  AppMessage, ChannelIdentity, ConversationEvent, ConversationMessage, ConversationRecipient, ConversationSettings, ConversationTrigger, EventInboundEvent,
+  LocationMessage, MediaMessage, MessageDeliveryEvent, MessageInboundEvent, SendMessageData, SendMessageResponse,
+} from './conversation/types.ts';
 export type {
   ApplicationCredentials, CallInit, Config, ConversationClient, EventHandler, EventIdentity, EventResponse, EventV2, FunctionContext, FunctionEvent,
   FunctionHandler, FunctionIdentity, FunctionLog, FunctionRequest, FunctionResponse, FunctionResult, Functions, NumbersClient, SmsClient, VoiceClient,

@@ -7,7 +7,9 @@ import { toReply } from '../src/result.ts';
 
 test('each documented name is exported, and no other', () => {
   assert.deepEqual(Object.keys(root).sort(), [
-    'ConfigError', 'accepted', 'badRequest', 'conflict', 'created', 'createConfig', 'createUniversalConfig', 'forbidden', 'html', 'json', 'noContent', 'notFound', 'ok',
+    'ConfigError', 'ConversationController', 'createChannelMessage', 'createMessenger', 'createSms', 'createWhatsApp', 'textReply', 'getChannel', 'getContactId', 'getConversationId', 'getIdentity',
+    'getLocation', 'getMedia', 'getPostbackData', 'getText', 'getTo', 'isMediaMessage', 'isPostback', 'isTextMessage',
+    'accepted', 'badRequest', 'conflict', 'created', 'createConfig', 'createUniversalConfig', 'forbidden', 'html', 'json', 'noContent', 'notFound', 'ok',
     'redirect', 'serverError', 'text', 'tooManyRequests', 'unauthorized',
     'AceSvamlBuilder', 'AgentProvider', 'IceSvamlBuilder', 'MenuBuilder', 'MenuTemplates', 'PieSvamlBuilder', 'VoiceError', 'createAceBuilder', 'createIceBuilder', 'createMenu', 'createPieBuilder',
   ].sort());

@@ -29,6 +29,232 @@ declare module 'postern:types/config' {
   export function applicationCredentials(env: Environment): ApplicationCredentials | null;
 }
 
+declare module 'postern:types/conversation/controller' {
+  import type { ConversationClient, FunctionContext, FunctionRequest, FunctionResult } from 'postern:types/types';
+  import type { ConversationSource } from 'postern:types/conversation/message';
+  import type { AppMessage, ConversationEvent, ConversationRecipient, ConversationSettings, EventInboundEvent, MessageDeliveryEvent, MessageInboundEvent, SendMessageData, SendMessageResponse } from 'postern:types/conversation/types';
+  /** What a method that handles an event returns is the answer; nothing is 200. */
+  export type ConversationResult = FunctionResult | Promise<FunctionResult>;
+  /**
+   * Takes the callbacks of a Conversation app: extend it, override the methods of the events that you want, and export its handler as
+   * conversationWebhook, which is at /webhook/conversation.
+   */
+  export class ConversationController {
+    #private;
+    /** The SDK's client; that of the context, unless it was given. */
+    protected conversation: ConversationClient | null | undefined;
+    protected readonly settings: ConversationSettings;
+    constructor(conversation?: ConversationClient | null, settings?: ConversationSettings);
+    /** A contact wrote. */
+    handleMessageInbound(_event: MessageInboundEvent): ConversationResult;
+    /** What became of a message that was sent. */
+    handleMessageDelivery(_event: MessageDeliveryEvent): ConversationResult;
+    handleMessageSubmit(_event: ConversationEvent): ConversationResult;
+    handleMessageRedaction(_event: ConversationEvent): ConversationResult;
+    /** A contact did something without writing. */
+    handleEventInbound(_event: EventInboundEvent): ConversationResult;
+    handleEventDelivery(_event: ConversationEvent): ConversationResult;
+    handleConversationStart(_event: ConversationEvent): ConversationResult;
+    handleConversationStop(_event: ConversationEvent): ConversationResult;
+    handleConversationDelete(_event: ConversationEvent): ConversationResult;
+    handleContactCreate(_event: ConversationEvent): ConversationResult;
+    handleContactDelete(_event: ConversationEvent): ConversationResult;
+    handleContactMerge(_event: ConversationEvent): ConversationResult;
+    handleContactUpdate(_event: ConversationEvent): ConversationResult;
+    handleContactIdentitiesDuplication(_event: ConversationEvent): ConversationResult;
+    handleCapability(_event: ConversationEvent): ConversationResult;
+    handleOptIn(_event: ConversationEvent): ConversationResult;
+    handleOptOut(_event: ConversationEvent): ConversationResult;
+    handleChannelEvent(_event: ConversationEvent): ConversationResult;
+    handleUnsupported(_event: ConversationEvent): ConversationResult;
+    handleSmartConversations(_event: ConversationEvent): ConversationResult;
+    handleRecordNotification(_event: ConversationEvent): ConversationResult;
+    /** The handler to export. A body that is no event is 400, and no method is called. What a method throws is the request's failure. */
+    getWebhookHandler(): (context: FunctionContext, request: FunctionRequest) => Promise<FunctionResult>;
+    /** Answers a message: to whom it is from, on the same channel. */
+    reply(source: ConversationSource, message: string | AppMessage): Promise<SendMessageResponse>;
+    /** What reply sends. */
+    createReply(source: ConversationSource, message: string | AppMessage): SendMessageData;
+    /** A message to anybody, to send. */
+    createMessage(to: ConversationRecipient, message: string | AppMessage, channel?: string): SendMessageData;
+    send(data: SendMessageData): Promise<SendMessageResponse>;
+  }
+}
+
+declare module 'postern:types/conversation/message' {
+  import type { ConversationEvent, ConversationMessage, LocationMessage, MediaMessage } from 'postern:types/conversation/types';
+  /** An event of the Conversation API, or the message of one. */
+  export type ConversationSource = ConversationEvent | ConversationMessage;
+  type Content = Partial<ConversationMessage>;
+  /** What an event is about: the message, or the report or event that has an identity as a message has. */
+  export function contentOf(source: ConversationSource): Content;
+  /** The text of a message; of media with a caption, that. */
+  export const getText: (source: ConversationSource) => string | undefined;
+  /** The image, sound or file of a message. */
+  export const getMedia: (source: ConversationSource) => MediaMessage | undefined;
+  /** What was set for the choice that the contact took. */
+  export const getPostbackData: (source: ConversationSource) => string | undefined;
+  export const getLocation: (source: ConversationSource) => LocationMessage | undefined;
+  /** Empty or absent in dispatch mode, which has no contacts. */
+  export const getContactId: (source: ConversationSource) => string | undefined;
+  /** Empty or absent in dispatch mode, which has no conversations. */
+  export const getConversationId: (source: ConversationSource) => string | undefined;
+  /** Such as SMS or WHATSAPP. */
+  export const getChannel: (source: ConversationSource) => string | undefined;
+  /** Who the contact is on the channel, such as their number. */
+  export const getIdentity: (source: ConversationSource) => string | undefined;
+  /** What the contact wrote to, such as a number of yours. */
+  export const getTo: (source: ConversationSource) => string | undefined;
+  export const isTextMessage: (source: ConversationSource) => boolean;
+  export const isMediaMessage: (source: ConversationSource) => boolean;
+  /** The contact took a choice. */
+  export const isPostback: (source: ConversationSource) => boolean;
+  export {};
+}
+
+declare module 'postern:types/conversation/send' {
+  import { type ConversationSource } from 'postern:types/conversation/message';
+  import type { AppMessage, ConversationRecipient, ConversationSettings, SendMessageData } from 'postern:types/conversation/types';
+  /** A message on a channel. A string is a text; anything else is a message of the API, such as { choice_message }. */
+  export function createChannelMessage(channel: string, to: ConversationRecipient, message: string | AppMessage, settings?: ConversationSettings): SendMessageData;
+  export const createSms: (to: ConversationRecipient, message: string | AppMessage, settings?: ConversationSettings) => SendMessageData;
+  export const createWhatsApp: (to: ConversationRecipient, message: string | AppMessage, settings?: ConversationSettings) => SendMessageData;
+  export const createMessenger: (to: ConversationRecipient, message: string | AppMessage, settings?: ConversationSettings) => SendMessageData;
+  /** A text that answers a message or event: to whom it is from, on the same channel. */
+  export const textReply: (source: ConversationSource, text: string, settings?: ConversationSettings) => SendMessageData;
+  /** An answer. It comes from FROM_NUMBER or, without that, from what the contact wrote to. */
+  export function createReply(source: ConversationSource, message: string | AppMessage, settings?: ConversationSettings): SendMessageData;
+}
+
+declare module 'postern:types/conversation/types' {
+  export type ConversationTrigger = 'MESSAGE_INBOUND' | 'MESSAGE_INBOUND_SMART_CONVERSATION_REDACTION' | 'MESSAGE_SUBMIT' | 'MESSAGE_DELIVERY' | 'EVENT_INBOUND' | 'EVENT_DELIVERY' | 'CONVERSATION_START' | 'CONVERSATION_STOP' | 'CONVERSATION_DELETE' | 'CONTACT_CREATE' | 'CONTACT_DELETE' | 'CONTACT_MERGE' | 'CONTACT_UPDATE' | 'CONTACT_IDENTITIES_DUPLICATION' | 'CAPABILITY' | 'OPT_IN' | 'OPT_OUT' | 'CHANNEL_EVENT' | 'UNSUPPORTED' | 'SMART_CONVERSATIONS' | 'RECORD_NOTIFICATION';
+  /** A callback: its body, and the trigger that it has by its members. Times are text, as they are sent. */
+  export interface ConversationEvent {
+    readonly trigger: ConversationTrigger;
+    readonly app_id?: string;
+    readonly project_id?: string;
+    readonly accepted_time?: string;
+    readonly event_time?: string;
+    readonly message_metadata?: string;
+    readonly correlation_id?: string;
+    /** What the event is about, such as contact_create_notification. */
+    readonly [member: string]: any;
+  }
+  export interface MessageInboundEvent extends ConversationEvent {
+    readonly trigger: 'MESSAGE_INBOUND';
+    readonly message: ConversationMessage;
+  }
+  export interface MessageDeliveryEvent extends ConversationEvent {
+    readonly trigger: 'MESSAGE_DELIVERY';
+    readonly message_delivery_report: {
+      readonly message_id?: string;
+      readonly conversation_id?: string;
+      readonly contact_id?: string;
+      /** Such as DELIVERED, or FAILED with a reason. */
+      readonly status?: string;
+      readonly channel_identity?: ChannelIdentity;
+      readonly reason?: {
+        readonly code?: string;
+        readonly description?: string;
+        readonly sub_code?: string;
+        readonly channel_code?: string;
+      };
+      readonly metadata?: string;
+      readonly processing_mode?: string;
+    };
+  }
+  /** Something that a contact did without writing, such as that they are typing. */
+  export interface EventInboundEvent extends ConversationEvent {
+    readonly trigger: 'EVENT_INBOUND';
+    readonly event: {
+      readonly id?: string;
+      readonly contact_event?: any;
+      readonly contact_message_event?: any;
+      readonly channel_identity?: ChannelIdentity;
+      readonly conversation_id?: string;
+      readonly contact_id?: string;
+      readonly accept_time?: string;
+      readonly processing_mode?: string;
+    };
+  }
+  /** The message of a contact: `message` of the event. */
+  export interface ConversationMessage {
+    readonly id?: string;
+    readonly direction?: string;
+    readonly contact_message: {
+      readonly text_message?: {
+        readonly text: string;
+      };
+      readonly media_message?: MediaMessage;
+      readonly media_card_message?: MediaMessage & {
+        readonly caption?: string;
+      };
+      readonly location_message?: LocationMessage;
+      readonly choice_response_message?: {
+        readonly message_id?: string;
+        readonly postback_data: string;
+      };
+      readonly fallback_message?: {
+        readonly raw_message?: string;
+        readonly reason?: any;
+      };
+      readonly product_response_message?: any;
+      readonly channel_specific_message?: any;
+      readonly reply_to?: {
+        readonly message_id?: string;
+      } | null;
+    };
+    readonly channel_identity?: ChannelIdentity;
+    readonly conversation_id?: string;
+    readonly contact_id?: string;
+    readonly metadata?: string;
+    readonly accept_time?: string;
+    /** What the contact wrote to, such as a number. */
+    readonly sender_id?: string;
+    readonly processing_mode?: string;
+    readonly injected?: boolean;
+  }
+  export interface ChannelIdentity {
+    readonly channel: string;
+    readonly identity: string;
+    readonly app_id?: string;
+  }
+  export interface MediaMessage {
+    readonly url: string;
+    readonly thumbnail_url?: string;
+    readonly filename_override?: string;
+  }
+  export interface LocationMessage {
+    readonly coordinates: {
+      readonly latitude: number;
+      readonly longitude: number;
+    };
+    readonly title?: string;
+    readonly label?: string;
+  }
+  /** Whom a message is for: an identity on the channel, such as a number, or a recipient as the API has it. */
+  export type ConversationRecipient = string | {
+    readonly contact_id: string;
+  } | {
+    readonly identified_by: {
+      readonly channel_identities: readonly ChannelIdentity[];
+    };
+  };
+  /** Variables that messages are sent with: those of a context's env, or of one's own. */
+  export interface ConversationSettings {
+    readonly CONVERSATION_APP_ID?: string | undefined;
+    /** The sender of SMS and MMS. */
+    readonly FROM_NUMBER?: string | undefined;
+    readonly [variable: string]: string | undefined;
+  }
+  /** @ts-ignore any in a project without @sinch/sdk-core */
+  export type AppMessage = import('@sinch/sdk-core').Conversation.AppMessage;
+  /** @ts-ignore any in a project without @sinch/sdk-core */
+  export type SendMessageData = import('@sinch/sdk-core').Conversation.SendMessageRequestData<import('@sinch/sdk-core').Conversation.Recipient>;
+  /** @ts-ignore any in a project without @sinch/sdk-core */
+  export type SendMessageResponse = import('@sinch/sdk-core').Conversation.SendMessageResponse;
+}
+
 declare module 'postern:types/helpers' {
   import type { FunctionResponse } from 'postern:types/types';
   /** 200 with a body, 204 without. */
@@ -65,7 +291,13 @@ declare module 'postern:types/helpers' {
 
 declare module 'postern:types/index' {
   export { ConfigError, createConfig, createUniversalConfig } from 'postern:types/config';
+  export { ConversationController } from 'postern:types/conversation/controller';
+  export { getChannel, getContactId, getConversationId, getIdentity, getLocation, getMedia, getPostbackData, getText, getTo, isMediaMessage, isPostback, isTextMessage, } from 'postern:types/conversation/message';
+  export { createChannelMessage, createMessenger, createSms, createWhatsApp, textReply } from 'postern:types/conversation/send';
   export { accepted, badRequest, conflict, created, forbidden, html, json, noContent, notFound, ok, redirect, serverError, text, tooManyRequests, unauthorized } from 'postern:types/helpers';
+  export type { ConversationResult } from 'postern:types/conversation/controller';
+  export type { ConversationSource } from 'postern:types/conversation/message';
+  export type { AppMessage, ChannelIdentity, ConversationEvent, ConversationMessage, ConversationRecipient, ConversationSettings, ConversationTrigger, EventInboundEvent, LocationMessage, MediaMessage, MessageDeliveryEvent, MessageInboundEvent, SendMessageData, SendMessageResponse, } from 'postern:types/conversation/types';
   export type { ApplicationCredentials, CallInit, Config, ConversationClient, EventHandler, EventIdentity, EventResponse, EventV2, FunctionContext, FunctionEvent, FunctionHandler, FunctionIdentity, FunctionLog, FunctionRequest, FunctionResponse, FunctionResult, Functions, NumbersClient, SmsClient, VoiceClient, } from 'postern:types/types';
   export * from 'postern:types/voice/v1';
 }
