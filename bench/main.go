@@ -41,7 +41,7 @@ func main() {
 	connections := flag.Int("connections", 64, "keep-alive connections")
 	dex := flag.String("dex", "", "a dex program (github.com/dexidp/dex) to measure the token server beside")
 	traefik := flag.String("traefik", "", "a traefik program (github.com/traefik/traefik) to measure the gates beside")
-	only := flag.String("only", "", "measure this part alone, and print it: gates")
+	only := flag.String("only", "", "measure this part alone: gates (and print it), or invoke (and replace it on the page)")
 	out := flag.String("out", "docs/benchmarks.md", "where the table goes; - for the terminal only")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -75,6 +75,9 @@ func run(ctx context.Context, o options) error {
 		}
 		return err
 	}
+	if o.only == "invoke" {
+		return onlyCalls(ctx, o)
+	}
 	servers, stop, err := startAll(ctx)
 	defer stop()
 	if err != nil {
@@ -102,6 +105,10 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	invoked, err := measureCalls(ctx, rounds, duration)
+	if err != nil {
+		return err
+	}
 	tokens, err := measureTokens(ctx, o.dex, rounds, duration)
 	if err != nil {
 		return err
@@ -114,12 +121,30 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	page := report(ctx, results, gatesReport(gates, floods, connections), tokens, keys, micro, rounds, duration, connections)
+	page := report(ctx, results, callsReport(invoked, rounds, duration)+gatesReport(gates, floods, connections), tokens, keys, micro, rounds, duration, connections)
 	fmt.Print(page)
 	if o.out == "-" {
 		return nil
 	}
 	return os.WriteFile(o.out, []byte(page), 0o644)
+}
+
+// onlyCalls measures calls alone.
+func onlyCalls(ctx context.Context, o options) error {
+	invoked, err := measureCalls(ctx, o.rounds, o.duration)
+	if err != nil {
+		return err
+	}
+	section := callsReport(invoked, o.rounds, o.duration)
+	fmt.Print(section)
+	if o.out == "-" {
+		return nil
+	}
+	page, err := os.ReadFile(o.out)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(o.out, []byte(withSection(string(page), callsHeading, section)), 0o644)
 }
 
 // load runs wrk against a server. The figure counts only if every connection

@@ -14,7 +14,7 @@ import (
 func cpus() int { return runtime.NumCPU() }
 
 // report is the page that the measurements make.
-func report(ctx context.Context, results []result, gates string, tokens []issuing, keys []manyKeys, micro string, rounds int, d time.Duration, connections int) string {
+func report(ctx context.Context, results []result, sections string, tokens []issuing, keys []manyKeys, micro string, rounds int, d time.Duration, connections int) string {
 	var b strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format, args...) }
 	bare, express := results[0].median(), results[1].median()
@@ -26,7 +26,7 @@ func report(ctx context.Context, results []result, gates string, tokens []issuin
 	for _, r := range results {
 		p("| %s | %.0f | %.0f–%.0f | %.2f | %.1f |\n", r.server.name, r.median(), slices.Min(r.rates), slices.Max(r.rates), r.median()/bare, r.median()/express)
 	}
-	b.WriteString(gates)
+	p("\n%s", sections)
 	p("\n## Tokens\n\n`POST /oauth2/token` with client_credentials and HTTP Basic, 32 connections, %d access keys in turn (each is limited to ten tokens a second). dex, where it was given, has one client and no limit. What the signature alone costs is `BareSignature` below.\n\n", tokenClients)
 	p("| token server | tokens/s, median | range | of Postern |\n|---|---|---|---|\n")
 	for _, t := range tokens {

@@ -30,6 +30,7 @@ type server struct {
 	authorization string // empty: none is shown
 	refuses       bool   // every answer is 401: what a stranger costs
 	script        string // for wrk; empty: none
+	front, back   []int  // processes that take the calls, and that answer them
 }
 
 // starter starts servers and remembers how to end them.
@@ -38,6 +39,7 @@ type starter struct {
 	dir   string
 	stops []func()
 	list  []server
+	last  int // the process that run started last
 }
 
 var basicAuth = basicOf(user, password)
@@ -99,6 +101,7 @@ func (s *starter) run(name string, args ...string) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
+	s.last = cmd.Process.Pid
 	s.stops = append(s.stops, func() { cmd.Process.Signal(syscall.SIGTERM); cmd.Wait() })
 	return nil
 }
@@ -140,15 +143,17 @@ func (s *starter) add(srv server) error {
 	return nil
 }
 
-func (s *starter) bareNode() error {
+func (s *starter) bareNode() error { return s.nodes("node:http, no authentication", "1") }
+
+func (s *starter) nodes(name, processes string) error {
 	port, err := freePort()
 	if err == nil {
-		err = s.run("node", "bench/peers/node.mjs", port)
+		err = s.run("node", "bench/peers/node.mjs", port, processes)
 	}
 	if err != nil {
 		return err
 	}
-	return s.add(server{name: "node:http, no authentication", url: "http://127.0.0.1:" + port + "/webhook"})
+	return s.add(server{name: name, url: "http://127.0.0.1:" + port + "/webhook", back: []int{s.last}})
 }
 
 func (s *starter) express() error {
@@ -159,7 +164,19 @@ func (s *starter) express() error {
 	if err != nil {
 		return err
 	}
-	return s.add(server{name: "Express 5 + Basic middleware", url: "http://127.0.0.1:" + port + "/webhook", authorization: basicAuth})
+	return s.add(server{name: "Express 5 + Basic middleware", url: "http://127.0.0.1:" + port + "/webhook", authorization: basicAuth, back: []int{s.last}})
+}
+
+// framework is Google's, which every function of its cloud runs in.
+func (s *starter) framework() error {
+	port, err := freePort()
+	if err == nil {
+		err = s.run("node", "bench/node_modules/@google-cloud/functions-framework/build/src/main.js", "--target=webhook", "--source=bench/peers/framework", "--port="+port)
+	}
+	if err != nil {
+		return err
+	}
+	return s.add(server{name: "functions-framework 5, no authentication", url: "http://127.0.0.1:" + port + "/webhook", back: []int{s.last}})
 }
 
 // backend is a bare node:http on a unix socket, behind a proxy.
@@ -182,6 +199,7 @@ func (s *starter) haproxy() error {
 	if err != nil {
 		return err
 	}
+	back := s.last
 	port, err := freePort()
 	if err != nil {
 		return err
@@ -210,7 +228,7 @@ backend node
 	if err := s.run("haproxy", "-db", "-f", config); err != nil {
 		return err
 	}
-	return s.add(server{name: "HAProxy + userlist → node:http", url: "http://127.0.0.1:" + port + "/webhook", authorization: basicAuth})
+	return s.add(server{name: "HAProxy + userlist → node:http", url: "http://127.0.0.1:" + port + "/webhook", authorization: basicAuth, front: []int{s.last}, back: []int{back}})
 }
 
 func (s *starter) nginx() error {
@@ -218,6 +236,7 @@ func (s *starter) nginx() error {
 	if err != nil {
 		return err
 	}
+	back := s.last
 	port, err := freePort()
 	if err != nil {
 		return err
@@ -226,12 +245,12 @@ func (s *starter) nginx() error {
 	users := filepath.Join(s.dir, "users")
 	config := filepath.Join(s.dir, "nginx.conf")
 	text := fmt.Sprintf(`daemon off; worker_processes auto; pid %[1]s/nginx.pid; error_log %[1]s/nginx.err;
-events { worker_connections 1024; }
+events { worker_connections 4096; }
 http {
   access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
   upstream node { server unix:%[2]s; keepalive 64; }
   server {
-    listen 127.0.0.1:%[3]s; keepalive_requests 1000000000;
+    listen 127.0.0.1:%[3]s; keepalive_requests 1000000000; client_body_buffer_size 128k;
     location / { auth_basic bench; auth_basic_user_file %[4]s; proxy_pass http://node; proxy_http_version 1.1; proxy_set_header Connection ""; }
   }
 }
@@ -243,7 +262,7 @@ http {
 	if err != nil {
 		return err
 	}
-	return s.add(server{name: "nginx + auth_basic (SHA) → node:http", url: "http://127.0.0.1:" + port + "/webhook", authorization: basicAuth})
+	return s.add(server{name: "nginx + auth_basic (SHA) → node:http", url: "http://127.0.0.1:" + port + "/webhook", authorization: basicAuth, front: []int{s.last}, back: []int{back}})
 }
 
 // goAlone is Go's own server with a Basic check, answering by itself: the
@@ -281,6 +300,7 @@ type running struct {
 	gateway, control string
 	data, accessLog  string
 	refusals         string            // of an address that do not wait, a second; "0": all
+	settings         []string          // more of the command line
 	env              map[string]string // the administrator's key, as it was printed
 	cmd              *exec.Cmd
 	ended            bool
@@ -297,8 +317,8 @@ func (p *running) end() {
 }
 
 // startPostern starts a server on a new data directory.
-func (s *starter) startPostern(data, accessLog, refusals string) (*running, error) {
-	p := &running{data: data, accessLog: accessLog, refusals: refusals, env: map[string]string{}}
+func (s *starter) startPostern(data, accessLog, refusals string, settings ...string) (*running, error) {
+	p := &running{data: data, accessLog: accessLog, refusals: refusals, settings: settings, env: map[string]string{}}
 	for _, address := range []*string{&p.gateway, &p.control} {
 		port, err := freePort()
 		if err != nil {
@@ -346,8 +366,8 @@ func (s *starter) serve(p *running) (io.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.cmd = exec.CommandContext(s.ctx, "bin/postern", "serve", "--data", p.data, "--listen", strings.TrimPrefix(p.gateway, "http://"),
-		"--control-listen", strings.TrimPrefix(p.control, "http://"), "--access-log", p.accessLog, "--refusals-per-address", p.refusals)
+	p.cmd = exec.CommandContext(s.ctx, "bin/postern", append([]string{"serve", "--data", p.data, "--listen", strings.TrimPrefix(p.gateway, "http://"),
+		"--control-listen", strings.TrimPrefix(p.control, "http://"), "--access-log", p.accessLog, "--refusals-per-address", p.refusals}, p.settings...)...)
 	p.cmd.Stderr = log
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	out, err := p.cmd.StdoutPipe()

@@ -15,6 +15,8 @@ app.use((request, response, next) => {
   }
   next();
 });
-app.use(express.json());
-app.get('/webhook', (request, response) => { response.json({ received: request.body ?? null }); });
+app.use(express.json(), express.raw({ limit: '1mb' }));
+app.all('/webhook', ({ body }, response) => {
+  response.json({ received: body === undefined ? null : Buffer.isBuffer(body) ? body.length : body.items.length });
+});
 app.listen(Number(port), '127.0.0.1');

@@ -96,7 +96,7 @@ func (g *Gateway) invoke(x *exchange) error {
 	if h.Timeout > 0 {
 		timeout = h.Timeout
 	}
-	deadline := time.Now().Add(timeout)
+	deadline := x.work.begin().Add(timeout)
 	req := worker.Request{ID: x.id, Method: x.r.Method, Handler: h.Name, Path: x.own, Query: x.query, Host: x.r.Host, ClientIP: httpx.PeerIP(x.remote()),
 		AuthMethod: string(x.shownAs()), Call: x.call, Header: x.r.Header, ForeignAuthorization: g.foreign(x), Inline: x.body, Stream: h.Body == platform.BodyStream, Deadline: deadline}
 	if req.Method == http.MethodHead {
@@ -119,7 +119,6 @@ func (g *Gateway) invoke(x *exchange) error {
 		http.NewResponseController(x.w).SetWriteDeadline(deadline.Add(slack))
 	}
 	x.traced.place.Send(x.r.Header)
-	x.work.begin()
 	res, err := x.held.Do(x.r.Context(), &req)
 	x.work.end()
 	x.ran = !errors.Is(err, worker.ErrRefused) && !errors.Is(err, worker.ErrTooLarge)

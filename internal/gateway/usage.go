@@ -15,8 +15,8 @@ type stint struct {
 	took  time.Duration
 }
 
-func (s *stint) begin() { s.began = time.Now() }
-func (s *stint) end()   { s.took = time.Since(s.began) }
+func (s *stint) begin() time.Time { s.began = time.Now(); return s.began }
+func (s *stint) end()             { s.took = time.Since(s.began) }
 
 // meter counts a call that is over: as one that ran if a handler was asked, and
 // else, where a function is known, apart from those, as refused. What the

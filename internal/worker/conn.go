@@ -8,6 +8,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	"postern.dev/postern/internal/platform"
@@ -42,13 +43,18 @@ const (
 
 // conn multiplexes calls over one socket. A call's frames are appended to buf
 // under one mutex, and a writer goroutine sends what has gathered: under load
-// many calls share a system call.
+// many calls share a system call. A call that is alone has nobody to share with,
+// and sends its frames itself.
 type conn struct {
-	nc     net.Conn
-	events events
+	nc  net.Conn
+	raw syscall.RawConn // of nc; nil: it has none
+	// writeOnce is for raw: it writes what is taken of buf. mu is held.
+	writeOnce func(fd uintptr) bool
+	events    events
 
 	mu         sync.Mutex
 	buf        []byte          // frames to send; guarded by mu
+	writing    bool            // the writer has taken some; guarded by mu
 	next       uint32          // the next stream; guarded by mu
 	opened     uint64          // streams opened so far, to tell those that never were; guarded by mu
 	inFlight   int             // guarded by mu
@@ -62,6 +68,7 @@ type conn struct {
 	calls      bool            // the worker takes tokens, and is told who calls; guarded by mu
 	renewAt    time.Time       // when the next token is due; zero: none is; guarded by mu
 	phase      phase           // of the start; the reader's own
+	answered   []*call         // whose callers are yet to be told; the reader's own
 	pingAt     time.Time       // of the ping that is out, else zero; guarded by mu
 	lag        time.Duration   // of the last ping; guarded by mu
 	wake       chan struct{}   // capacity 1: buf has something
@@ -87,6 +94,14 @@ func newConn(nc net.Conn, ev events) *conn {
 	c := &conn{nc: nc, events: ev, next: 1, wake: make(chan struct{}, 1), leaving: make(chan struct{}), done: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.sent = sync.NewCond(&c.mu)
+	if f, ok := nc.(syscall.Conn); ok {
+		c.raw, _ = f.SyscallConn()
+	}
+	c.writeOnce = func(fd uintptr) bool {
+		n, _ := syscall.Write(int(fd), c.buf) // an error is the writer's to find
+		c.buf = append(c.buf[:0], c.buf[max(n, 0):]...)
+		return true
+	}
 	c.pool.New = func() any { return &call{done: make(chan struct{}, 1)} }
 	c.buf = appendHello(c.buf)
 	return c
@@ -153,6 +168,7 @@ func (c *conn) writeLoop() {
 		runtime.Gosched()
 		c.mu.Lock()
 		out, c.buf = c.buf, out[:0]
+		c.writing = len(out) > 0
 		c.sent.Broadcast()
 		c.mu.Unlock()
 		if len(out) == 0 {
@@ -165,6 +181,18 @@ func (c *conn) writeLoop() {
 		if cap(out) > maxBuffered {
 			out = nil
 		}
+		c.mu.Lock()
+		c.writing = false
+		c.mu.Unlock()
+	}
+}
+
+// sendNow writes what the socket takes at once; the writer does the rest.
+// c.mu is held, and the writer has nothing.
+func (c *conn) sendNow() {
+	c.raw.Write(c.writeOnce)
+	if len(c.buf) > 0 {
+		c.wakeWriter()
 	}
 }
 
@@ -220,6 +248,7 @@ func (c *conn) open(call *call, r *Request) error {
 	if r.Route != "" && !c.routes || r.Scheme != "" && !c.signatures || r.Call != nil && !c.calls {
 		r = c.plain(r)
 	}
+	alone := c.raw != nil && c.inFlight == 0 && !c.writing && len(c.buf) == 0
 	buf, err := appendRequest(c.buf, c.next, r)
 	c.buf = buf
 	if err != nil {
@@ -231,6 +260,11 @@ func (c *conn) open(call *call, r *Request) error {
 	c.next++
 	c.opened++
 	c.inFlight++
+	if alone {
+		c.sendNow()
+		c.mu.Unlock()
+		return nil
+	}
 	c.mu.Unlock()
 	c.wakeWriter()
 	return nil

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -257,6 +259,39 @@ func TestConn_RefusesWhenNothingIsRead(t *testing.T) {
 	if refused < 100 || len(c.buf) > maxUnsent+maxPayload+100 || c.inFlight != 0 {
 		t.Errorf("%d refused, %d bytes wait, %d in flight", refused, len(c.buf), c.inFlight)
 	}
+}
+
+// What a call that is alone cannot send at once, the writer sends, and nothing
+// overtakes it.
+func TestConn_SendsTheRestOfACallThatIsAlone(t *testing.T) {
+	t.Parallel()
+	c, p, _ := connect(t, socketPair)
+	p.send(frameReady, 0, 0, []byte(readyText))
+	var bodies []string
+	ctx, cancel := context.WithCancel(t.Context())
+	var calls sync.WaitGroup
+	for i := range 20 {
+		r := smallCall()
+		bodies = append(bodies, strings.Repeat(string(rune('a'+i)), 900<<10))
+		r.Inline = []byte(bodies[i])
+		calls.Go(func() { c.do(ctx, r) })
+		for { // one after the other, although nobody reads
+			c.mu.Lock()
+			n := c.inFlight
+			c.mu.Unlock()
+			if n > i {
+				break
+			}
+			runtime.Gosched()
+		}
+	}
+	for i, body := range bodies {
+		if f := p.expect(frameRequest); f.stream != uint32(i+1) || !strings.HasSuffix(string(f.payload), "*/*"+body) && !strings.HasSuffix(string(f.payload), "bench"+body) {
+			t.Errorf("request %d came as stream %d with %d bytes, or not whole", i+1, f.stream, len(f.payload))
+		}
+	}
+	cancel()
+	calls.Wait()
 }
 
 // A worker that refuses takes nothing more; what runs on it may finish.

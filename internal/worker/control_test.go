@@ -143,11 +143,7 @@ func TestControlVectors(t *testing.T) {
 		}
 		var log []string
 		c := inPhase(v.After, &log)
-		f, length, err := parseHeader(raw)
-		if err == nil {
-			f.payload = raw[headerSize : headerSize+length]
-			err = c.handle(f)
-		}
+		_, _, err = c.frames(raw)
 		if v.Bad != (err != nil) {
 			t.Errorf("%s: err = %v", v.Name, err)
 		}
@@ -178,15 +174,8 @@ func FuzzHandle(f *testing.F) {
 		var log []string
 		c := inPhase(after, &log)
 		before := c.inFlight
-		for len(raw) >= headerSize {
-			f, length, err := parseHeader(raw)
-			if err != nil || len(raw) < headerSize+length {
-				break
-			}
-			f.payload, raw = raw[headerSize:headerSize+length], raw[headerSize+length:]
-			if c.handle(f) != nil {
-				break
-			}
+		if n, need, err := c.frames(raw); err == nil && len(raw)-n >= headerSize && need <= len(raw)-n {
+			t.Errorf("%d of %d bytes were taken, and the next frame has %d", n, len(raw), need)
 		}
 		if c.inFlight < 0 || c.inFlight > before {
 			t.Errorf("%d calls in flight, of %d", c.inFlight, before)

@@ -45,6 +45,9 @@ const (
 	frameResult   frameType = 33
 )
 
+// ofCall reports whether frames of this type, from a worker, belong to a call.
+func (t frameType) ofCall() bool { return t >= frameResponse && t <= frameError }
+
 const (
 	flagEnd   = 1
 	flagASCII = 2

@@ -15,37 +15,73 @@ func (c *conn) readLoop() error {
 	buf := make([]byte, readBuffer)
 	r, w := 0, 0
 	for {
-		for w-r >= headerSize {
-			f, length, err := parseHeader(buf[r:])
-			if err != nil {
-				return err
-			}
-			if w-r < headerSize+length {
-				if need := headerSize + length; need > len(buf) {
-					grown := make([]byte, need+readBuffer)
-					w = copy(grown, buf[r:w])
-					buf, r = grown, 0
-				}
-				break
-			}
-			f.payload = buf[r+headerSize : r+headerSize+length]
-			r += headerSize + length
-			if err := c.handle(f); err != nil {
-				return err
-			}
+		n, need, err := c.frames(buf[r:w])
+		if err != nil {
+			return err
 		}
-		if r == w {
+		r += n
+		switch {
+		case r == w:
 			r, w = 0, 0
-		} else if len(buf)-w < 4096 {
+		case need > len(buf):
+			grown := make([]byte, need+readBuffer)
+			w = copy(grown, buf[r:w])
+			buf, r = grown, 0
+		case len(buf)-w < 4096 || need > len(buf)-r:
 			w = copy(buf, buf[r:w])
 			r = 0
 		}
-		n, err := c.nc.Read(buf[w:])
-		if n == 0 && err != nil {
+		if n, err = c.nc.Read(buf[w:]); n == 0 && err != nil {
 			return fmt.Errorf("read: %w", err)
 		}
 		w += n
 	}
+}
+
+// frames takes the whole frames at the start of b, and returns how long they
+// are together and how long the one behind them will be, if that can be seen.
+// A run of frames of calls is taken under one lock, and their callers are told
+// when it is given back: who is told wants it next.
+func (c *conn) frames(b []byte) (n, need int, err error) {
+	locked := false
+	lock := func(want bool) {
+		switch {
+		case want && !locked:
+			c.mu.Lock()
+		case !want && locked:
+			c.mu.Unlock()
+			for _, call := range c.answered {
+				call.done <- struct{}{}
+			}
+			clear(c.answered)
+			c.answered = c.answered[:0]
+		}
+		locked = want
+	}
+	defer lock(false)
+	for len(b)-n >= headerSize {
+		f, length, err := parseHeader(b[n:])
+		if err != nil {
+			return n, 0, err
+		}
+		if need = headerSize + length; len(b)-n < need {
+			return n, need, nil
+		}
+		f.payload = b[n+headerSize : n+need]
+		n += need
+		if c.phase == expectHello && f.kind != frameHello {
+			return n, 0, protocolError("the worker did not begin with HELLO")
+		}
+		if lock(f.kind.ofCall()); locked {
+			err = c.handleStream(f)
+		} else {
+			err = c.handle(f)
+		}
+		if err != nil {
+			return n, 0, err
+		}
+	}
+	return n, 0, nil
 }
 
 // phase is how far the start of a worker has come.
@@ -57,12 +93,9 @@ const (
 	serving
 )
 
-// handle takes one frame. In each phase of the start only its own frames may
-// come; what a worker says afterwards cannot change what it declared.
+// handle takes a frame that is of no call. In each phase of the start only its
+// own frames may come; what a worker says afterwards cannot change what it declared.
 func (c *conn) handle(f frame) error {
-	if c.phase == expectHello && f.kind != frameHello {
-		return protocolError("the worker did not begin with HELLO")
-	}
 	switch f.kind {
 	case frameHello:
 		if c.phase != expectHello {
@@ -99,7 +132,7 @@ func (c *conn) handle(f frame) error {
 	case frameCall:
 		return c.handleCall(f)
 	}
-	return c.handleStream(f)
+	return nil
 }
 
 func (c *conn) handleFail(p []byte) error {
@@ -135,10 +168,8 @@ func (c *conn) handleLog(p []byte) error {
 }
 
 // handleStream takes a frame of a call. Frames of calls that are over crossed
-// ours on the way, and are dropped.
+// ours on the way, and are dropped. c.mu is held.
 func (c *conn) handleStream(f frame) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if uint64(f.stream) > c.opened {
 		return protocolError("a frame for stream %d, which was never opened", f.stream)
 	}
@@ -217,6 +248,6 @@ func (c *conn) respond(call *call, f frame) error {
 		call.streamed = true
 		call.unread = len(body)
 	}
-	call.done <- struct{}{}
+	c.answered = append(c.answered, call)
 	return nil
 }
