@@ -27,13 +27,14 @@ const policy = `
 	ground: platform, fault
 
 	wire       <
+	lane       < wire
 	field      <
-	httpx      < ground, wire
+	httpx      < ground, wire, lane
 	telemetry  < ground
 	scaffold   < ground
 	userfile   < ground
 	config     < ground, userfile
-	base: wire, field, httpx, telemetry, scaffold, userfile, config
+	base: wire, lane, field, httpx, telemetry, scaffold, userfile, config
 
 	blob       < ground
 	store      < ground
