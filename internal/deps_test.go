@@ -94,7 +94,7 @@ var only = map[string][]string{
 }
 
 // Packages that are made for tests.
-var testSupport = []string{"internal/auth/authtest", "internal/store/storetest", "internal/keychain/keychaintest", "internal/token/tokentest", "internal/telemetry/telemetrytest"}
+var testSupport = []string{"internal/auth/authtest", "internal/store/storetest", "internal/keychain/keychaintest", "internal/token/tokentest", "internal/telemetry/telemetrytest", "internal/wire/wiretest"}
 
 type file struct {
 	path    string // below the module's root

@@ -21,6 +21,7 @@ package lane
 
 import (
 	"context"
+	"io"
 	"log"
 	"net"
 	"net/http"
@@ -194,14 +195,16 @@ func (c *conn) wait() bool {
 	} else if late := c.s.Idle + c.s.Idle/32; c.readBy.Before(now.Add(c.s.Idle)) || c.readBy.After(now.Add(late)) {
 		c.setReadBy(now.Add(late))
 	}
-	return c.more()
+	return c.more() == nil
 }
 
 // more reads what comes.
-func (c *conn) more() bool {
+func (c *conn) more() error {
 	n, err := c.raw.Read(c.buf[c.w:])
-	c.w += n
-	return n > 0 || err == nil
+	if c.w += n; n > 0 {
+		return nil
+	}
+	return err
 }
 
 func (c *conn) setReadBy(at time.Time) {
@@ -229,8 +232,10 @@ func (c *conn) readHead(h *wire.Head) (n int, ok bool) {
 			c.setReadBy(time.Now().Add(c.s.ReadHeader))
 			began = true
 		}
-		if !c.more() {
-			return 0, false
+		if err := c.more(); err != nil {
+			// Who closed its half may wait for a refusal; net/http gives none after
+			// an answer for what is shorter than a method.
+			return 0, err == io.EOF && (!c.old || c.w-c.r >= 4)
 		}
 	}
 }

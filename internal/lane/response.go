@@ -235,7 +235,7 @@ func (w *response) seal(begin []byte, done bool) {
 	if w.length >= 0 && body {
 		out = append(strconv.AppendInt(append(out, "Content-Length: "...), w.length, 10), "\r\n"...)
 	}
-	if !w.hasType && body && len(begin) > 0 {
+	if !w.hasType && !w.identity && body && len(begin) > 0 {
 		out = append(append(append(out, "Content-Type: "...), http.DetectContentType(begin)...), "\r\n"...)
 	}
 	switch {
