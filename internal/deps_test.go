@@ -27,13 +27,14 @@ const policy = `
 	ground: platform, fault
 
 	wire       <
+	lane       < wire
 	field      <
-	httpx      < ground, wire
+	httpx      < ground, wire, lane
 	telemetry  < ground
 	scaffold   < ground
 	userfile   < ground
 	config     < ground, userfile
-	base: wire, field, httpx, telemetry, scaffold, userfile, config
+	base: wire, lane, field, httpx, telemetry, scaffold, userfile, config
 
 	blob       < ground
 	store      < ground
@@ -94,7 +95,7 @@ var only = map[string][]string{
 }
 
 // Packages that are made for tests.
-var testSupport = []string{"internal/auth/authtest", "internal/store/storetest", "internal/keychain/keychaintest", "internal/token/tokentest", "internal/telemetry/telemetrytest"}
+var testSupport = []string{"internal/auth/authtest", "internal/store/storetest", "internal/keychain/keychaintest", "internal/token/tokentest", "internal/telemetry/telemetrytest", "internal/wire/wiretest"}
 
 type file struct {
 	path    string // below the module's root

@@ -35,8 +35,7 @@ type Counter interface {
 // handshakeTime is how long a caller may take to begin and finish TLS.
 const handshakeTime = 10 * time.Second
 
-// door is a listener that counts who comes in, and lets through what package
-// wire does.
+// door is a listener that counts who comes in.
 type door struct {
 	net.Listener
 	most, each int     // zero: no bound
@@ -49,18 +48,9 @@ type door struct {
 	from map[netip.Addr]int // guarded by mu
 }
 
-// Accept waits for a connection that may come in.
-func (d *door) Accept() (net.Conn, error) {
-	c, err := d.admit()
-	if err != nil {
-		return nil, err
-	}
-	return wire.New(c, d.misframed), nil
-}
-
 // admit closes connections beyond the bounds until there is one within. It
 // does not answer them: who holds too many connections is no reader.
-func (d *door) admit() (net.Conn, error) {
+func (d *door) admit() (*guest, error) {
 	for {
 		c, err := d.Listener.Accept()
 		if err != nil {
@@ -117,10 +107,24 @@ func (d *door) misframed(remote net.Addr, wrong string) {
 // guest is a connection that was counted.
 type guest struct {
 	net.Conn
-	door *door
-	from netip.Addr
-	once sync.Once
+	door  *door
+	from  netip.Addr
+	once  sync.Once
+	early []byte // was read already, and is to be read again first
 }
+
+// Read reads.
+func (g *guest) Read(p []byte) (int, error) {
+	if len(g.early) == 0 {
+		return g.Conn.Read(p)
+	}
+	n := copy(p, g.early)
+	g.early = g.early[n:]
+	return n, nil
+}
+
+// NetConn is the connection itself, where bytes may go by without being counted.
+func (g *guest) NetConn() net.Conn { return g.Conn }
 
 // Close ends the connection and its being counted.
 func (g *guest) Close() error {
@@ -140,13 +144,11 @@ func (g *guest) CloseWrite() error {
 	return nil
 }
 
-// handshakes is a door behind which TLS is spoken. The server gets connections
-// on which it was agreed what is spoken inside: HTTP/2 as *tls.Conn, which
-// net/http looks for, and HTTP/1.1 as one that package wire reads first.
-type handshakes struct {
+// hall is a door behind which each connection is taken care of before net/http
+// gets it, or without.
+type hall struct {
 	*door
-	config *tls.Config
-	ready  chan accepted
+	ready  chan accepted   // for net/http
 	ctx    context.Context // ends at Close
 	cancel context.CancelFunc
 	group  sync.WaitGroup
@@ -157,22 +159,20 @@ type accepted struct {
 	err  error
 }
 
-// secure starts to take connections from a door. Close ends it.
-func secure(d *door, config *tls.Config) *handshakes {
-	h := &handshakes{door: d, config: config, ready: make(chan accepted)}
+func newHall(d *door) *hall {
+	h := &hall{door: d, ready: make(chan accepted)}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
-	h.group.Go(h.run)
 	return h
 }
 
-// run takes connections. Each has its handshake beside the others, so that one
-// that does not begin holds up nobody; there are no more of them than the door
-// lets in. An error waits until the server has seen it, and with it the loop.
-func (h *handshakes) run() {
+// run takes connections, and has each taken care of beside the others, so that
+// one that does not begin holds up nobody; there are no more of them than the
+// door lets in. An error waits until the server has seen it, and with it the loop.
+func (h *hall) run(care func(*guest)) {
 	for {
 		c, err := h.admit()
 		if err == nil {
-			h.group.Go(func() { h.shake(c) })
+			h.group.Go(func() { care(c) })
 			continue
 		}
 		select {
@@ -185,7 +185,47 @@ func (h *handshakes) run() {
 	}
 }
 
-func (h *handshakes) shake(c net.Conn) {
+// pass passes a connection on to net/http.
+func (h *hall) pass(c net.Conn) {
+	select {
+	case h.ready <- accepted{c, nil}:
+	case <-h.ctx.Done():
+		c.Close()
+	}
+}
+
+// Accept waits for a connection that was passed on.
+func (h *hall) Accept() (net.Conn, error) {
+	select {
+	case a := <-h.ready:
+		return a.conn, a.err
+	case <-h.ctx.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+// Close stops listening.
+func (h *hall) Close() error {
+	h.cancel()
+	return h.door.Close()
+}
+
+// handshakes is a hall behind which TLS is spoken. The server gets connections
+// on which it was agreed what is spoken inside: HTTP/2 as *tls.Conn, which
+// net/http looks for, and HTTP/1.1 as one that package wire reads first.
+type handshakes struct {
+	*hall
+	config *tls.Config
+}
+
+// secure starts to take connections from a door. Close ends it.
+func secure(d *door, config *tls.Config) *handshakes {
+	h := &handshakes{newHall(d), config}
+	h.group.Go(func() { h.run(h.shake) })
+	return h
+}
+
+func (h *handshakes) shake(c *guest) {
 	ctx, cancel := context.WithTimeout(h.ctx, handshakeTime)
 	defer cancel()
 	t := tls.Server(c, h.config)
@@ -202,11 +242,7 @@ func (h *handshakes) shake(c net.Conn) {
 	if t.ConnectionState().NegotiatedProtocol != "h2" {
 		conn = &overTLS{wire.New(t, h.misframed), t}
 	}
-	select {
-	case h.ready <- accepted{conn, nil}:
-	case <-h.ctx.Done():
-		conn.Close()
-	}
+	h.pass(conn)
 }
 
 // plain reports whether a TLS record that is none begins like HTTP.
@@ -218,20 +254,9 @@ func plain(header [5]byte) bool {
 	return false
 }
 
-// Accept waits for a connection whose handshake is done.
-func (h *handshakes) Accept() (net.Conn, error) {
-	select {
-	case a := <-h.ready:
-		return a.conn, a.err
-	case <-h.ctx.Done():
-		return nil, net.ErrClosed
-	}
-}
-
 // Close stops listening, ends the handshakes, and waits for them.
 func (h *handshakes) Close() error {
-	h.cancel()
-	err := h.door.Close()
+	err := h.hall.Close()
 	h.group.Wait()
 	return err
 }

@@ -184,8 +184,15 @@ func (s *Server) Serve(ctx context.Context) error {
 		srv.Handler, srv.ConnContext = s.Proxies.believe(s.Handler), s.Proxies.know
 	}
 	entrance := s.door()
-	ln := net.Listener(entrance)
-	if s.TLS != nil {
+	var ln net.Listener
+	halt := srv.Shutdown
+	if s.TLS == nil {
+		l := express(entrance, srv)
+		watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+		defer stop()
+		l.group.Go(func() { l.server.Watch(watching) })
+		ln, halt = l, func(ctx context.Context) error { return l.halt(ctx, srv) }
+	} else {
 		config := s.TLS.Clone()
 		config.NextProtos = []string{"h2", "http/1.1"}
 		srv.Handler, srv.TLSConfig = oneHead(srv.Handler), config.Clone() // net/http may write to its own
@@ -204,7 +211,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
-	if err := srv.Shutdown(grace); err != nil {
+	if err := halt(grace); err != nil {
 		srv.Close()
 	}
 	<-done

@@ -35,6 +35,7 @@ type framing struct {
 
 	// Of the head that is being read.
 	lines     int
+	colon     int   // where it is in the header line that was taken last
 	length    int64 // -1: none was announced
 	chunked   bool
 	old       bool   // HTTP/1.0

@@ -62,6 +62,7 @@ func (f *framing) takeHeader(line []byte) (wrong string) {
 	if colon <= 0 || !all(line[:colon], inToken) {
 		return "a header name that is no token"
 	}
+	f.colon = colon
 	name, value := line[:colon], line[colon+1:]
 	if !printable(value) {
 		return "a control character in a header"
