@@ -158,6 +158,7 @@ func TestBuild_Refuses(t *testing.T) {
 		"bad tsconfig":    {map[string]string{"postern.json": manifest, "function.ts": "", "tsconfig.json": "{ nope"}, "bundle_failed", "tsconfig.json:1:3", ""},
 		"our insides":     {map[string]string{"postern.json": manifest, "function.ts": "import 'postern:runtime/main';"}, "bundle_failed", "not for functions", ""},
 		"unknown subpath": {map[string]string{"postern.json": manifest, "function.ts": "import '@sinch/functions-runtime/casino';"}, "bundle_failed", "not part of this version", ""},
+		"missing export":  {map[string]string{"postern.json": manifest, "function.ts": "import { realtimeAgent } from '@sinch/functions-runtime/voice';\nexport const a = () => realtimeAgent();"}, "bundle_failed", "realtimeAgent", ""},
 		"outside":         {map[string]string{"postern.json": manifest, "function.ts": "import '" + outside + "/shared.ts';"}, "bundle_failed", "leads out of the project", ""},
 	} {
 		_, err := bundle.Build(t.Context(), project(t, tc.files))
