@@ -111,20 +111,26 @@ func TestBuild_Examples(t *testing.T) {
 func TestBuild_CarriesOnlyTheBuildersThatAreUsed(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		source       string
-		svaml, menus bool
+		source                 string
+		svaml, menus, commands bool
 	}{
-		"none":       {"import { ok } from '@postern/functions'; export const status = () => ok();", false, false},
-		"a builder":  {"import { createIceBuilder } from '@postern/functions'; export default { ice: () => createIceBuilder().hangup().build() };", true, false},
-		"a template": {"import { MenuTemplates } from '@sinch/functions-runtime'; export default { ice: () => MenuTemplates.yesNo('?') };", false, true},
+		"none":       {"import { ok } from '@postern/functions'; export const status = () => ok();", false, false, false},
+		"a builder":  {"import { createIceBuilder } from '@postern/functions'; export default { ice: () => createIceBuilder().hangup().build() };", true, false, false},
+		"a template": {"import { MenuTemplates } from '@sinch/functions-runtime'; export default { ice: () => MenuTemplates.yesNo('?') };", false, true, false},
+		"commands":   {"import { onCall } from '@postern/functions/voice'; export const voiceWebhook = onCall({ incoming: (call, b) => b.answer() });", false, false, true},
+		"their name": {"import { onCall } from '@sinch/functions-runtime/voice'; export const voiceWebhook = onCall({});", false, false, true},
+		"v2":         {"import { commands } from '@sinch/functions-runtime/voice/v2'; export const f = () => commands().build();", false, false, true},
+		"ours, v2":   {"import { commands } from '@postern/functions/voice/v2'; export const f = () => commands().build();", false, false, true},
+		"the root":   {"import { onCall } from '@sinch/functions-runtime'; export const voiceWebhook = onCall({});", false, false, true},
 	} {
 		a, err := bundle.Build(t.Context(), project(t, map[string]string{"postern.json": manifest, "function.ts": tc.source}))
 		if err != nil || len(a.Warnings) != 0 {
 			t.Fatalf("%s: %v, %+v", name, err, a)
 		}
 		js := unpack(t, a.Archive, "worker.mjs")
-		if svaml, menus := strings.Contains(js, "does not take"), strings.Contains(js, "outside of our opening hours"); svaml != tc.svaml || menus != tc.menus {
-			t.Errorf("%s: the bundle has SVAML %t, menus %t", name, svaml, menus)
+		svaml, menus, commands := strings.Contains(js, "does not take"), strings.Contains(js, "outside of our opening hours"), strings.Contains(js, "cannot follow hangup")
+		if svaml != tc.svaml || menus != tc.menus || commands != tc.commands {
+			t.Errorf("%s: the bundle has SVAML %t, menus %t, commands %t", name, svaml, menus, commands)
 		}
 	}
 }
@@ -151,7 +157,8 @@ func TestBuild_Refuses(t *testing.T) {
 		"directory":       {map[string]string{"postern.json": manifest, "function.ts/x": ""}, "entry_missing", "no regular file", "init"},
 		"bad tsconfig":    {map[string]string{"postern.json": manifest, "function.ts": "", "tsconfig.json": "{ nope"}, "bundle_failed", "tsconfig.json:1:3", ""},
 		"our insides":     {map[string]string{"postern.json": manifest, "function.ts": "import 'postern:runtime/main';"}, "bundle_failed", "not for functions", ""},
-		"unknown subpath": {map[string]string{"postern.json": manifest, "function.ts": "import '@sinch/functions-runtime/voice';"}, "bundle_failed", "not part of this version", ""},
+		"unknown subpath": {map[string]string{"postern.json": manifest, "function.ts": "import '@sinch/functions-runtime/casino';"}, "bundle_failed", "not part of this version", ""},
+		"missing export":  {map[string]string{"postern.json": manifest, "function.ts": "import { realtimeAgent } from '@sinch/functions-runtime/voice';\nexport const a = () => realtimeAgent();"}, "bundle_failed", "realtimeAgent", ""},
 		"outside":         {map[string]string{"postern.json": manifest, "function.ts": "import '" + outside + "/shared.ts';"}, "bundle_failed", "leads out of the project", ""},
 	} {
 		_, err := bundle.Build(t.Context(), project(t, tc.files))

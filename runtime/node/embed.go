@@ -24,6 +24,10 @@ func Modules() []Module {
 	return []Module{
 		{"@postern/functions", "index.ts"},
 		{"@sinch/functions-runtime", "index.ts"},
+		{"@postern/functions/voice", "voice/index.ts"},
+		{"@postern/functions/voice/v2", "voice/index.ts"},
+		{"@sinch/functions-runtime/voice", "voice/index.ts"},
+		{"@sinch/functions-runtime/voice/v2", "voice/index.ts"},
 	}
 }
 

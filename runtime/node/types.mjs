@@ -10,7 +10,7 @@ const HEAD = "// Types of Postern's runtime, for the editor. Written by postern 
 /** Modules, and the names under which functions written for the source import the same. */
 const modules = [
   { names: ['@postern/functions', '@sinch/functions-runtime'], entry: 'index' },
-  { names: ['@postern/functions/voice', '@sinch/functions-runtime/voice', '@sinch/functions-runtime/voice/v2'], entry: 'voice/index' },
+  { names: ['@postern/functions/voice', '@postern/functions/voice/v2', '@sinch/functions-runtime/voice', '@sinch/functions-runtime/voice/v2'], entry: 'voice/index' },
   { names: ['@postern/functions/testing'], entry: 'testing' },
 ].filter(({ entry }) => existsSync(`src/${entry}.ts`));
 

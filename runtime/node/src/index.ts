@@ -17,3 +17,5 @@ export type {
   FunctionHandler, FunctionIdentity, FunctionLog, FunctionRequest, FunctionResponse, FunctionResult, Functions, NumbersClient, SmsClient, VoiceClient,
 } from './types.ts';
 export * from './voice/v1.ts';
+export { CommandBuilder, commands, onCall } from './voice/v2.ts';
+export type { Call, CallFlow, CallHandler, CallHandlers, CallResult, Command, Endpoint, Flow, ManagedCall, MenuInput } from './voice/v2.ts';

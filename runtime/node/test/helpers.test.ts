@@ -11,7 +11,7 @@ test('each documented name is exported, and no other', () => {
     'getLocation', 'getMedia', 'getPostbackData', 'getText', 'getTo', 'isMediaMessage', 'isPostback', 'isTextMessage',
     'accepted', 'badRequest', 'conflict', 'created', 'createConfig', 'createUniversalConfig', 'forbidden', 'html', 'json', 'noContent', 'notFound', 'ok',
     'redirect', 'serverError', 'text', 'tooManyRequests', 'unauthorized',
-    'AceSvamlBuilder', 'AgentProvider', 'IceSvamlBuilder', 'MenuBuilder', 'MenuTemplates', 'PieSvamlBuilder', 'VoiceError', 'createAceBuilder', 'createIceBuilder', 'createMenu', 'createPieBuilder',
+    'AceSvamlBuilder', 'AgentProvider', 'IceSvamlBuilder', 'MenuBuilder', 'MenuTemplates', 'PieSvamlBuilder', 'VoiceError', 'CommandBuilder', 'commands', 'onCall', 'createAceBuilder', 'createIceBuilder', 'createMenu', 'createPieBuilder',
   ].sort());
 });
 

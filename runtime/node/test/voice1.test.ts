@@ -47,6 +47,7 @@ test('actions of SVAML', () => golden('svaml-actions', {
   'connectPstn with timeout, an empty cli and undefined options': () => built(pie().connectPstn('15551234567', { cli: '', timeout: 20, locale: undefined, enableAce: false })),
   'connectPstn with suppressCallbacks': () => built(pie().connectPstn('+15551234567', { cli: 'private', suppressCallbacks: true })),
   'connectSip': () => built(ice().connectSip('46708000000@sip.example.com')),
+  'connectSip and connectMxp to a destination': () => [built(ice().connectSip({ type: 'Sip', endpoint: 'a@example.com' })), built(pie().connectMxp({ type: 'username', endpoint: 'johndoe' }))],
   'connectSip with every option': () => built(pie().connectSip('sip:a@sip.example.com:5061;transport=tls', {
     maxDuration: 1, cli: 'a', transport: 'tls', suppressCallbacks: false, callHeaders: [{ key: 'k', value: '' }], moh: 'music1' })),
   'connectMxp': () => [built(ice().connectMxp('johndoe')), built(pie().connectMxp('jane doe', { callHeaders: [{ key: 'k', value: 'v' }] }))],
@@ -146,6 +147,8 @@ test('actions of SVAML refuse what breaks a limit', () => refused({
   'music that is none': [() => ice().connectSip('a@example.com', { moh: 'jazz' }), 'one of ring'],
   'headers in an object': [() => ice().connectMxp('a', { callHeaders: { k: 'v' } }), 'array of { key, value }'],
   'a header without a key': [() => ice().connectMxp('a', { callHeaders: [{ value: 'v' }] }), 'callHeaders[0].key'],
+  'a destination without an endpoint': [() => ice().connectSip({ type: 'sip' }), 'not nothing'],
+  'a destination with more': [() => ice().connectMxp({ endpoint: 'a', user: 'b' }), 'no option "user"'],
   'an empty user': [() => ice().connectMxp(''), 'is empty'],
   'a conference ID too long': [() => ice().connectConf('r'.repeat(65)), '65 characters; at most 64'],
   'a conference without an ID': [() => ice().connectConf(), 'not nothing'],
@@ -165,7 +168,7 @@ test('actions of SVAML refuse what breaks a limit', () => refused({
 
 test('menus refuse at once what breaks a limit', () => refused({
   'a prompt that is empty': [() => menu().prompt(''), 'is empty'],
-  'a prompt too long': [() => menu().prompt('x'.repeat(601)), 'at most 600'],
+  'a prompt too long': [() => menu().prompt('x'.repeat(4001)), 'at most 4000'],
   'a prompt that ends its directive': [() => menu().prompt('Acme];#href[https://evil.example/x'), 'cannot have a "]"'],
   'a directive with a tail': [() => menu().prompt('#tts[a] and more'), 'cannot have a "]"'],
   'a prompt with a line break': [() => menu().repeatPrompt('a\nb'), 'control character'],
@@ -195,7 +198,7 @@ test('menus refuse at once what breaks a limit', () => refused({
   'a voice without a locale': [() => menu().enableVoice().build(), 'needs a locale'],
   'a template without a name': [() => (MenuTemplates as any).business(), 'not nothing'],
   'a template of nobody': [() => MenuTemplates.business(''), 'is empty'],
-  'a template with a name too long': [() => MenuTemplates.afterHours('x'.repeat(401)), 'at most 400'],
+  'a template with a name too long': [() => MenuTemplates.afterHours('x'.repeat(4000)), 'at most 4000'],
   'a template with a forged name': [() => MenuTemplates.business('Acme];#href[https://evil.example/'), 'cannot have a "]"'],
   'too many digits in a template': [() => MenuTemplates.numericInput('PIN', 21), 'from 1 to 20'],
   'no languages': [() => MenuTemplates.language([]), 'one to nine'],

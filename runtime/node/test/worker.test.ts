@@ -57,6 +57,24 @@ test('bodies are read as their content-type says', limit, async (t) => {
   }
 });
 
+test('voice: what a callback and voiceWebhook answer', limit, async (t) => {
+  const host = await Host.ready(t);
+  const said = (text: string): string => `{"type":"SAY","say":{"text":"${text}","voiceName":"Emma"}}`;
+  const cases: [string, string, string, number, string][] = [
+    ['pie', 'application/json', '{"event":"pie","callid":"c-1","menuResult":{"value":"sales"}}', 200, '{"instructions":[{"name":"say","text":"sales c-1 61","locale":"en-US"}]}'],
+    ['pie', 'text/plain', '{"event":"pie"}', 200, '{}'], ['pie', 'application/json', '[]', 400, ''], ['pie', 'application/json', '', 400, ''], ['pie', 'text/plain', 'pie', 400, ''],
+    ['voiceWebhook', 'application/cloudevents+json', '{"event":"call.incoming","call":{"callId":"c-2"}}', 200,
+      `{"callName":"caller","commands":[{"command":"answer"},{"command":"messages","messages":[${said('c-2')}],"events":{"onFinish":[{"command":"hangup"}]}}]}`],
+    ['voiceWebhook', 'application/json', '{"event":"call.busy","call":{"callId":"c-2"}}', 204, ''], ['voiceWebhook', 'application/json', '{"event":"call.hangup"}', 204, ''],
+    ['voiceWebhook', 'application/json', '{}', 400, ''], ['voiceWebhook', 'application/json', '', 400, ''],
+  ];
+  for (const [i, [handler, type, body, status, want]] of cases.entries()) {
+    const f = await host.call(i + 1, request(handler, Buffer.from(body), type));
+    assert.deepEqual([f.type, f.payload.readUInt16BE(0)], [T.RESPONSE, status], `${handler} ${body}: ${f.payload.toString()}`);
+    assert.ok(f.payload.toString().endsWith(want), f.payload.toString());
+  }
+});
+
 test('8 MiB out stop at the window, and go on with credit', limit, async (t) => {
   const host = await Host.ready(t);
   await host.call(1, request('large'));

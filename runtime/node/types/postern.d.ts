@@ -8,6 +8,22 @@ declare module '@sinch/functions-runtime' {
   export * from 'postern:types/index';
 }
 
+declare module '@postern/functions/voice' {
+  export * from 'postern:types/voice/index';
+}
+
+declare module '@postern/functions/voice/v2' {
+  export * from 'postern:types/voice/index';
+}
+
+declare module '@sinch/functions-runtime/voice' {
+  export * from 'postern:types/voice/index';
+}
+
+declare module '@sinch/functions-runtime/voice/v2' {
+  export * from 'postern:types/voice/index';
+}
+
 declare module 'postern:types/config' {
   import type { ApplicationCredentials, Config, FunctionContext } from 'postern:types/types';
   export type Environment = Readonly<Record<string, string | undefined>>;
@@ -300,6 +316,8 @@ declare module 'postern:types/index' {
   export type { AppMessage, ChannelIdentity, ConversationEvent, ConversationMessage, ConversationRecipient, ConversationSettings, ConversationTrigger, EventInboundEvent, LocationMessage, MediaMessage, MessageDeliveryEvent, MessageInboundEvent, SendMessageData, SendMessageResponse, } from 'postern:types/conversation/types';
   export type { ApplicationCredentials, CallInit, Config, ConversationClient, EventHandler, EventIdentity, EventResponse, EventV2, FunctionContext, FunctionEvent, FunctionHandler, FunctionIdentity, FunctionLog, FunctionRequest, FunctionResponse, FunctionResult, Functions, NumbersClient, SmsClient, VoiceClient, } from 'postern:types/types';
   export * from 'postern:types/voice/v1';
+  export { CommandBuilder, commands, onCall } from 'postern:types/voice/v2';
+  export type { Call, CallFlow, CallHandler, CallHandlers, CallResult, Command, Endpoint, Flow, ManagedCall, MenuInput } from 'postern:types/voice/v2';
 }
 
 declare module 'postern:types/types' {
@@ -594,8 +612,303 @@ declare module 'postern:types/voice/check' {
   export function options(what: string, v: unknown, names: readonly string[]): Record<string, unknown>;
   /** Checks what is there with the check of its name, and leaves out what is not; members come in the order of the checks. */
   export function members(what: string, given: Record<string, unknown>, checks: Record<string, (what: string, v: any) => unknown>): Record<string, unknown>;
+  /** Nobody publishes one; a caller has hung up long before. */
+  export const MAX_PROMPT = 4000;
   /** A prompt as menus, queues and playFiles have it: plain text is spoken, #tts[…], #ssml[…] and #href[…], joined with ";", stay as they are. */
-  export function prompt(what: string, v: unknown, max?: number): string;
+  export function prompt(what: string, v: unknown): string;
+}
+
+declare module 'postern:types/voice/commands' {
+  import type { FunctionContext, FunctionRequest, FunctionResponse } from 'postern:types/types';
+  import type { CommandBuilder } from 'postern:types/voice/flow';
+  /** One end of a call. */
+  export type Endpoint = {
+    type: 'PHONE';
+    phone: {
+      number: string;
+    };
+  } | {
+    type: 'SIP';
+    sip: {
+      endpoint: string;
+      transport?: 'UDP' | 'TCP' | 'TLS';
+      displayName?: string;
+      callHeaders?: Header[];
+    };
+  } | {
+    type: 'STREAM';
+    stream: {
+      endpoint: string;
+      streamOptions?: StreamOptions;
+      callHeaders?: Header[];
+    };
+  } | {
+    type: 'VOICE_RELAY';
+    voiceRelay: {
+      endpoint: string;
+      ttsVoice: string;
+      sttLanguage: string;
+      enableInterruptions?: boolean;
+      callHeaders?: Header[];
+    };
+  };
+  export interface Header {
+    key: string;
+    value: string;
+  }
+  export interface StreamOptions {
+    version?: number;
+    codec?: 'PCM';
+    sampleRate?: number;
+  }
+  export type Message = {
+    type: 'SAY';
+    say: {
+      text: string;
+      voiceName: string;
+      format?: 'TEXT' | 'SSML';
+    };
+  } | {
+    type: 'PLAY';
+    play: {
+      url: string;
+    };
+  };
+  export interface Prompt {
+    messages: Message[];
+    allowBargeIn?: boolean;
+  }
+  /** One menu of a menu command. Keys of matches are what may be pressed: digits, or patterns. */
+  export interface MenuStep {
+    prompt?: Prompt;
+    repeatPrompt?: Prompt;
+    inputTimeoutDurationSeconds?: number;
+    repeatCount?: number;
+    minimumInputLength?: number;
+    maximumInputLength?: number;
+    terminatingSequence?: string;
+    matches?: Record<string, Command[]>;
+    onFail?: Command[];
+  }
+  export interface DialEvents {
+    onAnswer?: Command[];
+    onBusy?: Command[];
+    onReject?: Command[];
+    onTimeout?: Command[];
+    onFailure?: Command[];
+    onHangup?: Command[];
+  }
+  export type Command = {
+    command: 'answer';
+  } | {
+    command: 'messages';
+    messagesName?: string;
+    messages: Message[];
+    events?: {
+      onFinish: Command[];
+    };
+  } | {
+    command: 'stopMessages';
+    messagesName: string;
+  } | {
+    command: 'hangup';
+    callName?: string;
+  } | {
+    command: 'dial';
+    callName?: string;
+    from?: Endpoint;
+    to: Endpoint;
+    dialTimeoutDurationSeconds?: number;
+    maxCallDurationSeconds?: number;
+    events?: DialEvents;
+  } | {
+    command: 'bridgeCall';
+    bridgeName: string;
+  } | {
+    command: 'menu';
+    startMenu: string;
+    menus: Record<string, MenuStep>;
+  } | {
+    command: 'gotoMenu';
+    menuName: string;
+  } | {
+    command: 'pause';
+    durationMilliseconds: number;
+  } | {
+    command: 'amd';
+    events?: {
+      onHuman?: Command[];
+      onMachine?: Command[];
+      onBeep?: Command[];
+      onUnknown?: Command[];
+    };
+  } | {
+    command: 'webhook';
+    webhookName: string;
+    url: string;
+    fallbackUrl?: string;
+  } | {
+    command: 'startRecording';
+    recordingName?: string;
+    recordingOptions: Recording;
+    events?: {
+      onFinish?: Command[];
+      onFailure?: Command[];
+    };
+  } | {
+    command: 'stopRecording';
+    recordingName: string;
+  };
+  export interface Recording {
+    destination: 'AWS' | 'GCP' | 'AZURE';
+    url: string;
+    credentials: string;
+    format?: 'MP3' | 'WAV';
+    recordingType?: 'COMBINED' | 'INBOUND' | 'OUTBOUND';
+    transcriptionOptions?: {
+      enabled?: boolean;
+      locale?: string;
+    };
+  }
+  /** What voiceWebhook answers. No commands: nothing is done. callName and events count in an answer to call.incoming alone. */
+  export interface CallFlow {
+    callName?: string;
+    commands: Command[];
+    events?: {
+      onHangup: Command[];
+    };
+  }
+  /** A call as its event tells of it: the fields of the call, the event's name, and what was pressed, all in one object. */
+  export interface Call {
+    /** Such as call.incoming, call.menu, call.webhook.<name>. */
+    readonly event: string;
+    readonly callId: string;
+    readonly sessionId?: string;
+    readonly projectId?: string;
+    readonly serviceId?: string;
+    readonly direction?: 'INBOUND' | 'OUTBOUND' | (string & {});
+    readonly callType?: 'PHONE' | 'SIP' | 'STREAM' | 'VOICE_RELAY' | (string & {});
+    readonly from?: Endpoint;
+    readonly to?: Endpoint;
+    readonly callResult?: string;
+    readonly callReason?: string;
+    readonly callDurationSeconds?: number;
+    readonly bridgeName?: string;
+    readonly startTime?: string;
+    readonly answerTime?: string;
+    readonly endTime?: string;
+    /** Of call.menu. It comes from the caller: check it. */
+    readonly menu?: MenuInput;
+    /** The call itself, as it was read before its fields were flat. Not a part of its JSON. @deprecated */
+    readonly call: Call;
+    readonly [field: string]: unknown;
+  }
+  /** What manage is given: of call.menu, what was pressed is there. */
+  export type ManagedCall = (Call & {
+    readonly event: 'call.menu';
+    readonly menu: MenuInput;
+  }) | (Call & {
+    readonly event: `call.webhook.${string}`;
+  });
+  export interface MenuInput {
+    readonly menuName: string;
+    readonly input?: string;
+    readonly [field: string]: unknown;
+  }
+  /** What a handler of onCall returns: a builder, its build(), commands, or nothing, which is 204. */
+  export type CallResult = CommandBuilder | CallFlow | readonly Command[] | FunctionResponse | null | undefined | void;
+  export type CallHandler<C extends Call = Call> = (call: C, builder: CommandBuilder, context: FunctionContext, request: FunctionRequest) => CallResult | Promise<CallResult>;
+  /** Handlers of onCall. What no other takes goes to fallback, and without one is answered with 204. */
+  export interface CallHandlers {
+    /** call.incoming. */
+    incoming?: CallHandler;
+    /** call.answered, of a call that was made. */
+    answered?: CallHandler;
+    /** call.menu, and call.webhook.<name> that webhooks does not have. */
+    manage?: CallHandler<ManagedCall>;
+    /** call.hangup and call.failed. What it returns is not sent: the call is over. */
+    completed?: (call: Call, builder: CommandBuilder, context: FunctionContext, request: FunctionRequest) => unknown;
+    /** call.webhook.<name>, by that name. */
+    webhooks?: Readonly<Record<string, CallHandler>>;
+    /** Everything else: call.busy, call.amd.human, call.recording.finished, and what is not known yet. */
+    fallback?: CallHandler;
+  }
+}
+
+declare module 'postern:types/voice/dial' {
+  import type { Endpoint } from 'postern:types/voice/commands';
+  import { type Flow, type Step } from 'postern:types/voice/flow';
+  interface Common {
+    /** The name of the leg, unique in a session; destination, agent, stream or relay if it is left out, then with -2, -3. */
+    legName?: string | undefined;
+    /** As whom: a number or a SIP address. For a leg on the call it is the number that was called, if it is left out. */
+    from?: string | Endpoint | undefined;
+    /** Seconds to let it ring: 1 to 600. */
+    timeout?: number | undefined;
+    /** Seconds, 1 to 14400. */
+    maxDuration?: number | undefined;
+  }
+  /** Of a leg that is joined to the call. */
+  export interface LegOptions extends Common {
+    /** The bridge in which both meet. */
+    bridgeName?: string | undefined;
+    /** What the other side hears first, before both are joined. */
+    onAnswer?: Flow | undefined;
+    /** Instead of ending the call: busy, rejected, not answered in time, failed. */
+    onNoAnswer?: Flow | undefined;
+  }
+  /** Of a bare dial. */
+  export interface DialOptions extends Common {
+    onAnswer?: Flow | undefined;
+    onBusy?: Flow | undefined;
+    onReject?: Flow | undefined;
+    onTimeout?: Flow | undefined;
+    onFailure?: Flow | undefined;
+    onHangup?: Flow | undefined;
+    /** For each of onBusy, onReject, onTimeout and onFailure that is not there. */
+    onNoAnswer?: Flow | undefined;
+  }
+  export const legNames: readonly string[];
+  export const dialNames: readonly string[];
+  type Given = Record<string, unknown>;
+  /** A dial with the events that were given. */
+  export function dialled(to: Endpoint, given: Given): Step;
+  /** Dials somebody, joins both in a bridge, and lets each end when the other goes. It never answers the call. */
+  export function bridge(what: string, word: string, to: Endpoint, given: Given): Step[];
+  export {};
+}
+
+declare module 'postern:types/voice/endpoints' {
+  import type { Endpoint, Header, StreamOptions } from 'postern:types/voice/commands';
+  import type { AgentProvider } from 'postern:types/voice/svaml';
+  export interface SipOptions {
+    transport?: 'UDP' | 'TCP' | 'TLS' | undefined;
+    callHeaders?: Header[] | undefined;
+  }
+  export interface StreamDialOptions {
+    streamOptions?: StreamOptions | undefined;
+    callHeaders?: Header[] | undefined;
+  }
+  export interface RelayOptions {
+    /** The voice that speaks, Emma if it is left out. */
+    ttsVoice?: string | undefined;
+    /** What is listened for, en-US if it is left out. */
+    sttLanguage?: string | undefined;
+    /** Whether the caller may talk over it. */
+    enableInterruptions?: boolean | undefined;
+    callHeaders?: Header[] | undefined;
+  }
+  /** The voice that speaks where none was chosen. */
+  export const VOICE = "Emma";
+  export const toPhone: (what: string, number: unknown) => Endpoint;
+  export function toSip(what: string, endpoint: unknown, opts: SipOptions): Endpoint;
+  export function toStream(what: string, url: unknown, opts: StreamDialOptions): Endpoint;
+  export function toRelay(what: string, url: unknown, opts: RelayOptions): Endpoint;
+  export function toAgent(what: string, provider: AgentProvider, id: unknown, host: unknown, opts: SipOptions): Endpoint;
+  /** Whom a string means: a number, sip: or sips:, wss: or ws:. An object is taken as it goes over the wire, and checked. */
+  export function toAny(what: string, to: unknown): Endpoint;
+  /** As whom: a number, a SIP address, or one of them as it goes over the wire. */
+  export function asFrom(what: string, from: unknown): Endpoint;
 }
 
 declare module 'postern:types/voice/events' {
@@ -707,6 +1020,103 @@ declare module 'postern:types/voice/events' {
   export {};
 }
 
+declare module 'postern:types/voice/flow' {
+  import type { Call, CallFlow, Command, Endpoint } from 'postern:types/voice/commands';
+  import { type DialOptions, type LegOptions } from 'postern:types/voice/dial';
+  import { type RelayOptions, type SipOptions, type StreamDialOptions } from 'postern:types/voice/endpoints';
+  import { MenuItemBuilder } from 'postern:types/voice/menustep';
+  import { type PlayOptions, type RecordingStart, type SayOptions } from 'postern:types/voice/messages';
+  import { Session } from 'postern:types/voice/session';
+  import type { AgentProvider } from 'postern:types/voice/svaml';
+  /** A flow of commands inside of another: a builder, or a function that is given one. */
+  export type Flow = CommandBuilder | ((flow: CommandBuilder) => CommandBuilder | void);
+  /** One call of the builder. */
+  export interface Step {
+    kind: Command['command'];
+    make(s: Session): Command[];
+  }
+  export interface AmdFlows {
+    onHuman?: Flow;
+    onMachine?: Flow;
+    onBeep?: Flow;
+    onUnknown?: Flow;
+  }
+  /** Where the commands of a builder come from, for the other files here. */
+  export let emit: (b: CommandBuilder, s: Session) => Command[];
+  /**
+   * Builds what voiceWebhook answers. onCall hands out one that knows the call. A builder from commands(), or a function such as say(),
+   * begins a new flow. Arguments are checked where they are given; what depends on the whole (names, gotoMenu) in build, before anything
+   * is sent.
+   */
+  export class CommandBuilder {
+    #private;
+    constructor(call?: Call);
+    /** Takes an incoming call: from here it costs. Nothing else answers it, dialling neither. */
+    answer(): this;
+    /** Speaks. What is said and played in a row is one command, and plays in that order. The voice is Emma if it is left out. */
+    say(words: string, opts?: SayOptions | string): this;
+    /** Plays a file, http or https. */
+    play(url: string, opts?: PlayOptions): this;
+    /** Stops what say or play began under that name. */
+    stopMessages(name: string): this;
+    /** Ends this call, or the leg of that name. After say and play it waits until they are over, with the pauses and stopRecording between. */
+    hangup(leg?: string): this;
+    /** Dials, and nothing else: no bridge, nothing that ends it. For all that a dial can say. */
+    dial(to: string | Endpoint, opts?: DialOptions): this;
+    /** Puts somebody on the call: a number, sip:, sips:, wss:, ws:, or an object. */
+    bridgeTo(to: string | Endpoint, opts?: LegOptions): this;
+    /** Puts a telephone on the call. The two are joined when it answers, and each ends when the other goes. */
+    dialPhone(number: string, opts?: LegOptions): this;
+    /** Puts a SIP endpoint on the call. */
+    dialSip(endpoint: string, opts?: LegOptions & SipOptions): this;
+    /** Puts a WebSocket on the call, which takes and gives its audio. */
+    dialStream(url: string, opts?: LegOptions & StreamDialOptions): this;
+    /** Puts a WebSocket on the call, which takes and gives text. */
+    dialRelay(url: string, opts?: LegOptions & RelayOptions): this;
+    /** Puts an agent on the call, by SIP: its ID or number at the provider. */
+    dialAgent(provider: AgentProvider, id: string, opts?: LegOptions & SipOptions & {
+      host?: string;
+    }): this;
+    /** Joins this call to a bridge: all that are in it hear each other. */
+    bridgeCall(name: string): this;
+    /** Asks, and waits for keys. What was pressed leads on; without option, match and onFail it comes to manage. */
+    menu(name: string, describe: (menu: MenuItemBuilder) => unknown): this;
+    /** Goes to another menu of the menu command that this stands in. */
+    gotoMenu(name: string): this;
+    /** Waits, in milliseconds: 1 to 3600000. */
+    pause(ms: number): this;
+    /** Finds out who answered: a human, a machine, a machine's beep, or nobody knows. One answer for all of it. */
+    amd(flows?: AmdFlows): this;
+    /** Asks an address what to do, and waits for its answer: call.webhook.<name>, which webhooks or manage of onCall take. */
+    webhook(name: string, url: string, opts?: {
+      fallbackUrl?: string;
+    }): this;
+    /** Records into a place of yours. Unnamed it is called recording. */
+    startRecording(opts: RecordingStart): this;
+    /** Ends the recording of that name. */
+    stopRecording(name?: string): this;
+    /** A command as it goes over the wire, which nobody here checks. */
+    add(command: Command | {
+      command: string;
+      [member: string]: unknown;
+    }): this;
+    /** The name of the incoming call's leg, for hangup(name) later; caller if it is left out. */
+    callName(name: string): this;
+    /** What is sent, as a new object. callName and what ends the dialled legs are in an answer to call.incoming alone, where they count. */
+    build(): CallFlow;
+    /** build, of a call that the builder was not given. */
+    buildFor(call: Call | undefined): CallFlow;
+    toJSON(): CallFlow;
+  }
+  /** The builder of a flow: what a function returns, or the one that it was given. */
+  export function flow(what: string, f: Flow): CommandBuilder;
+}
+
+declare module 'postern:types/voice/index' {
+  export * from 'postern:types/voice/v1';
+  export * from 'postern:types/voice/v2';
+}
+
 declare module 'postern:types/voice/menu' {
   /** What runMenu needs: one menu is called main, and begins. */
   export interface Menu {
@@ -743,7 +1153,7 @@ declare module 'postern:types/voice/menu' {
    */
   export class MenuBuilder {
     #private;
-    /** What the caller hears: text of at most 600 characters, or #tts[…], #ssml[…] and #href[…], joined with ";". */
+    /** What the caller hears: text of at most 4000 characters, or #tts[…], #ssml[…] and #href[…], joined with ";". */
     prompt(text: string): this;
     /** What the caller hears again after a wrong key or none; the prompt if it is left out. */
     repeatPrompt(text: string): this;
@@ -771,6 +1181,124 @@ declare module 'postern:types/voice/menu' {
   export function runnable(menu: unknown, opts: unknown): Menu;
   /** A new MenuBuilder. */
   export const createMenu: () => MenuBuilder;
+}
+
+declare module 'postern:types/voice/menustep' {
+  import type { Command, Prompt } from 'postern:types/voice/commands';
+  import { type Flow } from 'postern:types/voice/flow';
+  import type { Session } from 'postern:types/voice/session';
+  /** What a menu says: at most ten messages. */
+  export class PromptBuilder {
+    #private;
+    say(words: string, opts?: {
+      voice?: string;
+      format?: 'TEXT' | 'SSML';
+    } | string): this;
+    play(url: string): this;
+    /** Whether a key stops the prompt; the platform's default is true. */
+    bargeIn(allowed?: boolean): this;
+    build(): Prompt;
+  }
+  type Said = string | ((prompt: PromptBuilder) => unknown);
+  /** Describes a menu. Further menus of the same command, for gotoMenu, are described with menu. */
+  export class MenuItemBuilder {
+    #private;
+    constructor(called: string, all?: Map<string, MenuItemBuilder>);
+    /** What the caller hears: text, or what a function says, plays and lets be interrupted. */
+    prompt(said: Said): this;
+    /** What the caller hears again; the prompt if it is left out. */
+    repeatPrompt(said: Said): this;
+    /** How many keys make one input: 1 to 100; the platform's default is 1. */
+    maxLength(n: number): this;
+    /** How many keys it takes at least: 1 to 100. */
+    minLength(n: number): this;
+    /** Seconds to wait for a key: 1 to 60; the platform's default is 5. */
+    timeout(seconds: number): this;
+    /** How often it asks again: 0 to 10; the platform's default is 2. */
+    repeats(n: number): this;
+    /** What ends the input at once, such as "#": at most 10 keys. It is a part of the input. */
+    terminator(keys: string): this;
+    /** What those very keys do: 0-9, * and #. Options are tried before matches. */
+    option(keys: string, then: Flow): this;
+    /** What keys do that match a regular expression, in the order of the calls. */
+    match(pattern: string | RegExp, then: Flow): this;
+    /** What is done when nothing matched, and it asked often enough. */
+    onFail(then: Flow): this;
+    /** Another menu of this command. */
+    menu(called: string, describe: (menu: MenuItemBuilder) => unknown): this;
+    /** The command; of the menu that the builder began with. */
+    make(s: Session): Command;
+  }
+  export {};
+}
+
+declare module 'postern:types/voice/messages' {
+  import type { Message, Recording } from 'postern:types/voice/commands';
+  import { type Flow, type Step } from 'postern:types/voice/flow';
+  export interface PlayOptions {
+    /** For stopMessages. */
+    name?: string | undefined;
+    /** What is done when it is over. */
+    onFinish?: Flow | undefined;
+  }
+  export interface SayOptions extends PlayOptions {
+    voice?: string | undefined;
+    format?: 'TEXT' | 'SSML' | undefined;
+  }
+  export interface RecordingStart extends Recording {
+    /** For stopRecording; unique in a session. */
+    name?: string;
+    onFinish?: Flow;
+    onFailure?: Flow;
+  }
+  /** Of a step that speaks: how a next one joins it, and what follows when it is over. */
+  interface Speech {
+    after: Step[];
+    join(next: Step): boolean;
+  }
+  /** What the builder must know of the steps that speak. */
+  export const messages: WeakMap<Step, Speech>;
+  export function sayMessage(what: string, words: unknown, voice: unknown, format: unknown): Message;
+  export const playMessage: (what: string, url: unknown) => Message;
+  export function saying(words: unknown, opts: unknown): Step;
+  export function playing(url: unknown, opts: unknown): Step;
+  export function recording(opts: unknown): Step;
+  export {};
+}
+
+declare module 'postern:types/voice/oncall' {
+  import type { CallHandlers } from 'postern:types/voice/commands';
+  import type { FunctionHandler } from 'postern:types/types';
+  /**
+   * The handler of voiceWebhook. Each event goes to one of the handlers, and what none takes to fallback. Nothing returned is 204. A
+   * body that is no event is 400, and no handler runs.
+   */
+  export function onCall(handlers: CallHandlers): FunctionHandler;
+}
+
+declare module 'postern:types/voice/session' {
+  import type { Call, Command, Endpoint } from 'postern:types/voice/commands';
+  /** The name of the leg that called, which an answer to call.incoming gives it. */
+  export const CALLER = "caller";
+  export class Session {
+    #private;
+    /** The legs that must end when the caller goes. */
+    readonly legs: string[];
+    /** The leg that is answered; undefined where its name cannot be known. */
+    readonly caller: string | undefined;
+    /** The number of ours that is in this call: the one that was called, or that calls. */
+    readonly own: Endpoint | undefined;
+    constructor(call: Call | undefined, caller: string);
+    /** Takes a name, which nothing else of its kind may have in a session. */
+    take(kind: string, name: string): string;
+    /** A name that nobody chose: the word, or the word with -2, -3 and so on. */
+    unnamed(kind: string, word: string): string;
+    /** Runs what stands inside of a menu command, where gotoMenu finds its menus. */
+    within<T>(menus: ReadonlySet<string>, run: () => T): T;
+    knows(menu: string): boolean;
+    /** Runs what is nested. A flow that holds itself would not end. */
+    deeper(run: () => Command[]): Command[];
+  }
 }
 
 declare module 'postern:types/voice/svaml' {
@@ -980,9 +1508,16 @@ declare module 'postern:types/voice/svaml' {
   interface Connects<Self> {
     /** To a telephone number as E.164 has it; without one, to the number that was called. */
     connectPstn(number?: string, options?: ConnectPstnOptions): Self;
-    connectSip(endpoint: string, options?: ConnectSipOptions): Self;
+    /** To a SIP address, with or without its scheme. */
+    connectSip(endpoint: string | {
+      endpoint: string;
+      type?: string;
+    }, options?: ConnectSipOptions): Self;
     /** To a user of an app. */
-    connectMxp(username: string, options?: {
+    connectMxp(username: string | {
+      endpoint: string;
+      type?: string;
+    }, options?: {
       callHeaders?: CallHeader[];
     }): Self;
     /** To an agent by SIP: its ID or number at the provider. */
@@ -1046,4 +1581,45 @@ declare module 'postern:types/voice/v1' {
   export type { Menu, MenuAction, MenuItem, MenuOptions } from 'postern:types/voice/menu';
   export type { CallHeader, ConferenceDtmfOptions, ConnectAgentOptions, ConnectPstnOptions, ConnectSipOptions, ConnectStreamOptions, MusicOnHold, ParkOptions, RecordingOptions, SipTransport, Svaml, SvamlAction, SvamlBuilder, SvamlInstruction } from 'postern:types/voice/svaml';
   export type { Language } from 'postern:types/voice/templates';
+}
+
+declare module 'postern:types/voice/v2' {
+  import type { Call } from 'postern:types/voice/commands';
+  import { CommandBuilder } from 'postern:types/voice/flow';
+  import type { AgentProvider } from 'postern:types/voice/svaml';
+  export { CommandBuilder } from 'postern:types/voice/flow';
+  export { MenuItemBuilder, PromptBuilder } from 'postern:types/voice/menustep';
+  export { onCall } from 'postern:types/voice/oncall';
+  export type { Call, CallFlow, CallHandler, CallHandlers, CallResult, Command, Endpoint, ManagedCall, MenuInput, MenuStep, Message, Prompt } from 'postern:types/voice/commands';
+  export type { DialOptions, LegOptions } from 'postern:types/voice/dial';
+  export type { RelayOptions, SipOptions, StreamDialOptions } from 'postern:types/voice/endpoints';
+  export type { AmdFlows, Flow } from 'postern:types/voice/flow';
+  export type { PlayOptions, RecordingStart, SayOptions } from 'postern:types/voice/messages';
+  /** A new flow of no commands. */
+  export const commands: () => CommandBuilder;
+  type Args<K extends keyof CommandBuilder> = CommandBuilder[K] extends (...args: infer A) => unknown ? A : never;
+  export const answer: () => CommandBuilder;
+  export const say: (...a: Args<"say">) => CommandBuilder;
+  export const play: (...a: Args<"play">) => CommandBuilder;
+  export const stopMessages: (...a: Args<"stopMessages">) => CommandBuilder;
+  export const hangup: (...a: Args<"hangup">) => CommandBuilder;
+  export const dial: (...a: Args<"dial">) => CommandBuilder;
+  export const dialPhone: (...a: Args<"dialPhone">) => CommandBuilder;
+  export const dialSip: (...a: Args<"dialSip">) => CommandBuilder;
+  export const dialStream: (...a: Args<"dialStream">) => CommandBuilder;
+  export const dialRelay: (...a: Args<"dialRelay">) => CommandBuilder;
+  export const dialAgent: (...a: Args<"dialAgent">) => CommandBuilder;
+  export const bridgeTo: (...a: Args<"bridgeTo">) => CommandBuilder;
+  export const bridgeCall: (...a: Args<"bridgeCall">) => CommandBuilder;
+  export const menu: (...a: Args<"menu">) => CommandBuilder;
+  export const gotoMenu: (...a: Args<"gotoMenu">) => CommandBuilder;
+  export const pause: (...a: Args<"pause">) => CommandBuilder;
+  export const amd: (...a: Args<"amd">) => CommandBuilder;
+  export const webhook: (...a: Args<"webhook">) => CommandBuilder;
+  export const startRecording: (...a: Args<"startRecording">) => CommandBuilder;
+  export const stopRecording: (...a: Args<"stopRecording">) => CommandBuilder;
+  /** Puts an agent on an incoming call; dialAgent of a builder does the same anywhere. */
+  export function connectAgent(provider: AgentProvider, id: string, opts?: {
+    call?: Call;
+  } & NonNullable<Args<'dialAgent'>[2]>): CommandBuilder;
 }

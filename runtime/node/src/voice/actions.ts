@@ -42,11 +42,14 @@ export function connectPstn(number: unknown, opts: unknown): SvamlAction {
   };
 }
 
+/** A destination as a string, or as it goes over the wire. */
+const endpointOf = (what: string, v: unknown): unknown => (typeof v === 'object' && v !== null ? options(`${what}: the destination`, v, ['type', 'endpoint'])['endpoint'] : v);
+
 export function connectSip(endpoint: unknown, opts: unknown): SvamlAction {
   const what = 'connectSip';
   const given = legs(what, opts, ['transport', 'callHeaders', 'moh']);
   return {
-    name: what, destination: { type: 'sip', endpoint: sip(`${what}: the endpoint`, endpoint) },
+    name: what, destination: { type: 'sip', endpoint: sip(`${what}: the endpoint`, endpointOf(what, endpoint)) },
     ...members(what, given, { maxDuration: seconds, cli, transport, suppressCallbacks: flag, callHeaders, moh }),
   };
 }
@@ -54,7 +57,7 @@ export function connectSip(endpoint: unknown, opts: unknown): SvamlAction {
 export function connectMxp(username: unknown, opts: unknown): SvamlAction {
   const what = 'connectMxp';
   return {
-    name: what, destination: { type: 'username', endpoint: text(`${what}: the username`, username, 256) },
+    name: what, destination: { type: 'username', endpoint: text(`${what}: the username`, endpointOf(what, username), 256) },
     ...members(what, options(what, opts, ['callHeaders']), { callHeaders }),
   };
 }

@@ -55,8 +55,8 @@ class Builder implements T.IceSvamlBuilder {
   hangup(): this { return this.#end('hangup', () => ({ name: 'hangup' })); }
   continue(): this { return this.#end('continue', () => ({ name: 'continue' })); }
   connectPstn(number?: string, opts?: T.ConnectPstnOptions): this { return this.#end('connectPstn', () => actions.connectPstn(number, opts)); }
-  connectSip(endpoint: string, opts?: T.ConnectSipOptions): this { return this.#end('connectSip', () => actions.connectSip(endpoint, opts)); }
-  connectMxp(username: string, opts?: { callHeaders?: T.CallHeader[] }): this { return this.#end('connectMxp', () => actions.connectMxp(username, opts)); }
+  connectSip(endpoint: string | { endpoint: string }, opts?: T.ConnectSipOptions): this { return this.#end('connectSip', () => actions.connectSip(endpoint, opts)); }
+  connectMxp(username: string | { endpoint: string }, opts?: { callHeaders?: T.CallHeader[] }): this { return this.#end('connectMxp', () => actions.connectMxp(username, opts)); }
   connectConf(id: string, opts?: { conferenceDtmfOptions?: T.ConferenceDtmfOptions; moh?: T.MusicOnHold }): this { return this.#end('connectConf', () => actions.connectConf(id, opts)); }
   connectStream(url: string, opts?: T.ConnectStreamOptions): this { return this.#end('connectStream', () => actions.connectStream(url, opts)); }
   connectAgent(provider: T.AgentProvider, id: string, opts?: T.ConnectAgentOptions): this { return this.#end('connectAgent', () => actions.connectAgent(provider, id, opts)); }

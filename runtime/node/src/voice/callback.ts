@@ -13,9 +13,9 @@ type Callback = (context: FunctionContext, data: object, request: FunctionReques
 export function asHandler(callback: FunctionHandler): FunctionHandler {
   const call = callback as unknown as Callback;
   return (context, request) => {
-    const data = read(request);
+    const data = objectOf(request);
     if (data === undefined) return { statusCode: 400, body: { error: 'a callback needs a JSON object as its body' } };
-    const result = call(context, data, request);
+    const result = call(context, withCallID(data), request);
     if (typeof (result as PromiseLike<FunctionResult> | null | undefined)?.then === 'function') return Promise.resolve(result).then(answer);
     return answer(result as FunctionResult);
   };
@@ -23,17 +23,20 @@ export function asHandler(callback: FunctionHandler): FunctionHandler {
 
 const answer = (result: FunctionResult): FunctionResult => result ?? {};
 
-/** The body; what is signed is its bytes, so JSON is read whatever the content-type calls it. */
-function read(request: FunctionRequest): object | undefined {
+/**
+ * The body of a signed message as an object; undefined when it is none. What is signed is the bytes, so JSON is read whatever the
+ * content-type calls it.
+ */
+export function objectOf(request: FunctionRequest): Record<string, unknown> | undefined {
   let data: unknown = request.body;
-  if (!/^application\/([^;]*\+)?json\s*(;|$)/i.test(request.headers['content-type'] ?? '')) {
+  if (typeof data !== 'object' || data === null || data instanceof Uint8Array || /form/i.test(request.headers?.['content-type'] ?? '')) {
     try {
       data = JSON.parse(Buffer.from(request.rawBody).toString('utf8'));
     } catch {
       return undefined;
     }
   }
-  return typeof data === 'object' && data !== null && !Array.isArray(data) ? withCallID(data as Record<string, unknown>) : undefined;
+  return typeof data === 'object' && data !== null && !Array.isArray(data) ? (data as Record<string, unknown>) : undefined;
 }
 
 /** The wire has callid; some senders and many handlers say callId or CallId. All can be read, and JSON has what was sent. */

@@ -112,11 +112,14 @@ export function members(what: string, given: Record<string, unknown>, checks: Re
   return out;
 }
 
+/** Nobody publishes one; a caller has hung up long before. */
+export const MAX_PROMPT = 4000;
+
 /** A prompt as menus, queues and playFiles have it: plain text is spoken, #tts[…], #ssml[…] and #href[…], joined with ";", stay as they are. */
-export function prompt(what: string, v: unknown, max = 600): string {
-  const s = text(what, v, 4096);
+export function prompt(what: string, v: unknown): string {
+  const s = text(what, v, MAX_PROMPT);
   if (/^#(tts|ssml|href)\[[^\]]*\](;#(tts|ssml|href)\[[^\]]*\])*$/.test(s)) return s;
   // A "]" would end the directive, and let the rest of the text be one: #href[…] of whoever wrote it.
   if (/[\]\u0000-\u001f]/.test(s)) refuse(`${what} cannot have a "]" or a control character in its text`);
-  return `#tts[${text(what, s, max)}]`;
+  return `#tts[${s}]`;
 }

@@ -54,7 +54,7 @@ export class MenuBuilder {
   #at = this.#menus.get(MAIN)!;
   #options: MenuOptions = {};
 
-  /** What the caller hears: text of at most 600 characters, or #tts[…], #ssml[…] and #href[…], joined with ";". */
+  /** What the caller hears: text of at most 4000 characters, or #tts[…], #ssml[…] and #href[…], joined with ";". */
   prompt(text: string): this {
     this.#at.mainPrompt = prompt('prompt', text);
     return this;

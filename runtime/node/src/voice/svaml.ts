@@ -136,9 +136,10 @@ export interface SvamlBuilder<Self> {
 interface Connects<Self> {
   /** To a telephone number as E.164 has it; without one, to the number that was called. */
   connectPstn(number?: string, options?: ConnectPstnOptions): Self;
-  connectSip(endpoint: string, options?: ConnectSipOptions): Self;
+  /** To a SIP address, with or without its scheme. */
+  connectSip(endpoint: string | { endpoint: string; type?: string }, options?: ConnectSipOptions): Self;
   /** To a user of an app. */
-  connectMxp(username: string, options?: { callHeaders?: CallHeader[] }): Self;
+  connectMxp(username: string | { endpoint: string; type?: string }, options?: { callHeaders?: CallHeader[] }): Self;
   /** To an agent by SIP: its ID or number at the provider. */
   connectAgent(provider: AgentProvider, id: string, options?: ConnectAgentOptions): Self;
   park(options?: ParkOptions): Self;

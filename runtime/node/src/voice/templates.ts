@@ -1,5 +1,5 @@
 // Menus that many functions need, in English. What is pressed comes to pie as menuResult.value.
-import { refuse, text, whole } from './check.ts';
+import { MAX_PROMPT, refuse, text, whole } from './check.ts';
 import { createMenu, type Menu, type MenuAction } from './menu.ts';
 
 type Choice = readonly [digit: string, value: string];
@@ -9,7 +9,7 @@ function ask(prompt: string, repeat: string, choices: readonly Choice[]): Menu {
 }
 
 /** What a template is given becomes a part of its prompt. */
-const given = (what: string, v: unknown): string => text(what, v, 400);
+const given = (what: string, v: unknown): string => text(what, v, MAX_PROMPT);
 
 export interface Language {
   /** As the caller hears it. */
