@@ -54,6 +54,7 @@ const policy = `
 	worker     < ground, field
 	audit      < ground
 	usage      < ground
+	state      < ground, function
 	signin     < ground
 	websocket  < ground, field
 	upstream   < ground, field, websocket
@@ -95,7 +96,7 @@ var only = map[string][]string{
 }
 
 // Packages that are made for tests.
-var testSupport = []string{"internal/auth/authtest", "internal/store/storetest", "internal/keychain/keychaintest", "internal/token/tokentest", "internal/telemetry/telemetrytest", "internal/wire/wiretest"}
+var testSupport = []string{"internal/auth/authtest", "internal/state/statetest", "internal/store/storetest", "internal/keychain/keychaintest", "internal/token/tokentest", "internal/telemetry/telemetrytest", "internal/wire/wiretest"}
 
 type file struct {
 	path    string // below the module's root

@@ -69,6 +69,9 @@ type Options struct {
 	// Token makes what a function shows when it calls others, for its key and
 	// project; nil: functions call none.
 	Token func(keyID, projectID string, now time.Time) (worker.Token, error)
+	// HostCall returns what answers the calls of a function's workers; nil:
+	// nothing does. The function's ID is bound here and in no call.
+	HostCall func(functionID string) worker.HostCall
 	// InstanceID marks the processes of this installation.
 	InstanceID string
 	// WorkerMemory is what one worker may use where its manifest sets nothing, in

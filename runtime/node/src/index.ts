@@ -13,7 +13,7 @@ export type {
   LocationMessage, MediaMessage, MessageDeliveryEvent, MessageInboundEvent, SendMessageData, SendMessageResponse,
 } from './conversation/types.ts';
 export type {
-  ApplicationCredentials, CallInit, Config, ConversationClient, EventHandler, EventIdentity, EventResponse, EventV2, FunctionContext, FunctionEvent,
+  ApplicationCredentials, CallInit, Config, ConversationClient, EventHandler, EventIdentity, EventResponse, EventV2, FunctionCache, FunctionContext, FunctionEvent,
   FunctionHandler, FunctionIdentity, FunctionLog, FunctionRequest, FunctionResponse, FunctionResult, Functions, NumbersClient, SmsClient, VoiceClient,
 } from './types.ts';
 export * from './voice/v1.ts';

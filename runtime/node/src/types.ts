@@ -59,6 +59,8 @@ export interface FunctionContext {
   };
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly log: FunctionLog;
+  /** Short-lived values, shared by all workers of the function and kept over restarts and deploys. */
+  readonly cache: FunctionCache;
   /** The other functions of the project. */
   readonly functions: Functions;
   /** Needs VOICE_APPLICATION_KEY and VOICE_APPLICATION_SECRET; null without them. */
@@ -106,6 +108,33 @@ export interface Config {
 export interface ApplicationCredentials {
   applicationKey: string;
   applicationSecret: string;
+}
+
+/**
+ * A key has 1 to 512 bytes of UTF-8. What is over is not there, whatever is asked. An error has a code: cache_key_invalid,
+ * cache_ttl_invalid, cache_value_invalid, cache_value_too_large, cache_full, cache_not_a_number, pattern_invalid, unavailable.
+ */
+export interface FunctionCache {
+  /**
+   * Keeps a value as JSON, at most 512 KiB of it, instead of what was there. ttl is in seconds, more than 0 and at most ten years; parts of a
+   * second count. Rejects with a TypeError what JSON cannot say: undefined, functions, symbols, BigInt, cycles, Map, Set and bytes. Members
+   * that are undefined are left out.
+   */
+  set(key: string, value: unknown, ttl?: number): Promise<void>;
+  /** A copy of the value; null when there is none. */
+  get<T = any>(key: string): Promise<T | null>;
+  /** Whether there is a value, null among them. */
+  has(key: string): Promise<boolean>;
+  /** Whether there was one. */
+  delete(key: string): Promise<boolean>;
+  /** Lets a value live for so many seconds from now on. False when there is none: nothing is made. */
+  extend(key: string, seconds: number): Promise<boolean>;
+  /** The keys, in the order of their bytes. In a pattern * stands for anything, ? for one character, [a-z] and [!a-z] for one of a set; \ takes the meaning from the next. */
+  keys(pattern?: string): Promise<string[]>;
+  /** The values by key, null where there is none. It can be iterated too: the values in the order of the keys asked for. */
+  getMany<T = any>(keys: readonly string[]): Promise<Record<string, T | null> & Iterable<T | null>>;
+  /** Ours: adds to a whole number in one step, whoever else does so at the time, and gives the sum. One that is not there begins at 0 and lives for ttl seconds; one that is there keeps its end. */
+  increment(key: string, by?: number, ttl?: number): Promise<number>;
 }
 
 export interface Functions {
