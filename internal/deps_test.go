@@ -90,6 +90,8 @@ var only = map[string][]string{
 	"golang.org/x/oauth2":                 {"internal/api"},
 	"github.com/coder/websocket":          {"internal/upstream", "internal/websocket"},
 	"github.com/sony/gobreaker/v2":        {"internal/upstream"},
+	"gocloud.dev":                         {"internal/blob"},
+	"github.com/valkey-io/valkey-go":      {"internal/valkey"},
 	"golang.org/x/term":                   {"internal/cli"},
 	"go.opentelemetry.io":                 {"internal/telemetry"},
 	"postern.dev/postern/internal/config": {"internal/app", "internal/cli"},

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -125,6 +126,7 @@ func TestKept_Tenants(t *testing.T) {
 	}
 	keep := func(f function, of, do string, args ...any) kept { return keep(t, v.gateway, f.slug, f.id, f.secret, of, do, args...) }
 	for _, f := range all {
+		keep(f, "storage", "write", "dir/k", f.slug)
 		keep(f, "cache", "set", "k", f.slug)
 		keep(f, "cache", "increment", "n")
 	}
@@ -132,12 +134,130 @@ func TestKept_Tenants(t *testing.T) {
 		if got := keep(f, "cache", "getMany", []string{"k", "n"}); fmt.Sprint(got.Done) != fmt.Sprintf("[%s 1]", f.slug) {
 			t.Errorf("function %d has %+v", i, got)
 		}
+		if got := keep(f, "storage", "read", "dir/k"); got.Done != f.slug {
+			t.Errorf("function %d has stored %+v", i, got)
+		}
+		keep(f, "storage", "delete", "dir/k")
 		keep(f, "cache", "delete", "k")
 		keep(f, "cache", "delete", "n")
 		for _, other := range all[i+1:] {
 			if got := keep(other, "cache", "keys"); fmt.Sprint(got.Done) != "[k n]" {
 				t.Errorf("after another function's deletes there are %+v", got)
 			}
+			if got := keep(other, "storage", "list"); fmt.Sprint(got.Done) != "[dir/k]" {
+				t.Errorf("after another function's deletes there are stored %+v", got)
+			}
 		}
+	}
+}
+
+// What a function stores is there in its next version and after a restart, with
+// large objects moved in parts, and goes with the function.
+func TestStorage_Deployed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	manifest := `{"name": "keeper", "runtime": "node"}`
+	s.deployed(manifest, keeperSource)
+	large := strings.Repeat("0123456789", 150_000)
+	s.keep("storage", "write", "large", large)
+	s.keep("storage", "write", "a/é", "small")
+	there := func(when string) {
+		t.Helper()
+		if got := s.keep("storage", "read", "large"); got.Done != large {
+			t.Errorf("%s the large one is %.80v", when, got)
+		}
+		if got := s.keep("storage", "list"); fmt.Sprint(got.Done) != "[a/é large]" {
+			t.Errorf("%s there are %+v", when, got)
+		}
+	}
+	there("at once")
+	s.deployed(manifest, keeperSource+"// another version\n")
+	there("after a deploy")
+	s.stop()
+	s.start("--storage-objects", "2", "--storage-object-size", "2")
+	there("after a restart")
+	for want, args := range map[string][]any{
+		"HostError not_found":                {"read", "none"},
+		"HostError storage_full":             {"write", "third", "x"},
+		"HostError storage_object_too_large": {"write", "large", large + large},
+		"RangeError storage_key_invalid":     {"write", "../x", "x"},
+		"TypeError storage_data_invalid":     {"write", "x", 7},
+	} {
+		if got := s.keep("storage", args[0].(string), args[1:]...); got.Name+" "+got.Code != want {
+			t.Errorf("%v: %.200v; want %s", args[0], got, want)
+		}
+	}
+	there("after refusals")
+	blobs := func() int { return len(glob(t, s.data, "storage/*/fn-*/*")) }
+	if n := blobs(); n != 2 {
+		t.Errorf("2 objects have %d files", n)
+	}
+	s.must("functions", "delete", "keeper", "--yes")
+	if n := blobs() + len(glob(t, s.data, "storage/*/unfinished/*")); n != 0 {
+		t.Errorf("the deleted function has left %d files", n)
+	}
+}
+
+func glob(t *testing.T, dir, pattern string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, pattern))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// The server is killed while functions write, again and again. What a function
+// was told that it had written is there, and of no write is there a half.
+func TestKept_KilledServer(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.deployed(`{"name": "keeper", "runtime": "node"}`, keeperSource+`
+export const version = async (c: any, r: any) => {
+  const n = Number(r.query.n);
+  await Promise.all([c.storage.write('k', String(n % 10).repeat(600_000 + n)), c.cache.set('k', { n, text: String(n % 10).repeat(10_000 + n) })]);
+  return n;
+};
+export const look = async (c: any) => {
+  const text = String(await c.storage.read('k'));
+  const cached = await c.cache.get('k');
+  const whole = (t: string, least: number) => t === String((t.length - least) % 10).repeat(t.length);
+  return { stored: text.length - 600_000, cached: cached.n, whole: whole(text, 600_000) && whole(cached.text, 10_000) && cached.text.length === 10_000 + cached.n };
+};
+`)
+	last := 0
+	for round := range 3 {
+		killed := time.AfterFunc(time.Duration(300+150*round)*time.Millisecond, s.kill)
+		for n := last + 1; ; n++ {
+			req, _ := http.NewRequest("POST", fmt.Sprintf("%s/fn/keeper/version?n=%d", s.gateway, n), nil)
+			req.SetBasicAuth(s.key["POSTERN_KEY_ID"], s.key["POSTERN_KEY_SECRET"])
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				break
+			}
+			res.Body.Close()
+			if res.StatusCode != http.StatusOK {
+				break
+			}
+			last = n
+		}
+		killed.Stop()
+		s.kill()
+		s.start()
+		if last == 0 {
+			continue // it was killed before the first was written
+		}
+		var got struct {
+			Stored, Cached int
+			Whole          bool
+		}
+		status, text := call(t, http.DefaultClient, "GET", s.gateway+"/fn/keeper/look", s.key["POSTERN_KEY_ID"], s.key["POSTERN_KEY_SECRET"], "")
+		json.Unmarshal([]byte(text), &got)
+		if status != http.StatusOK || !got.Whole || got.Stored < last || got.Stored > last+1 || got.Cached < last || got.Cached > last+1 {
+			t.Errorf("after version %d and a crash there is %d %s", last, status, text)
+		}
+	}
+	if last == 0 {
+		t.Error("no version was ever written")
 	}
 }

@@ -62,6 +62,7 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		RunDir:       s.dir.join("run"),
 		Token:        s.callToken,
 		HostCall:     s.hostCall,
+		Forget:       s.forget,
 		InstanceID:   instance,
 		WorkerMemory: int64(s.cfg.WorkerMemory) << 20,
 		Log:          s.functionLine,

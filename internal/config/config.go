@@ -97,6 +97,12 @@ type Config struct {
 	// CacheEntries and CacheSize, in MiB, are the most that one function has in
 	// its cache.
 	CacheEntries, CacheSize int
+	// StorageURL is where the bytes of the functions' storage are kept. Empty: in
+	// the data directory.
+	StorageURL string
+	// StorageObjectSize, in MiB, is the most that one object has; StorageObjects
+	// and StorageSize, in MiB, are the most that one function has.
+	StorageObjectSize, StorageObjects, StorageSize int
 	// LogLevel is the least level that the server logs.
 	LogLevel slog.Level
 	// LogFormat is "text" or "json".

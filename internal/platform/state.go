@@ -1,7 +1,9 @@
 package platform
 
 import (
+	"context"
 	"errors"
+	"io"
 	"strconv"
 	"time"
 )
@@ -61,4 +63,13 @@ type StoredObject struct {
 	Blob string // the name of its bytes, which never change
 	Size int64
 	At   time.Time // when it was written
+}
+
+// Draft is an object's bytes while they are written: nothing until it is committed.
+type Draft interface {
+	io.Writer
+	// Commit gives the bytes their name; when it returns they outlive a power cut.
+	Commit(ctx context.Context, blob string) error
+	// Discard lets go of what was not committed, and does nothing after that.
+	Discard()
 }

@@ -14,6 +14,7 @@ package state
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -50,6 +51,14 @@ type Keeper interface {
 	Owners(ctx context.Context) ([]string, error)
 }
 
+// Registry knows which functions there are. *store.DB is one.
+type Registry interface {
+	FunctionExists(ctx context.Context, functionID string) (bool, error)
+	// SweepStorage removes what the index has of functions that are gone, whose
+	// IDs stand before the given one.
+	SweepStorage(ctx context.Context, before string) error
+}
+
 // Options are what a service works with.
 type Options struct {
 	Cache interface {
@@ -60,17 +69,30 @@ type Options struct {
 	// cache. Of nodes that share one, each knows what the others added within a
 	// minute, so that all together may go over by as much.
 	CacheEntries, CacheBytes int64
-	Now                      func() time.Time // nil: time.Now
-	Log                      *slog.Logger
+
+	Index Index
+	Blobs interface {
+		Blobs
+		BlobKeeper
+	}
+	// ObjectBytes is the most that one object has; StorageObjects and
+	// StorageBytes are the most that one function has in its storage.
+	ObjectBytes, StorageObjects, StorageBytes int64
+
+	Registry Registry
+	Now      func() time.Time // nil: time.Now
+	Log      *slog.Logger
 }
 
 // Service answers the calls of functions for what they keep. It is safe for
 // concurrent use.
 type Service struct {
-	o Options
+	o       Options
+	handles handles
 
 	mu      sync.Mutex
 	tallies map[string]*tally // by function; guarded by mu
+	gone    map[string]bool   // functions that were deleted here; guarded by mu
 }
 
 // New makes a service. [Service.Run] keeps house for it.
@@ -78,7 +100,7 @@ func New(o Options) *Service {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Service{o: o, tallies: map[string]*tally{}}
+	return &Service{o: o, tallies: map[string]*tally{}, gone: map[string]bool{}}
 }
 
 // operation answers one kind of call.
@@ -96,11 +118,23 @@ var operations = map[string]operation{
 	"cache.extend":    {2, 2, (*Service).cacheExtend},
 	"cache.increment": {3, 3, (*Service).cacheIncrement},
 	"cache.keys":      {2, 2, (*Service).cacheKeys},
+
+	"storage.read":   {1, 1, (*Service).storageRead},
+	"storage.next":   {1, 1, (*Service).storageNext},
+	"storage.write":  {2, 2, (*Service).storageWrite},
+	"storage.begin":  {0, 0, (*Service).storageBegin},
+	"storage.append": {2, 2, (*Service).storageAppend},
+	"storage.commit": {2, 2, (*Service).storageCommit},
+	"storage.abort":  {1, 1, (*Service).storageAbort},
+	"storage.list":   {2, 2, (*Service).storageList},
+	"storage.exists": {1, 1, (*Service).storageExists},
+	"storage.delete": {1, 1, (*Service).storageDelete},
 }
 
 // For returns what answers the calls of a function's workers.
 func (s *Service) For(functionID string) func(ctx context.Context, op string, fields [][]byte) ([][]byte, error) {
-	return func(ctx context.Context, op string, fields [][]byte) ([][]byte, error) {
+	return func(ctx context.Context, op string, fields [][]byte) (out [][]byte, err error) {
+		defer func() { err = coded(err) }()
 		o, ok := operations[op]
 		if !ok {
 			return nil, fault.New(fault.NotFound, fmt.Sprintf("this server knows no call %.40q", op)).WithCode("call_unknown")
@@ -108,32 +142,29 @@ func (s *Service) For(functionID string) func(ctx context.Context, op string, fi
 		if len(fields) < o.least || len(fields) > o.most {
 			return nil, malformed(fmt.Sprintf("%s with %d fields", op, len(fields)))
 		}
+		if s.isGone(functionID) {
+			return nil, fault.New(fault.NotFound, "the function was deleted").WithCode("function_not_found")
+		}
 		return o.answer(s, ctx, functionID, fields)
 	}
+}
+
+// coded gives a fault the code that functions know its kind by.
+func coded(err error) error {
+	f, ok := errors.AsType[*fault.Error](err)
+	if !ok || f.Code != "" || f.Kind == fault.Internal {
+		return err
+	}
+	code := "unavailable"
+	if f.Kind != fault.Unavailable && f.Kind != fault.Timeout {
+		code = "refused"
+	}
+	return fault.Wrap(err, f.Kind, f.Text).WithCode(code)
 }
 
 // malformed is the fault of a call that no runtime of ours makes.
 func malformed(text string) error {
 	return fault.New(fault.Invalid, "the call is malformed: "+text).WithCode("call_malformed")
-}
-
-// pruneEvery is how often what is over is removed; until then it is only hidden.
-const pruneEvery = time.Minute
-
-// Run keeps house until ctx ends.
-func (s *Service) Run(ctx context.Context) error {
-	tick := time.NewTicker(pruneEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			if err := s.o.Cache.Prune(ctx, s.o.Now()); err != nil && ctx.Err() == nil {
-				s.o.Log.Warn("what is over in the functions' caches was not removed", "error", err)
-			}
-		}
-	}
 }
 
 // yes is how a call says so.

@@ -92,14 +92,20 @@ type vector struct {
 	Steps []step `json:"steps"`
 }
 
-func vectors(t *testing.T, file string) (out []vector) {
+// testdata reads a file that the runtime's tests read too.
+func testdata(t *testing.T, file string) []byte {
 	t.Helper()
 	_, here, _, _ := runtime.Caller(0)
 	data, err := os.ReadFile(filepath.Join(filepath.Dir(here), "..", "testdata", file))
 	if err != nil {
 		t.Fatal(err)
 	}
-	lines := bufio.NewScanner(bytes.NewReader(data))
+	return data
+}
+
+func vectors(t *testing.T, file string) (out []vector) {
+	t.Helper()
+	lines := bufio.NewScanner(bytes.NewReader(testdata(t, file)))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		var v vector

@@ -6,7 +6,9 @@ import { requireVariable } from './config.ts';
 import { hostCalls } from './hostcalls.ts';
 import { Cache } from './state/cache.ts';
 import { HostCache } from './state/hostcache.ts';
-import type { ConversationClient, FunctionCache, FunctionContext, FunctionIdentity, FunctionLog, NumbersClient, SmsClient, VoiceClient } from './types.ts';
+import { HostStorage } from './state/hoststorage.ts';
+import { Storage } from './state/storage.ts';
+import type { ConversationClient, FunctionCache, FunctionContext, FunctionIdentity, FunctionLog, FunctionStorage, NumbersClient, SmsClient, VoiceClient } from './types.ts';
 
 /** What may be asked of an invocation from anywhere below it. */
 export interface Running extends Caller {
@@ -43,6 +45,7 @@ const config = Object.freeze({
 
 const clients = new Clients(process.env);
 const cache = Object.freeze(new Cache(new HostCache(hostCalls)));
+const storage = Object.freeze(new Storage(new HostStorage(hostCalls)));
 
 export class Context implements FunctionContext {
   readonly #invocation: Running;
@@ -56,6 +59,7 @@ export class Context implements FunctionContext {
   get env(): NodeJS.ProcessEnv { return process.env; }
   get log(): FunctionLog { return log; }
   get cache(): FunctionCache { return cache; }
+  get storage(): FunctionStorage { return storage; }
   get functions(): Functions { return (this.#functions ??= new Functions(this.#invocation)); }
   get voice(): VoiceClient | null { return clients.voice; }
   get conversation(): ConversationClient | null { return clients.conversation; }

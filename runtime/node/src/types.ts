@@ -61,6 +61,8 @@ export interface FunctionContext {
   readonly log: FunctionLog;
   /** Short-lived values, shared by all workers of the function and kept over restarts and deploys. */
   readonly cache: FunctionCache;
+  /** Files of the function's own, kept until they are deleted, over restarts and deploys. */
+  readonly storage: FunctionStorage;
   /** The other functions of the project. */
   readonly functions: Functions;
   /** Needs VOICE_APPLICATION_KEY and VOICE_APPLICATION_SECRET; null without them. */
@@ -135,6 +137,27 @@ export interface FunctionCache {
   getMany<T = any>(keys: readonly string[]): Promise<Record<string, T | null> & Iterable<T | null>>;
   /** Ours: adds to a whole number in one step, whoever else does so at the time, and gives the sum. One that is not there begins at 0 and lives for ttl seconds; one that is there keeps its end. */
   increment(key: string, by?: number, ttl?: number): Promise<number>;
+}
+
+/** What can be written into the storage. A stream gives bytes or text. */
+export type StorageData = string | ArrayBuffer | ArrayBufferView | Blob | ReadableStream<Uint8Array | string> | AsyncIterable<Uint8Array | string>;
+
+/**
+ * A key is a relative path in its shortest form, such as "reports/2026/a.pdf", of 1 to 1024 bytes of UTF-8 without control characters. An error
+ * has a code: storage_key_invalid, storage_data_invalid, storage_object_too_large, storage_full, storage_busy, not_found, unavailable.
+ */
+export interface FunctionStorage {
+  /** Replaces an object in one step: whoever reads finds all of the old one or all of the new one. A string is kept as UTF-8. */
+  write(key: string, data: StorageData): Promise<void>;
+  /** Rejects with the code not_found where there is none. */
+  read(key: string): Promise<Buffer>;
+  /** Ours: as read, but part by part as it is taken; of one version, although it is replaced meanwhile. */
+  readStream(key: string): Promise<ReadableStream<Uint8Array>>;
+  /** The keys that begin with a prefix, in the order of their bytes. */
+  list(prefix?: string): Promise<string[]>;
+  exists(key: string): Promise<boolean>;
+  /** Whether there was one. */
+  delete(key: string): Promise<boolean>;
 }
 
 export interface Functions {
