@@ -54,6 +54,7 @@ const policy = `
 	worker     < ground, field
 	audit      < ground
 	usage      < ground
+	state      < ground, function
 	signin     < ground
 	websocket  < ground, field
 	upstream   < ground, field, websocket
@@ -89,13 +90,15 @@ var only = map[string][]string{
 	"golang.org/x/oauth2":                 {"internal/api"},
 	"github.com/coder/websocket":          {"internal/upstream", "internal/websocket"},
 	"github.com/sony/gobreaker/v2":        {"internal/upstream"},
+	"gocloud.dev":                         {"internal/blob"},
+	"github.com/valkey-io/valkey-go":      {"internal/valkey"},
 	"golang.org/x/term":                   {"internal/cli"},
 	"go.opentelemetry.io":                 {"internal/telemetry"},
 	"postern.dev/postern/internal/config": {"internal/app", "internal/cli"},
 }
 
 // Packages that are made for tests.
-var testSupport = []string{"internal/auth/authtest", "internal/store/storetest", "internal/keychain/keychaintest", "internal/token/tokentest", "internal/telemetry/telemetrytest", "internal/wire/wiretest"}
+var testSupport = []string{"internal/auth/authtest", "internal/state/statetest", "internal/store/storetest", "internal/keychain/keychaintest", "internal/token/tokentest", "internal/telemetry/telemetrytest", "internal/wire/wiretest"}
 
 type file struct {
 	path    string // below the module's root

@@ -61,6 +61,8 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		Applied:      func(ctx context.Context, seq int64) error { return s.gateway.WaitApplied(ctx, seq) },
 		RunDir:       s.dir.join("run"),
 		Token:        s.callToken,
+		HostCall:     s.hostCall,
+		Forget:       s.forget,
 		InstanceID:   instance,
 		WorkerMemory: int64(s.cfg.WorkerMemory) << 20,
 		Log:          s.functionLine,

@@ -27,6 +27,7 @@ func (s *Server) Run(ctx context.Context) error {
 	control, calls, workers, recording := newStage(behind), newStage(behind), newStage(behind), newStage(behind)
 
 	parts.start("store", s.db.Run)
+	parts.start("what functions keep", s.kept.Run)
 	recording.start("audit log", s.audit.Run)
 	recording.start("usage", s.usage.Run)
 	recording.start("traces", s.tracer.Run)

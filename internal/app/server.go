@@ -33,6 +33,7 @@ import (
 	"postern.dev/postern/internal/oauth"
 	"postern.dev/postern/internal/secret"
 	"postern.dev/postern/internal/signature"
+	"postern.dev/postern/internal/state"
 	"postern.dev/postern/internal/store"
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/telemetry"
@@ -58,6 +59,7 @@ type Server struct {
 	controlLn  net.Listener
 	callLn     net.Listener // the internal door
 	db         *store.DB
+	kept       *state.Service // of functions
 	artefacts  *blob.Store
 	box        *secret.Box
 	ring       *oauth.Ring
@@ -98,6 +100,7 @@ func New(ctx context.Context, cfg *config.Config, version string, logs io.Writer
 		s.listen,
 		func(context.Context) error { return s.openTelemetry(logs) },
 		s.openStore,
+		s.openKept,
 		s.openFiles,
 		s.openRing,
 		s.reapOrphans,

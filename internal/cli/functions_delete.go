@@ -12,13 +12,13 @@ func newFunctionsDelete(std Stdio) *cobra.Command {
 	var asJSON, yes bool
 	cmd := remote(&cobra.Command{
 		Use:   "delete NAME",
-		Short: "End a function: its address, its deployments and its own key",
+		Short: "End a function: its address, its deployments, its own key, its cache and its storage",
 		Args:  exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := args[0]
 			if !yes {
 				no := usageError{"not confirmed; nothing was deleted", "type the name when asked, or give --yes"}
-				if err := confirm(cmd.Context(), std, "Delete the function "+clean(name)+"? Type its name", name, no); err != nil {
+				if err := confirm(cmd.Context(), std, "Delete the function "+clean(name)+" with all that it has stored? Type its name", name, no); err != nil {
 					return err
 				}
 			}

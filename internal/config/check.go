@@ -60,6 +60,8 @@ func (c *Config) check(already []Problem) []Problem {
 	add(c.UsageRetention >= 24*time.Hour && c.UsageRetention <= 3660*24*time.Hour, "usage-retention", "must be between 24h and ten years", "change {}")
 	add(c.TokenLifetime >= time.Minute && c.TokenLifetime <= 24*time.Hour, "token-lifetime", "must be between 1m and 24h", "change {}")
 	add(validDSN(c.Database) || c.Data == "", "database", "must begin with sqlite:/// or postgres://", "write {} as postgres://user@host/database")
+	add(c.CacheURL == "" || validCache(c.CacheURL), "cache-url", "must begin with redis:// or rediss:// and name a host", "write {} as redis://:password@127.0.0.1:6379/0")
+	add(c.StorageURL == "" || validStorage(c.StorageURL), "storage-url", "must begin with s3:// and name a bucket, or with file:/// and name a directory", "write {} as s3://bucket?region=eu-central-1; the bucket's credentials go into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
 	add((c.TLSCert == "") == (c.TLSKey == ""), "tls-cert", "and tls-key must be given together", "give both --tls-cert and --tls-key, or neither")
 	add(c.Node != "", "node", "must not be empty", "name the program, such as /usr/bin/node")
 	for _, n := range []struct {
@@ -68,6 +70,8 @@ func (c *Config) check(already []Problem) []Problem {
 		min, max int
 	}{{"workers", c.Workers, 1, 1024}, {"worker-memory", c.WorkerMemory, 0, 1 << 16}, {"max-in-flight", c.MaxInFlight, 1, 1 << 16}, {"queue", c.Queue, 1, 1 << 20},
 		{"audit-events", c.AuditEvents, 1000, 100_000_000}, {"usage-memory", c.UsageMemory, 1, 1 << 20},
+		{"cache-entries", c.CacheEntries, 1, 100_000_000}, {"cache-size", c.CacheSize, 1, 1 << 20},
+		{"storage-object-size", c.StorageObjectSize, 1, 5 << 10}, {"storage-objects", c.StorageObjects, 1, 100_000_000}, {"storage-size", c.StorageSize, 1, 1 << 30},
 		{"max-connections", c.MaxConnections, 1, 1 << 20}, {"max-connections-per-address", c.MaxPerAddress, 0, 1 << 20},
 		{"refusals-per-address", c.RefusalsPerAddress, 0, 1_000_000},
 		{"basic-rate", c.BasicRate, 1, 1_000_000}, {"basic-burst", c.BasicBurst, 1, 1_000_000}} {
@@ -181,4 +185,20 @@ func editDistance(a, b string) int {
 		}
 	}
 	return row[len(b)]
+}
+
+// validCache reports whether s is the address of a cache.
+func validCache(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "redis" || u.Scheme == "rediss") && u.Hostname() != ""
+}
+
+// validStorage reports whether s is the address of a storage. Credentials do not
+// go there: it is shown.
+func validStorage(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || u.User != nil {
+		return false
+	}
+	return u.Scheme == "s3" && u.Host != "" || u.Scheme == "file" && u.Host == "" && len(u.Path) > 1
 }

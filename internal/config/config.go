@@ -91,6 +91,18 @@ type Config struct {
 	// reckon a worker at, in MiB.
 	UsageRetention time.Duration
 	UsageMemory    int
+	// CacheURL is where the functions' caches are kept; it may hold a password.
+	// Empty: in the database, or in a file beside it.
+	CacheURL string
+	// CacheEntries and CacheSize, in MiB, are the most that one function has in
+	// its cache.
+	CacheEntries, CacheSize int
+	// StorageURL is where the bytes of the functions' storage are kept. Empty: in
+	// the data directory.
+	StorageURL string
+	// StorageObjectSize, in MiB, is the most that one object has; StorageObjects
+	// and StorageSize, in MiB, are the most that one function has.
+	StorageObjectSize, StorageObjects, StorageSize int
 	// LogLevel is the least level that the server logs.
 	LogLevel slog.Level
 	// LogFormat is "text" or "json".
@@ -194,9 +206,10 @@ func (c *Config) Settings() []Setting {
 	return rows
 }
 
-// redact hides the password within a database's DSN; the types hide the rest.
+// redact hides the password within a database's or a cache's address; the types
+// hide the rest.
 func redact(key, value string) string {
-	if key != "database" {
+	if key != "database" && key != "cache-url" {
 		return value
 	}
 	u, err := url.Parse(value)

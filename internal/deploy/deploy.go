@@ -69,6 +69,12 @@ type Options struct {
 	// Token makes what a function shows when it calls others, for its key and
 	// project; nil: functions call none.
 	Token func(keyID, projectID string, now time.Time) (worker.Token, error)
+	// HostCall returns what answers the calls of a function's workers; nil:
+	// nothing does. The function's ID is bound here and in no call.
+	HostCall func(functionID string) worker.HostCall
+	// Forget removes what a function that was deleted has kept; nil: nothing is
+	// kept. What it misses is removed later, by itself.
+	Forget func(ctx context.Context, functionID string)
 	// InstanceID marks the processes of this installation.
 	InstanceID string
 	// WorkerMemory is what one worker may use where its manifest sets nothing, in
@@ -252,7 +258,8 @@ func (d *Deployer) record(ctx context.Context, in platform.DeployInput) (platfor
 	return platform.DeployResult{Function: f, Deployment: dep}, err
 }
 
-// Delete ends a function: its address, its deployments, its keys, its workers.
+// Delete ends a function: its address, its deployments, its keys, its workers,
+// and what it has kept.
 func (d *Deployer) Delete(ctx context.Context, projectID, name string) (platform.Function, error) {
 	unlock, err := d.lock(ctx, projectID+"/"+name)
 	if err != nil {
@@ -268,6 +275,9 @@ func (d *Deployer) Delete(ctx context.Context, projectID, name string) (platform
 	if d.o.Applied(wait, seq) != nil && f.ActiveDeploymentID != "" {
 		// The gateway is late; what was ended must not run meanwhile.
 		d.workers.Retire(f.ActiveDeploymentID)
+	}
+	if d.o.Forget != nil {
+		d.o.Forget(wait, f.ID)
 	}
 	return f, nil
 }

@@ -68,6 +68,9 @@ func (d *Deployer) prepare(ctx context.Context, dep platform.Deployment, archive
 	if d.o.Token != nil {
 		spec.Token = func(now time.Time) (worker.Token, error) { return d.o.Token(dep.KeyID, dep.ProjectID, now) }
 	}
+	if d.o.HostCall != nil {
+		spec.HostCall = d.o.HostCall(dep.FunctionID)
+	}
 	how := archive.Manifest().Workers
 	return supervisor.Launch{DeploymentID: dep.ID, FunctionID: dep.FunctionID, Spec: spec, Workers: how.Max, Spare: how.Spare}, nil
 }

@@ -11,18 +11,24 @@ import (
 	"postern.dev/postern/internal/fault"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations/*.sql migrations/cache/*.sql
 var migrations embed.FS
 
 // migrate brings the schema up to date. Each migration is one transaction;
 // several nodes that start at once are kept apart by goose's session lock on
 // PostgreSQL and by the data directory's lock on SQLite.
 func (db *DB) migrate(ctx context.Context) error {
-	files, err := fs.Sub(migrations, "migrations")
+	return db.migrateSet(ctx, "migrations", goose.DefaultTablename)
+}
+
+// migrateSet does so with one set of migrations, whose version is in a table of
+// its own.
+func (db *DB) migrateSet(ctx context.Context, dir, table string) error {
+	files, err := fs.Sub(migrations, dir)
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
-	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
+	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true), goose.WithTableName(table)}
 	locker, err := sessionLocker(db.dialect)
 	if err != nil {
 		return err

@@ -47,6 +47,7 @@ func (postgresDialect) lockWriters() string {
 }
 
 func (postgresDialect) notify() string { return "NOTIFY postern_changes" }
+func (postgresDialect) hasty() string  { return "SET LOCAL synchronous_commit = off" }
 
 func (postgresDialect) uniqueViolation(err error) (string, bool) {
 	const uniqueViolation = "23505" // PostgreSQL manual, appendix A

@@ -17,9 +17,13 @@ import (
 
 type sqliteDialect struct{ path string }
 
-// openSQLite opens a file with one connection that writes and some that read.
-// The file and its side files are for the owner only.
-func (db *DB) openSQLite(path string) error {
+// openSQLite opens a file in which a commit outlives a power cut.
+func (db *DB) openSQLite(path string) error { return db.openSQLiteWith(path, "FULL") }
+
+// openSQLiteWith opens a file with one connection that writes and some that
+// read, and says how commits are synchronised with the disk. The file and its
+// side files are for the owner only.
+func (db *DB) openSQLiteWith(path, synchronous string) error {
 	db.dialect = sqliteDialect{path}
 	// SQLite would create the file with the process's umask.
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
@@ -27,7 +31,7 @@ func (db *DB) openSQLite(path string) error {
 		return db.dialect.openFault(err)
 	}
 	f.Close()
-	pragmas := url.Values{"_pragma": {"journal_mode(WAL)", "foreign_keys(1)", "busy_timeout(10000)", "synchronous(FULL)"}, "_txlock": {"immediate"}}
+	pragmas := url.Values{"_pragma": {"journal_mode(WAL)", "foreign_keys(1)", "busy_timeout(10000)", "synchronous(" + synchronous + ")"}, "_txlock": {"immediate"}}
 	dsn := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: pragmas.Encode()}).String()
 	if db.write, err = sql.Open("sqlite", dsn); err != nil {
 		return fmt.Errorf("open the database: %w", err)
@@ -43,6 +47,7 @@ func (db *DB) openSQLite(path string) error {
 func (sqliteDialect) name() string        { return "sqlite3" }
 func (sqliteDialect) lockWriters() string { return "" } // one writing connection, BEGIN IMMEDIATE
 func (sqliteDialect) notify() string      { return "" } // one process: the bell is in it
+func (sqliteDialect) hasty() string       { return "" } // a pragma of its file, which has its own
 
 func (sqliteDialect) uniqueViolation(err error) (string, bool) {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY) {

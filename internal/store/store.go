@@ -34,6 +34,9 @@ type dialect interface {
 	lockWriters() string
 	// notify is the statement that rings other processes' bells; may be empty.
 	notify() string
+	// hasty is the statement, after BEGIN, by which a commit does not wait for
+	// the disk; may be empty.
+	hasty() string
 	// uniqueViolation reports whether err says that a unique constraint was
 	// broken, and names it as far as the database does.
 	uniqueViolation(err error) (constraint string, ok bool)

@@ -3,7 +3,12 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { type Caller, Functions } from './calls.ts';
 import { Clients } from './clients.ts';
 import { requireVariable } from './config.ts';
-import type { ConversationClient, FunctionContext, FunctionIdentity, FunctionLog, NumbersClient, SmsClient, VoiceClient } from './types.ts';
+import { hostCalls } from './hostcalls.ts';
+import { Cache } from './state/cache.ts';
+import { HostCache } from './state/hostcache.ts';
+import { HostStorage } from './state/hoststorage.ts';
+import { Storage } from './state/storage.ts';
+import type { ConversationClient, FunctionCache, FunctionContext, FunctionIdentity, FunctionLog, FunctionStorage, NumbersClient, SmsClient, VoiceClient } from './types.ts';
 
 /** What may be asked of an invocation from anywhere below it. */
 export interface Running extends Caller {
@@ -39,6 +44,8 @@ const config = Object.freeze({
 });
 
 const clients = new Clients(process.env);
+const cache = Object.freeze(new Cache(new HostCache(hostCalls)));
+const storage = Object.freeze(new Storage(new HostStorage(hostCalls)));
 
 export class Context implements FunctionContext {
   readonly #invocation: Running;
@@ -51,6 +58,8 @@ export class Context implements FunctionContext {
   get config(): FunctionContext['config'] { return config; }
   get env(): NodeJS.ProcessEnv { return process.env; }
   get log(): FunctionLog { return log; }
+  get cache(): FunctionCache { return cache; }
+  get storage(): FunctionStorage { return storage; }
   get functions(): Functions { return (this.#functions ??= new Functions(this.#invocation)); }
   get voice(): VoiceClient | null { return clients.voice; }
   get conversation(): ConversationClient | null { return clients.conversation; }

@@ -13,8 +13,8 @@ export type {
   LocationMessage, MediaMessage, MessageDeliveryEvent, MessageInboundEvent, SendMessageData, SendMessageResponse,
 } from './conversation/types.ts';
 export type {
-  ApplicationCredentials, CallInit, Config, ConversationClient, EventHandler, EventIdentity, EventResponse, EventV2, FunctionContext, FunctionEvent,
-  FunctionHandler, FunctionIdentity, FunctionLog, FunctionRequest, FunctionResponse, FunctionResult, Functions, NumbersClient, SmsClient, VoiceClient,
+  ApplicationCredentials, CallInit, Config, ConversationClient, EventHandler, EventIdentity, EventResponse, EventV2, FunctionCache, FunctionContext, FunctionEvent,
+  FunctionHandler, FunctionIdentity, FunctionLog, FunctionRequest, FunctionResponse, FunctionResult, FunctionStorage, Functions, NumbersClient, SmsClient, StorageData, VoiceClient,
 } from './types.ts';
 export * from './voice/v1.ts';
 export { CommandBuilder, commands, onCall } from './voice/v2.ts';

@@ -314,7 +314,7 @@ declare module 'postern:types/index' {
   export type { ConversationResult } from 'postern:types/conversation/controller';
   export type { ConversationSource } from 'postern:types/conversation/message';
   export type { AppMessage, ChannelIdentity, ConversationEvent, ConversationMessage, ConversationRecipient, ConversationSettings, ConversationTrigger, EventInboundEvent, LocationMessage, MediaMessage, MessageDeliveryEvent, MessageInboundEvent, SendMessageData, SendMessageResponse, } from 'postern:types/conversation/types';
-  export type { ApplicationCredentials, CallInit, Config, ConversationClient, EventHandler, EventIdentity, EventResponse, EventV2, FunctionContext, FunctionEvent, FunctionHandler, FunctionIdentity, FunctionLog, FunctionRequest, FunctionResponse, FunctionResult, Functions, NumbersClient, SmsClient, VoiceClient, } from 'postern:types/types';
+  export type { ApplicationCredentials, CallInit, Config, ConversationClient, EventHandler, EventIdentity, EventResponse, EventV2, FunctionCache, FunctionContext, FunctionEvent, FunctionHandler, FunctionIdentity, FunctionLog, FunctionRequest, FunctionResponse, FunctionResult, FunctionStorage, Functions, NumbersClient, SmsClient, StorageData, VoiceClient, } from 'postern:types/types';
   export * from 'postern:types/voice/v1';
   export { CommandBuilder, commands, onCall } from 'postern:types/voice/v2';
   export type { Call, CallFlow, CallHandler, CallHandlers, CallResult, Command, Endpoint, Flow, ManagedCall, MenuInput } from 'postern:types/voice/v2';
@@ -377,6 +377,10 @@ declare module 'postern:types/types' {
     };
     readonly env: Readonly<Record<string, string | undefined>>;
     readonly log: FunctionLog;
+    /** Short-lived values, shared by all workers of the function and kept over restarts and deploys. */
+    readonly cache: FunctionCache;
+    /** Files of the function's own, kept until they are deleted, over restarts and deploys. */
+    readonly storage: FunctionStorage;
     /** The other functions of the project. */
     readonly functions: Functions;
     /** Needs VOICE_APPLICATION_KEY and VOICE_APPLICATION_SECRET; null without them. */
@@ -421,6 +425,51 @@ declare module 'postern:types/types' {
   export interface ApplicationCredentials {
     applicationKey: string;
     applicationSecret: string;
+  }
+  /**
+   * A key has 1 to 512 bytes of UTF-8. What is over is not there, whatever is asked. An error has a code: cache_key_invalid,
+   * cache_ttl_invalid, cache_value_invalid, cache_value_too_large, cache_full, cache_not_a_number, pattern_invalid, unavailable.
+   */
+  export interface FunctionCache {
+    /**
+     * Keeps a value as JSON, at most 512 KiB of it, instead of what was there. ttl is in seconds, more than 0 and at most ten years; parts of a
+     * second count. Rejects with a TypeError what JSON cannot say: undefined, functions, symbols, BigInt, cycles, Map, Set and bytes. Members
+     * that are undefined are left out.
+     */
+    set(key: string, value: unknown, ttl?: number): Promise<void>;
+    /** A copy of the value; null when there is none. */
+    get<T = any>(key: string): Promise<T | null>;
+    /** Whether there is a value, null among them. */
+    has(key: string): Promise<boolean>;
+    /** Whether there was one. */
+    delete(key: string): Promise<boolean>;
+    /** Lets a value live for so many seconds from now on. False when there is none: nothing is made. */
+    extend(key: string, seconds: number): Promise<boolean>;
+    /** The keys, in the order of their bytes. In a pattern * stands for anything, ? for one character, [a-z] and [!a-z] for one of a set; \ takes the meaning from the next. */
+    keys(pattern?: string): Promise<string[]>;
+    /** The values by key, null where there is none. It can be iterated too: the values in the order of the keys asked for. */
+    getMany<T = any>(keys: readonly string[]): Promise<Record<string, T | null> & Iterable<T | null>>;
+    /** Ours: adds to a whole number in one step, whoever else does so at the time, and gives the sum. One that is not there begins at 0 and lives for ttl seconds; one that is there keeps its end. */
+    increment(key: string, by?: number, ttl?: number): Promise<number>;
+  }
+  /** What can be written into the storage. A stream gives bytes or text. */
+  export type StorageData = string | ArrayBuffer | ArrayBufferView | Blob | ReadableStream<Uint8Array | string> | AsyncIterable<Uint8Array | string>;
+  /**
+   * A key is a relative path in its shortest form, such as "reports/2026/a.pdf", of 1 to 1024 bytes of UTF-8 without control characters. An error
+   * has a code: storage_key_invalid, storage_data_invalid, storage_object_too_large, storage_full, storage_busy, not_found, unavailable.
+   */
+  export interface FunctionStorage {
+    /** Replaces an object in one step: whoever reads finds all of the old one or all of the new one. A string is kept as UTF-8. */
+    write(key: string, data: StorageData): Promise<void>;
+    /** Rejects with the code not_found where there is none. */
+    read(key: string): Promise<Buffer>;
+    /** Ours: as read, but part by part as it is taken; of one version, although it is replaced meanwhile. */
+    readStream(key: string): Promise<ReadableStream<Uint8Array>>;
+    /** The keys that begin with a prefix, in the order of their bytes. */
+    list(prefix?: string): Promise<string[]>;
+    exists(key: string): Promise<boolean>;
+    /** Whether there was one. */
+    delete(key: string): Promise<boolean>;
   }
   export interface Functions {
     /**
