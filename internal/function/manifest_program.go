@@ -168,23 +168,15 @@ func (p *Program) checkCommand() error {
 }
 
 // checkInclude says what is wrong with a path, or a pattern of path.Match, of what
-// is taken. What keeps secrets is never taken, so nobody may ask for it.
+// is taken. What is hidden never is, so nobody may ask for it.
 func checkInclude(text string) error {
 	if _, err := path.Match(text, ""); err != nil || text == "" || len(text) > 1024 || strings.ContainsAny(text, "\\\x00") || !filepath.IsLocal(filepath.FromSlash(text)) {
 		return fmt.Errorf("%.128q is no path below the project's directory", text)
 	}
-	for segment := range strings.SplitSeq(text, "/") {
-		if Kept(segment) {
-			return fmt.Errorf("%.128q is never deployed", text)
-		}
+	if text != "." && slices.ContainsFunc(strings.Split(text, "/"), func(s string) bool { return strings.HasPrefix(s, ".") && s != "." }) {
+		return fmt.Errorf("%.128q is never deployed: what begins with a dot keeps secrets, or the project's history", text)
 	}
 	return nil
-}
-
-// Kept reports whether a file or a directory of that name is never in an artefact:
-// it has secrets, or the history of the project.
-func Kept(name string) bool {
-	return name == ".git" || name == ".env" || strings.HasPrefix(name, ".env.")
 }
 
 // complete fills in what a program's manifest leaves open.
