@@ -114,7 +114,7 @@ func startProgramOnce(ctx context.Context, spec Spec, deadline time.Time, hold b
 		return nil, unusable(spec, err)
 	}
 	w := &Worker{proc: proc, program: p, done: make(chan struct{}), readied: make(chan struct{}), declaration: spec.Program.Declares}
-	go w.watchProgram()
+	go w.watchProgram(spec)
 	if err = w.await(ctx, deadline); err == nil {
 		return w, nil
 	}
@@ -278,8 +278,12 @@ func exists(path string) bool {
 }
 
 // watchProgram owns a program's goroutines until its process is gone.
-func (w *Worker) watchProgram() {
+func (w *Worker) watchProgram(spec Spec) {
+	exited, beating := make(chan struct{}), make(chan struct{})
+	go func() { defer close(beating); w.beatProgram(spec, exited) }()
 	state := w.proc.wait()
+	close(exited)
+	<-beating
 	w.program.leave()
 	w.program.remove()
 	w.mu.Lock()
@@ -287,6 +291,20 @@ func (w *Worker) watchProgram() {
 	w.mu.Unlock()
 	w.onReady(platform.Declaration{}, nil) // nobody waits any more
 	close(w.done)
+}
+
+// beatProgram looks after a program that runs.
+func (w *Worker) beatProgram(spec Spec, exited <-chan struct{}) {
+	tick := time.NewTicker(weighEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-exited:
+			return
+		case <-tick.C:
+			w.weigh(spec.Memory)
+		}
+	}
 }
 
 // await waits until a program is ready, or ended, or its time is over.
