@@ -252,7 +252,7 @@ func TestPrograms_CrashAndRedeploy(t *testing.T) {
 	}
 	syscall.Kill(pids[0], syscall.SIGKILL)
 	eventually(t, "the program runs again", func() bool { status, _ := echo(); return status == 200 })
-	if !strings.Contains(g.log(), `"a worker ended"`) || !strings.Contains(g.log(), "killed") {
+	if !strings.Contains(g.log(), `"a worker ended"`) || !strings.Contains(g.log(), "SIGKILL") {
 		t.Error("the end of the worker has no reason in the log")
 	}
 
