@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"io"
 	"math"
 	"net"
 	"net/http"
@@ -43,6 +44,7 @@ func (p *Proxy) Get(ctx context.Context, path string) (status int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	io.CopyN(io.Discard, res.Body, maxHeader) // a program may not like to be cut short
 	return res.StatusCode, res.Body.Close()
 }
 
