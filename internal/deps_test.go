@@ -51,15 +51,15 @@ const policy = `
 	function   < ground, signature
 	runtime/node <
 	bundle     < ground, function, runtime/node
-	worker     < ground, field
+	websocket  < ground, field
+	upstream   < ground, field, websocket
+	worker     < ground, field, upstream
 	audit      < ground
 	usage      < ground
 	state      < ground, function
 	signin     < ground
-	websocket  < ground, field
-	upstream   < ground, field, websocket
 	auth       < ground, accesskey, limit, token
-	supervisor < ground, worker
+	supervisor < ground, upstream, worker
 	policy     < ground, accesskey, function, signature, upstream
 	deploy     < ground, accesskey, bundle, function, policy, signature, signin, supervisor, worker
 
@@ -76,7 +76,7 @@ const policy = `
 
 // special rules: an import that only the named packages may have.
 var only = map[string][]string{
-	"os/exec":                             {"internal/worker"},
+	"os/exec":                             {"internal/worker", "internal/bundle"},
 	"modernc.org/sqlite":                  {"internal/store"},
 	"github.com/jackc/pgx/v5":             {"internal/store"},
 	"github.com/spf13/cobra":              {"internal/cli"},
@@ -239,6 +239,9 @@ func load(t *testing.T) []file {
 		}
 		if d.IsDir() && (d.Name() == "node_modules" || d.Name() == "testdata" || d.Name() == ".git" || d.Name() == "bin" || d.Name() == "tmp") {
 			return filepath.SkipDir
+		}
+		if _, err := os.Stat(filepath.Join(path, "go.mod")); d.IsDir() && err == nil && path != ".." {
+			return filepath.SkipDir // a module of its own
 		}
 		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return nil

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -86,10 +87,13 @@ func Open(archive []byte) (*Archive, error) {
 		left -= int64(len(data))
 		a.files[f.Name] = data
 	}
-	if a.files[Entry] == nil || a.files[manifestFile] == nil {
-		return nil, invalid("%s or %s is missing", Entry, manifestFile)
+	if a.files[manifestFile] == nil {
+		return nil, invalid("%s is missing", manifestFile)
 	}
 	if a.manifest, err = function.DecodeManifest(a.files[manifestFile]); err != nil {
+		return nil, err
+	}
+	if err := a.fits(); err != nil {
 		return nil, err
 	}
 	a.manifest.Files = a.public()
@@ -143,10 +147,15 @@ func (a *Archive) Extract(dir string) error {
 	}
 	defer os.RemoveAll(tmp)
 	for name, data := range a.files {
-		if err := os.MkdirAll(filepath.Join(tmp, filepath.Dir(name)), 0o700); err != nil {
-			return fmt.Errorf("extract the artefact: %w", err)
+		path, mode := filepath.Join(tmp, name), fs.FileMode(0o400)
+		if name == a.executable() {
+			mode = 0o500
 		}
-		if err := writeSynced(filepath.Join(tmp, name), data); err != nil {
+		err := os.MkdirAll(filepath.Dir(path), 0o700)
+		if err == nil {
+			err = writeSynced(path, data, mode)
+		}
+		if err != nil {
 			return fmt.Errorf("extract the artefact: %w", err)
 		}
 	}
@@ -161,8 +170,8 @@ func (a *Archive) Extract(dir string) error {
 
 // writeSynced writes a read-only file and waits until it is on the disk: the
 // directory is used again after a crash, so what it holds must be whole.
-func writeSynced(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o400)
+func writeSynced(path string, data []byte, mode fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}

@@ -74,6 +74,13 @@ func Build(ctx context.Context, dir string) (*Artefact, error) {
 	if err != nil {
 		return nil, err
 	}
+	if m.Program != nil {
+		files, err := program(ctx, dir, m.Program)
+		if err != nil {
+			return nil, err
+		}
+		return seal(m, files, warnings)
+	}
 	if info, err := os.Lstat(filepath.Join(dir, "function.ts")); err != nil || !info.Mode().IsRegular() {
 		text := " is missing"
 		if err == nil {
@@ -94,13 +101,18 @@ func Build(ctx context.Context, dir string) (*Artefact, error) {
 		return nil, err
 	}
 	maps.Copy(files, code)
+	return seal(m, files, slices.Concat(warnings, left, more))
+}
+
+// seal makes an artefact of what a function needs to run.
+func seal(m function.Manifest, files map[string][]byte, warnings []string) (*Artefact, error) {
 	files[manifestFile] = m.Encode()
 	archive, err := pack(files)
 	if err != nil {
 		return nil, err
 	}
 	sum := sha256.Sum256(archive)
-	return &Artefact{Manifest: m, Hash: hex.EncodeToString(sum[:]), Archive: archive, Warnings: slices.Concat(warnings, left, more)}, nil
+	return &Artefact{Manifest: m, Hash: hex.EncodeToString(sum[:]), Archive: archive, Warnings: warnings}, nil
 }
 
 func compile(dir string) (files map[string][]byte, warnings []string, err error) {

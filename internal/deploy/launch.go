@@ -46,8 +46,9 @@ func (d *Deployer) Launch(ctx context.Context, deploymentID string) (supervisor.
 
 // prepare extracts an artefact and makes the command of its workers.
 func (d *Deployer) prepare(ctx context.Context, dep platform.Deployment, archive *bundle.Archive, secret string) (supervisor.Launch, error) {
+	m := archive.Manifest()
 	node, err := d.findNode(ctx)
-	if err != nil {
+	if err != nil && m.Program == nil {
 		return supervisor.Launch{}, err
 	}
 	dir, err := d.extract(dep, archive)
@@ -59,11 +60,14 @@ func (d *Deployer) prepare(ctx context.Context, dep platform.Deployment, archive
 		return supervisor.Launch{}, fmt.Errorf("make %s: %w", tmp, err)
 	}
 	spec := worker.Spec{
-		Argv:   nodeArguments(node, d.memory(archive.Manifest())),
+		Argv:   nodeArguments(node, d.memory(m)),
 		Dir:    dir,
-		Env:    d.environment(dep, archive.Manifest(), node, tmp, secret),
-		Memory: d.memory(archive.Manifest()),
+		Env:    d.environment(dep, m, node, tmp, secret),
+		Memory: d.memory(m),
 		Log:    func(l worker.Line) { d.o.Log(dep.FunctionID, dep.ID, l) },
+	}
+	if m.Program != nil {
+		d.program(&spec, m)
 	}
 	if d.o.Token != nil {
 		spec.Token = func(now time.Time) (worker.Token, error) { return d.o.Token(dep.KeyID, dep.ProjectID, now) }
@@ -106,12 +110,21 @@ func (d *Deployer) environment(dep platform.Deployment, m function.Manifest, nod
 		env = append(env, "POSTERN_EVENT_FORMAT="+m.EventFormat)
 	}
 	return append(env,
-		"PATH="+filepath.Dir(node)+":/usr/local/bin:/usr/bin:/bin",
+		"PATH="+searchPath(node),
 		"NODE_COMPILE_CACHE="+filepath.Join(d.o.RunDir, "compiled", dep.Artefact), // of Node 22 and newer
 		"HOME="+tmp, "TMPDIR="+tmp, "LANG=C.UTF-8", "TZ=UTC", "NODE_ENV=production",
 		"PROJECT_ID="+dep.ProjectID, "FUNCTION_ID="+dep.FunctionID,
 		"PROJECT_ID_API_KEY="+dep.KeyID, "PROJECT_ID_API_SECRET="+secret,
 		"POSTERN_FUNCTION_NAME="+m.Name, "POSTERN_DEPLOYMENT_ID="+dep.ID, worker.InstanceVariable+"="+d.o.InstanceID)
+}
+
+// searchPath is where commands are looked up. A program may do without Node.
+func searchPath(node string) string {
+	const system = "/usr/local/bin:/usr/bin:/bin"
+	if node == "" {
+		return system
+	}
+	return filepath.Dir(node) + ":" + system
 }
 
 // findNode looks for Node until it has found one, and again when that one is

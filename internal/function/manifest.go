@@ -37,7 +37,7 @@ const (
 // Manifest is a function's manifest, checked and normalised.
 type Manifest struct {
 	Name        string                    `json:"name"`
-	Runtime     string                    `json:"runtime"` // "node"
+	Runtime     string                    `json:"runtime"` // RuntimeNode or RuntimeHTTP
 	Description string                    `json:"description,omitempty"`
 	Variables   map[string]string         `json:"variables,omitempty"`
 	Handlers    map[string]HandlerOptions `json:"handlers,omitempty"`
@@ -58,6 +58,8 @@ type Manifest struct {
 	Files []File `json:"-"`
 	// Workers are how its processes are run.
 	Workers Workers `json:"workers,omitzero"`
+	// Program is what is run where the runtime is RuntimeHTTP; else nil.
+	Program *Program `json:"program,omitempty"`
 }
 
 // HandlerOptions are what the manifest says of one handler. Zero fields mean
@@ -94,8 +96,11 @@ func DecodeManifest(data []byte) (Manifest, error) {
 		return Manifest{}, fault.Wrap(err, fault.Invalid, "the artefact's manifest does not parse").WithCode("artefact_invalid")
 	}
 	err = ValidName(m.Name)
-	if err == nil && (m.Runtime != "node" || m.Source != SourcePostern && m.Source != SourceSinch) {
-		err = errors.New("unknown runtime or source")
+	if err == nil && m.Source != SourcePostern && m.Source != SourceSinch {
+		err = errors.New("unknown source")
+	}
+	if err == nil {
+		err = m.validProgram()
 	}
 	for k, v := range m.Variables {
 		if err == nil {
@@ -117,7 +122,7 @@ func DecodeManifest(data []byte) (Manifest, error) {
 		err = m.validStyle()
 	}
 	if err == nil {
-		err = validRoutes(m.Routes)
+		err = validRoutes(m.Routes, m.Program != nil)
 	}
 	if err == nil {
 		err = m.validSignatures()

@@ -22,7 +22,7 @@ const maxBodyLimit = 1 << 40 // 1 TiB: more is a mistake
 // nothing here.
 var sinchFields = []string{"functionId", "tunnel", "createdResources", "projectId"}
 
-var posternFields = []string{"$schema", "name", "runtime", "description", "variables", "handlers", "routes", "style", "eventFormat", "webhookProtection", "visibility", "workers"}
+var posternFields = []string{"$schema", "name", "runtime", "description", "variables", "handlers", "routes", "style", "eventFormat", "webhookProtection", "visibility", "workers", "command", "build", "include", "ready", "port"}
 
 // ParseManifest checks a manifest's bytes. Errors name source, line and column.
 func ParseManifest(source string, data []byte) (Manifest, []string, error) {
@@ -35,6 +35,9 @@ func ParseManifest(source string, data []byte) (Manifest, []string, error) {
 	if !root.isObject {
 		return Manifest{}, nil, p.fail(root.offset, "", "the manifest must be an object: { \"name\": …, \"runtime\": \"node\" }")
 	}
+	if p.program = isProgram(source, root); p.program {
+		p.m.Program = new(Program)
+	}
 	for _, f := range root.object {
 		if err := p.field(f); err != nil {
 			return Manifest{}, nil, err
@@ -45,6 +48,9 @@ func ParseManifest(source string, data []byte) (Manifest, []string, error) {
 	}
 	if p.m.Runtime == "" {
 		return Manifest{}, nil, p.fail(root.offset, "add: \"runtime\": \"node\"", "the field runtime is missing")
+	}
+	if err := p.complete(root); err != nil {
+		return Manifest{}, nil, err
 	}
 	if err := p.declared(); err != nil {
 		return Manifest{}, nil, err
@@ -58,6 +64,7 @@ type parser struct {
 	m        Manifest
 	warnings []string
 	mentions []mention // of variables
+	program  bool      // the runtime is RuntimeHTTP
 }
 
 func (p *parser) fail(offset int64, hint, format string, args ...any) error {
@@ -70,6 +77,9 @@ func (p *parser) fail(offset int64, hint, format string, args ...any) error {
 }
 
 func (p *parser) field(f member) (err error) {
+	if err := p.ofRuntime(f); err != nil {
+		return err
+	}
 	switch f.key {
 	case "$schema":
 		_, err = p.text(f)
@@ -104,6 +114,11 @@ func (p *parser) field(f member) (err error) {
 		err = p.workers(f)
 	case "webhookProtection":
 		err = p.webhookProtection(f)
+	case "command", "build", "include", "ready", "port":
+		if p.source == SourceSinch {
+			return p.unknown(f)
+		}
+		err = p.programField(f)
 	default:
 		return p.unknown(f)
 	}
@@ -143,10 +158,14 @@ func (p *parser) runtime(f member) error {
 	if err != nil {
 		return err
 	}
-	if !nodeRuntime.MatchString(s) {
-		return p.fail(f.value.offset, `use "runtime": "node"`, "the runtime %q is not one that this version runs", s)
+	if p.program {
+		p.m.Runtime = RuntimeHTTP
+		return nil
 	}
-	p.m.Runtime = "node"
+	if !nodeRuntime.MatchString(s) {
+		return p.fail(f.value.offset, `use "runtime": "node", or "http" in postern.json for any program that serves HTTP`, "the runtime %q is not one that this version runs", s)
+	}
+	p.m.Runtime = RuntimeNode
 	return nil
 }
 
@@ -191,7 +210,11 @@ func (p *parser) variables(f member) error {
 	p.m.Variables = make(map[string]string, len(f.value.object))
 	for _, v := range f.value.object {
 		s, ok := v.value.value.(string)
-		if err := validVariable(v.key, s); err != nil {
+		err := validVariable(v.key, s)
+		if p.program && slices.Contains(programVariables, v.key) {
+			err = fmt.Errorf("the variable %s belongs to the platform: a program is told where to listen", v.key)
+		}
+		if err != nil {
 			return p.fail(v.offset, "", "%s", err)
 		}
 		if !ok {

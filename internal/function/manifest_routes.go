@@ -14,8 +14,8 @@ import (
 // RouteSpec is a route as the manifest has it. Zero fields mean what the
 // handler has.
 type RouteSpec struct {
-	Path      string        `json:"path"` // "GET /customers/{customerId}"
-	Handler   string        `json:"handler"`
+	Path      string        `json:"path"`           // "GET /customers/{customerId}"
+	Handler   string        `json:"handler"`        // of a program always ProgramHandler
 	Auth      string        `json:"auth,omitempty"` // AuthKey, AuthNone, AuthSignature
 	Group     string        `json:"group,omitempty"`
 	Scopes    []string      `json:"scopes,omitempty"`
@@ -91,7 +91,7 @@ func (p *parser) routes(f member) error {
 	if len(f.value.list) > maxRoutes {
 		return p.fail(f.value.offset, "use patterns with parameters", "there are more than %d routes", maxRoutes)
 	}
-	var known routeSet
+	known := routeSet{program: p.program}
 	for i, n := range f.value.list {
 		if !n.isObject {
 			return p.fail(n.offset, `write: { "path": "GET /customers/{id}", "handler": "customer" }`, "route %d must be an object", i+1)
@@ -139,6 +139,12 @@ func (p *parser) route(n node, number int) (r RouteSpec, err error) {
 			return r, err
 		}
 	}
+	if p.program && r.Handler != "" && r.Handler != ProgramHandler {
+		return r, p.fail(n.offset, "leave handler out: every route of a program leads to it", "%s names the handler %.64q, and a program has no exports", of, r.Handler)
+	}
+	if p.program {
+		r.Handler = ProgramHandler
+	}
 	if r.Path == "" || r.Handler == "" {
 		return r, p.fail(n.offset, `write: { "path": "GET /customers/{id}", "handler": "customer" }`, "%s must have a path and a handler", of)
 	}
@@ -167,6 +173,7 @@ func knownAuth(s string) bool { return s == AuthKey || s == AuthNone || s == Aut
 
 // routeSet are routes that can stand beside one another.
 type routeSet struct {
+	program  bool // they lead to a program: no name of a handler means anything
 	patterns []pattern
 	texts    []string
 }
@@ -176,8 +183,13 @@ func (s *routeSet) add(r RouteSpec) error {
 	if err != nil {
 		return fmt.Errorf("the route %.128q: %w", r.Path, err)
 	}
-	if n := len(p.segments); n > 0 && p.segments[n-1].kind == literal && (n == 1 && p.segments[0].text == "health" || IsCallback(p.segments[n-1].text)) {
-		return fmt.Errorf("the route %q is kept: /health is open on every function, and %s are callbacks on any path", r.Path, strings.Join(callbackNames, ", "))
+	if s.program {
+		err = programHealth(r, p)
+	} else if n := len(p.segments); n > 0 && p.segments[n-1].kind == literal && (n == 1 && p.segments[0].text == "health" || IsCallback(p.segments[n-1].text)) {
+		err = fmt.Errorf("the route %q is kept: /health is open on every function, and %s are callbacks on any path", r.Path, strings.Join(callbackNames, ", "))
+	}
+	if err != nil {
+		return err
 	}
 	for i, q := range s.patterns {
 		if why := p.clash(q); why != "" {
@@ -204,11 +216,11 @@ func (s *routeSet) add(r RouteSpec) error {
 }
 
 // validRoutes checks routes that no parser of ours has read.
-func validRoutes(rs []RouteSpec) error {
+func validRoutes(rs []RouteSpec, program bool) error {
 	if len(rs) > maxRoutes {
 		return fmt.Errorf("there are more than %d routes", maxRoutes)
 	}
-	var known routeSet
+	known := routeSet{program: program}
 	for _, r := range rs {
 		if err := known.add(r); err != nil {
 			return err

@@ -45,6 +45,9 @@ func Protect(m Manifest, d platform.Declaration, deployed bool) ([]platform.Hand
 	if routes := Loosened(handlers); len(routes) > 0 {
 		warnings = append(warnings, "open to everyone by auth none: "+strings.Join(routes, ", "))
 	}
+	if m.Program != nil && m.Program.Port == PortTCP {
+		warnings = append(warnings, "the program listens on a port, which other processes of the server's machine can reach past the gateway. To close it: \"port\": \"socket\", and listen on $POSTERN_SOCKET")
+	}
 	if slices.Contains(d.Auth.Names, "health") {
 		warnings = append(warnings, "auth names health, but exactly /health is open whatever auth says: infrastructure asks there")
 	}
@@ -131,6 +134,9 @@ func checkNames(m Manifest, d platform.Declaration) error {
 func routesOf(m Manifest, d platform.Declaration, h platform.Handler) ([]platform.Route, error) {
 	if len(m.Routes) == 0 && d.Style == platform.StyleEvent && len(d.Handlers) == 1 && h.Name == eventHandler {
 		return []platform.Route{{Pattern: "/{path...}", Guard: h.Guard, Rule: h.Rule}}, nil
+	}
+	if len(m.Routes) == 0 && m.Program != nil {
+		return []platform.Route{{Pattern: ProgramRoute, Guard: h.Guard}}, nil
 	}
 	var out []platform.Route
 	for _, r := range m.Routes {

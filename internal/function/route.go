@@ -18,6 +18,7 @@ type Table struct {
 	root     *named
 	routes   *branch // nil: there are none
 	only     bool    // nothing is found by a name
+	health   bool    // a program has its own /health
 	doors    []Door
 }
 
@@ -104,6 +105,7 @@ func (t *Table) addRoutes(h *platform.Handler) {
 		if err != nil {
 			continue // was refused when it was deployed: whoever wrote it here since opens nothing
 		}
+		t.health = t.health || p.isHealth()
 		l := &leaf{pattern: r.Pattern, handler: *h}
 		l.handler.Routes, l.handler.Guard, l.handler.Rule = nil, r.Guard, r.Rule
 		l.handler.BodyLimit, l.handler.Timeout = cmp.Or(r.BodyLimit, h.BodyLimit), cmp.Or(r.Timeout, h.Timeout)
@@ -131,7 +133,7 @@ func (t *Table) Match(method, path string) (Match, bool) {
 	if t.only {
 		return t.matchRoute(method, path)
 	}
-	if path == "/health" {
+	if path == "/health" && !t.health {
 		m := Match{Guard: platform.GuardOpen}
 		if h := t.byName["health"]; h != nil && h.Kind == platform.HandlerCustom {
 			m.Handler = h.Handler
@@ -241,7 +243,12 @@ func Describe(hs []platform.Handler) []RouteRow {
 				if !ok {
 					method, path = "", r.Pattern
 				}
-				rows = append(rows, RouteRow{Path: path, Handler: h.Name, Guard: GuardWord(r.Guard), Method: method, Group: r.Group, Asks: asksOf(h, r.Guard, r.Rule)})
+				row := RouteRow{Path: path, Handler: h.Name, Guard: GuardWord(r.Guard), Method: method, Group: r.Group, Asks: asksOf(h, r.Guard, r.Rule)}
+				if path == "/health" { // of a program, instead of the built-in one
+					rows[0] = row
+					continue
+				}
+				rows = append(rows, row)
 			}
 		case h.Name == "default" && home: // nothing leads to it
 		case h.Kind == platform.HandlerRoot:

@@ -29,7 +29,7 @@ func (g *Gateway) account(x *exchange) {
 	if g.options.AccessLog == AccessLogAll || g.options.AccessLog == AccessLogErrors && x.status >= 400 {
 		g.logAccess(x, took)
 	}
-	if cap(x.body) > inlineBody || x.callback.by != nil || x.target != nil && x.target.upstream != nil { // who was handed it may still be reading
+	if cap(x.body) > inlineBody || x.callback.by != nil || x.target != nil && (x.target.upstream != nil || x.target.program()) { // who was handed it may still be reading
 		x.body = nil
 	}
 	*x = exchange{body: x.body[:0]}

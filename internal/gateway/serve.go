@@ -88,6 +88,8 @@ func (g *Gateway) serve(x *exchange) {
 		x.enter(stepAcquire)
 		if x.match.Handler.File != nil {
 			err = g.sendFile(x)
+		} else if x.target.program() {
+			err = g.runProgram(x) // 6 and 7
 		} else if err = g.acquire(x); err == nil { // 6
 			x.enter(stepInvoke)
 			err = g.invoke(x) // 7

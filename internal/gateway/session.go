@@ -118,8 +118,10 @@ func (g *Gateway) recheck(s *session) {
 	}
 	switch {
 	case err != nil:
-	case now.target.upstream == nil || !now.target.upstream.Shares(s.x.target.upstream) || now.callerID() != s.x.caller:
+	case !now.target.continues(s.x.target, s.socket) || now.callerID() != s.x.caller:
 		err = errMoved
+	case s.socket && now.target.program():
+		err = upstream.AdmitLocal(s.x.r, g.programOrigins(&now)...)
 	case s.socket:
 		err = now.target.upstream.AdmitWebSocket(s.x.r, g.origins(&now)...)
 	}
@@ -212,14 +214,14 @@ func leave(err error) (upstream.CloseCode, string) {
 }
 
 // relay is step 7 of a WebSocket.
-func (g *Gateway) relay(x *exchange) error {
+func (g *Gateway) relay(x *exchange, proxy *upstream.Proxy) error {
 	x.enter(stepInvoke)
 	x.started = true
 	q := g.upstreamRequest(x)
 	d := deadlines{rc: http.NewResponseController(x.w), each: q.Timeout + slack}
 	d.move(x.began)
 	x.w.Header()["X-Request-Id"] = []string{x.id}
-	socket, wrote, err := x.target.upstream.Upgrade(x.w, x.r, q)
+	socket, wrote, err := proxy.Upgrade(x.w, x.r, q)
 	if err != nil {
 		if wrote {
 			x.status = http.StatusInternalServerError

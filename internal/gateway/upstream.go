@@ -119,11 +119,16 @@ func (g *Gateway) forward(x *exchange) error {
 		if err := x.target.upstream.AdmitWebSocket(x.r, g.origins(x)...); err != nil {
 			return err
 		}
-		return g.relay(x)
+		return g.relay(x, x.target.upstream)
 	}
 	if err := g.readSmall(x); err != nil {
 		return err
 	}
+	return g.ask(x, x.target.upstream)
+}
+
+// ask is step 7: the request as a server over HTTP gets it, and its answer.
+func (g *Gateway) ask(x *exchange, proxy *upstream.Proxy) error {
 	x.enter(stepInvoke)
 	x.started = true
 	q := g.upstreamRequest(x)
@@ -134,7 +139,7 @@ func (g *Gateway) forward(x *exchange) error {
 	}
 	ctx, cancel := context.WithCancel(x.r.Context())
 	defer cancel()
-	res, err := x.target.upstream.Do(ctx, q)
+	res, err := proxy.Do(ctx, q)
 	if err != nil {
 		return g.unanswered(x, err)
 	}
@@ -144,6 +149,12 @@ func (g *Gateway) forward(x *exchange) error {
 	res.CopyHeader(h)
 	g.decorate(x, h)
 	h["X-Request-Id"] = []string{x.id}
+	if x.target.upstream == nil {
+		x.keepSession(h)
+		if res.Status >= http.StatusInternalServerError {
+			g.giveBack(x)
+		}
+	}
 	x.status = res.Status
 	x.w.WriteHeader(res.Status)
 	return g.passOn(x, res, &d, cancel)
@@ -155,7 +166,7 @@ func (g *Gateway) unanswered(x *exchange, err error) error {
 		return &worker.BodyError{Err: e.Err} // the caller's doing: nothing ran that counts
 	}
 	x.ran = upstream.Sent(err)
-	if f, ok := errors.AsType[*fault.Error](err); ok && f.Code == "upstream_unreachable" && !x.ran {
+	if f, ok := errors.AsType[*fault.Error](err); ok && f.Code == "upstream_unreachable" && !x.ran && x.target.upstream != nil {
 		g.log.Warn("an upstream cannot be reached", "requestId", x.id, "error", err) // the breaker bounds how often
 	}
 	return err
@@ -166,7 +177,7 @@ func (g *Gateway) upstreamRequest(x *exchange) *upstream.Request {
 	signin.Cut(x.r.Header)
 	x.traced.place.Send(x.r.Header)
 	q := &upstream.Request{ID: x.id, Method: x.r.Method, Path: x.own, Query: x.query, Prefix: strings.TrimSuffix(x.path, x.own), Host: x.r.Host, Scheme: g.scheme(x.r), ClientIP: httpx.PeerIP(x.remote()),
-		AuthMethod: string(x.shownAs()), Header: x.r.Header, ForeignAuthorization: g.foreign(x), Timeout: x.match.Handler.Timeout}
+		AuthMethod: string(x.shownAs()), Header: x.r.Header, ForeignAuthorization: g.foreign(x), Timeout: cmp.Or(x.match.Handler.Timeout, g.options.Timeout)}
 	if p := x.principal; p.Method != auth.MethodNone {
 		q.KeyID, q.ProjectID, q.Scopes = x.callerID(), p.ProjectID(), p.Scopes()
 	}
@@ -238,7 +249,7 @@ func (g *Gateway) passOn(x *exchange, res *upstream.Response, d *deadlines, canc
 		case err != nil:
 			g.log.Warn("an answer was cut off", "requestId", x.id, "error", err)
 			return err
-		case s == nil && now.Sub(x.began) > x.match.Handler.Timeout:
+		case s == nil && now.Sub(x.began) > d.each-slack:
 			s = g.sessions.add(g, x, func(error) { cancel() })
 		}
 	}

@@ -20,6 +20,7 @@ import (
 
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/upstream"
 	"postern.dev/postern/internal/worker"
 )
 
@@ -277,6 +278,16 @@ func (l Lease) Do(ctx context.Context, r *worker.Request) (*worker.Response, err
 		}
 	}
 	return res, err
+}
+
+// Proxy sends requests to a worker that is a program; nil of any other.
+func (l Lease) Proxy() *upstream.Proxy { return l.slot.w.Proxy() }
+
+// Refused takes a program that takes no connections out of the pool, so that the
+// next Acquire does not find it again.
+func (l Lease) Refused() {
+	l.slot.w.Refuse()
+	l.pool.leave(l.slot)
 }
 
 // Release gives the worker back. The response must have been closed.

@@ -27,8 +27,17 @@ func (w *Worker) weigh(limit int64) {
 		return
 	}
 	w.note(why)
+	w.leave() // whoever runs workers asks it to end
+}
+
+// leave says that the worker takes no new call any more.
+func (w *Worker) leave() {
+	if w.program != nil {
+		w.program.leave()
+		return
+	}
 	w.conn.mu.Lock()
-	w.conn.leave() // whoever runs workers asks it to end
+	w.conn.leave()
 	w.conn.mu.Unlock()
 }
 

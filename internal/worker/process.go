@@ -48,18 +48,27 @@ func spawn(spec Spec, log func(Line)) (*process, net.Conn, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("use the socket pair: %w", err)
 	}
+	spec.Env = append(spec.Env[:len(spec.Env):len(spec.Env)], fmt.Sprintf("POSTERN_WORKER_FD=%d", workerFD))
+	p, err := launch(spec, []*os.File{theirs}, log)
+	if err != nil {
+		nc.Close()
+		return nil, nil, err
+	}
+	return p, nc, nil
+}
+
+// launch starts a process with the descriptors that it is to have beside its
+// standard streams, which are read line by line.
+func launch(spec Spec, inherits []*os.File, log func(Line)) (*process, error) {
 	cmd := exec.Command(spec.Argv[0], spec.Argv[1:]...)
-	cmd.Dir = spec.Dir
-	cmd.Env = append(spec.Env[:len(spec.Env):len(spec.Env)], fmt.Sprintf("POSTERN_WORKER_FD=%d", workerFD))
-	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.Dir, cmd.Env, cmd.ExtraFiles = spec.Dir, spec.Env, inherits
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	p := &process{end: make(chan exitState, 1)}
 	var pipes [2]*os.File
 	for i, to := range []*io.Writer{&cmd.Stdout, &cmd.Stderr} {
 		r, w, err := os.Pipe()
 		if err != nil {
-			nc.Close()
-			return nil, nil, fmt.Errorf("make a pipe: %w", err)
+			return nil, fmt.Errorf("make a pipe: %w", err)
 		}
 		defer w.Close()
 		*to, pipes[i] = w, r
@@ -70,10 +79,9 @@ func spawn(spec Spec, log func(Line)) (*process, net.Conn, error) {
 	started := make(chan error)
 	go p.own(cmd, started, pipes, log)
 	if err := <-started; err != nil {
-		nc.Close()
-		return nil, nil, err
+		return nil, err
 	}
-	return p, nc, nil
+	return p, nil
 }
 
 // own starts the process and waits for it, on a thread of its own: the kernel

@@ -51,6 +51,8 @@ type Spec struct {
 	// that uses a quarter more than that is killed. Measured every half second,
 	// where /proc can tell.
 	Memory int64
+	// Program is set where the worker is a program that serves HTTP by itself.
+	Program *Program
 	// Log is called for each line the worker writes, from several goroutines,
 	// and must not block for long; nil drops them.
 	Log func(Line)
@@ -87,7 +89,8 @@ func (e *ExitError) Error() string {
 
 // Worker is a ready worker. It is safe for concurrent use.
 type Worker struct {
-	conn        *conn
+	conn        *conn    // nil of a program
+	program     *program // nil of what speaks the wire protocol
 	proc        *process
 	declaration platform.Declaration
 	done        chan struct{} // closed after the process and its group are gone
@@ -103,6 +106,9 @@ type Worker struct {
 // Start starts a worker and waits until it is ready. On an error nothing of it
 // is left; the error is a *StartError, or ctx's.
 func Start(ctx context.Context, spec Spec) (*Worker, error) {
+	if spec.Program != nil {
+		return startProgram(ctx, spec)
+	}
 	w := &Worker{done: make(chan struct{}), readied: make(chan struct{})}
 	log := spec.Log
 	if log == nil {
@@ -251,8 +257,11 @@ func (w *Worker) beat(spec Spec, stop chan struct{}) {
 
 // Lag is how long the worker's event loop takes to answer now: the time that
 // the last ping took, or that the one which is out has been waiting. While
-// calls are in flight it is measured every 50 ms.
+// calls are in flight it is measured every 50 ms. Of a program nothing is known.
 func (w *Worker) Lag() time.Duration {
+	if w.program != nil {
+		return 0
+	}
 	w.conn.mu.Lock()
 	defer w.conn.mu.Unlock()
 	if !w.conn.pingAt.IsZero() {
@@ -276,7 +285,12 @@ func (w *Worker) InFlight() int {
 
 // Leaving is closed when the worker takes no new call any more: it refused one
 // because it drains, or its connection is over.
-func (w *Worker) Leaving() <-chan struct{} { return w.conn.leaving }
+func (w *Worker) Leaving() <-chan struct{} {
+	if w.program != nil {
+		return w.program.leaving
+	}
+	return w.conn.leaving
+}
 
 // Done is closed when the worker's process is gone, with all its children.
 func (w *Worker) Done() <-chan struct{} { return w.done }
@@ -302,6 +316,9 @@ func (w *Worker) Do(ctx context.Context, r *Request) (*Response, error) {
 // When ctx ends first the worker is killed. It returns nil in any case but a
 // kill.
 func (w *Worker) Drain(ctx context.Context) error {
+	if w.program != nil {
+		return w.drainProgram(ctx)
+	}
 	w.conn.enqueue(frameDrain, 0, 0, nil)
 	select {
 	case <-w.done:

@@ -1,0 +1,310 @@
+package main_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// example deploys one of the examples, and returns its address and what the
+// command said.
+func (s *site) example(name string) (url, said string) {
+	s.Helper()
+	dir := s.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("..", "..", "examples", name))); err != nil {
+		s.Fatal(err)
+	}
+	said = s.must("functions", "deploy", dir)
+	return s.gateway + "/fn/" + name, said
+}
+
+// asked is how many requests a program counted that says so at /count.
+func (g *target) asked(url string) int {
+	g.Helper()
+	status, body := call(g.T, g.client, "GET", url+"/count", "", "", "")
+	n, err := strconv.Atoi(body)
+	if status != 200 || err != nil {
+		g.Fatal(status, body)
+	}
+	return n
+}
+
+// shut tries to get in without a key, in several ways; the program hears nothing.
+func (g *target) shut(url string, requests ...string) {
+	g.Helper()
+	before := g.asked(url)
+	for _, r := range requests {
+		method, path, _ := strings.Cut(r, " ")
+		for name, header := range map[string][2]string{
+			"nothing shown":    {},
+			"a wrong secret":   {"X-API-Key", "psk_x"},
+			"identity headers": {"X-Postern-Key-Id", "pak_root"},
+		} {
+			req, err := http.NewRequestWithContext(g.Context(), method, url+path, strings.NewReader("x"))
+			if err != nil {
+				g.Fatal(err)
+			}
+			if header[0] != "" {
+				req.Header.Set(header[0], header[1])
+			}
+			res, err := g.client.Do(req)
+			if err != nil {
+				g.Fatal(err)
+			}
+			res.Body.Close()
+			if res.StatusCode != 401 {
+				g.Errorf("%s, %s: %s", r, name, res.Status)
+			}
+		}
+	}
+	if after := g.asked(url); after != before {
+		g.Errorf("the program was asked %d times by who was refused", after-before)
+	}
+}
+
+func (g *target) get(path string) *http.Response {
+	g.Helper()
+	req, err := http.NewRequestWithContext(g.Context(), "GET", path, nil)
+	if err != nil {
+		g.Fatal(err)
+	}
+	req.Header.Set("Authorization", g.basic)
+	res, err := g.client.Do(req)
+	if err != nil {
+		g.Fatal(err)
+	}
+	g.Cleanup(func() { res.Body.Close() })
+	return res
+}
+
+// TestPrograms_Go: a binary of Go's, built by the deploy, on a unix socket.
+func TestPrograms_Go(t *testing.T) {
+	t.Parallel()
+	g := newSite(t).target()
+	url, said := g.example("http-go")
+	for _, want := range []string{"/events", "access key", "/count", "open", "/health"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("the deploy does not tell of %s:\n%s", want, said)
+		}
+	}
+	g.shut(url, "GET /events", "POST /upper")
+	if status, body := call(t, g.client, "GET", url+"/", "", "", ""); status != 200 || !strings.Contains(body, "hello from Go, request req_") {
+		t.Error(status, body)
+	}
+	if status, _ := call(t, g.client, "GET", url+"/ready", g.key["POSTERN_KEY_ID"], g.key["POSTERN_KEY_SECRET"], ""); status != 404 {
+		t.Errorf("a path that is no route: %d", status)
+	}
+
+	// Events come one by one, and the program learns that the caller has gone.
+	res := g.get(url + "/events")
+	lines := bufio.NewScanner(res.Body)
+	var events []string
+	for len(events) < 3 && lines.Scan() {
+		if strings.HasPrefix(lines.Text(), "data: ") {
+			events = append(events, lines.Text())
+		}
+	}
+	if want := "data: 3 for " + g.key["POSTERN_KEY_ID"]; len(events) != 3 || events[2] != want {
+		t.Errorf("%q, want %q last", events, want)
+	}
+	res.Body.Close()
+
+	// A large body goes through in both directions at once.
+	body, writer := io.Pipe()
+	req, err := http.NewRequestWithContext(t.Context(), "POST", url+"/upper", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", g.basic)
+	answer := make(chan *http.Response, 1)
+	go func() {
+		res, err := g.client.Do(req)
+		if err != nil {
+			t.Error(err)
+		}
+		answer <- res
+	}()
+	io.WriteString(writer, "first")
+	res = <-answer
+	if res == nil {
+		t.FailNow()
+	}
+	defer res.Body.Close()
+	first := make([]byte, 5)
+	if _, err := io.ReadFull(res.Body, first); err != nil || string(first) != "FIRST" {
+		t.Fatalf("%q %v, before the body has ended", first, err)
+	}
+	go func() {
+		writer.Write(bytes.Repeat([]byte("x"), 8<<20))
+		writer.Close()
+	}()
+	if n, err := io.Copy(io.Discard, res.Body); err != nil || n != 8<<20 {
+		t.Error(n, err)
+	}
+}
+
+// TestPrograms_Python: a script of the standard library's server, on a port.
+func TestPrograms_Python(t *testing.T) {
+	t.Parallel()
+	g := newSite(t).target()
+	url, said := g.example("http-python")
+	if !strings.Contains(said, "reach past the gateway") {
+		t.Errorf("the deploy does not warn of the port:\n%s", said)
+	}
+	g.shut(url, "GET /events", "POST /echo/x", "PUT /echo")
+	res := g.get(url + "/events")
+	if all, err := io.ReadAll(res.Body); err != nil || strings.Count(string(all), "data: ") != 5 || res.Header.Get("Content-Type") != "text/event-stream" {
+		t.Errorf("%q %v", all, err)
+	}
+	status, body := call(t, g.client, "POST", url+"/echo/a%20b?c=d", g.key["POSTERN_KEY_ID"], g.key["POSTERN_KEY_SECRET"], "hello")
+	want := fmt.Sprintf(`{"method": "POST", "path": "/echo/a%%20b?c=d", "caller": %q, "credential": null, "body": "hello"}`, g.key["POSTERN_KEY_ID"])
+	if status != 200 || body != want {
+		t.Errorf("%d %s, want %s", status, body, want)
+	}
+}
+
+// TestPrograms_NodeWebSocket: a server of node:http with a WebSocket by hand.
+func TestPrograms_NodeWebSocket(t *testing.T) {
+	t.Parallel()
+	g := newSite(t).target()
+	url, _ := g.example("http-node")
+	g.shut(url, "POST /echo", "GET /socket")
+	if status, body := call(t, g.client, "GET", url+"/health", "", "", ""); status != 200 || body != "healthy, says the program" {
+		t.Error("its own /health:", status, body)
+	}
+	dial := func(header http.Header) (*websocket.Conn, *http.Response, error) {
+		return websocket.Dial(t.Context(), "ws"+strings.TrimPrefix(url, "http")+"/socket", &websocket.DialOptions{HTTPHeader: header})
+	}
+	before := g.asked(url)
+	for name, c := range map[string]struct {
+		header http.Header
+		status int
+	}{
+		"nothing shown":     {http.Header{}, 401},
+		"from another page": {http.Header{"Authorization": {g.basic}, "Origin": {"https://evil.example"}}, 403},
+	} {
+		if _, res, err := dial(c.header); err == nil || res.StatusCode != c.status {
+			t.Errorf("%s: %v %v", name, res, err)
+		}
+	}
+	if now := g.asked(url); now != before {
+		t.Errorf("the program heard %d handshakes that were refused", now-before)
+	}
+	conn, _, err := dial(http.Header{"Authorization": {g.basic}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseNow()
+	for _, message := range []string{"hello", strings.Repeat("x", 200), strings.Repeat("y", 70_000)} {
+		if err := conn.Write(t.Context(), websocket.MessageText, []byte(message)); err != nil {
+			t.Fatal(err)
+		}
+		conn.SetReadLimit(1 << 20)
+		if _, got, err := conn.Read(t.Context()); err != nil || string(got) != message {
+			t.Fatalf("%d bytes came back of %d: %v", len(got), len(message), err)
+		}
+	}
+	// Its key ends, and so does it.
+	id, secret := g.createKey("For a while")
+	brief, _, err := dial(http.Header{"X-Api-Key": {secret}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer brief.CloseNow()
+	g.must("keys", "revoke", id)
+	if _, _, err := brief.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusPolicyViolation {
+		t.Error("after its key was revoked:", err)
+	}
+	// A new version: who is connected is told to come again.
+	g.must("functions", "deploy", "--force", filepath.Join("..", "..", "examples", "http-node"))
+	if _, _, err := conn.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusGoingAway {
+		t.Error("after a deploy:", err)
+	}
+}
+
+// TestPrograms_CrashAndRedeploy: a program that ends is started again, and a
+// deploy under load drops nothing.
+func TestPrograms_CrashAndRedeploy(t *testing.T) {
+	t.Parallel()
+	g := newSite(t).target()
+	url, _ := g.example("http-node")
+	id, secret := g.key["POSTERN_KEY_ID"], g.key["POSTERN_KEY_SECRET"]
+	echo := func() (int, string) { return call(t, g.client, "POST", url+"/echo", id, secret, "x") }
+	if status, body := echo(); status != 200 || body != "x" {
+		t.Fatal(status, body)
+	}
+	pids := workers(g.data)
+	if len(pids) != 1 {
+		t.Fatalf("there are %d workers", len(pids))
+	}
+	syscall.Kill(pids[0], syscall.SIGKILL)
+	eventually(t, "the program runs again", func() bool { status, _ := echo(); return status == 200 })
+	if !strings.Contains(g.log(), `"a worker ended"`) || !strings.Contains(g.log(), "SIGKILL") {
+		t.Error("the end of the worker has no reason in the log")
+	}
+
+	var stop atomic.Bool
+	var calls, failed atomic.Int64
+	var load sync.WaitGroup
+	for range 4 {
+		load.Go(func() {
+			for !stop.Load() {
+				if status, body := echo(); status != 200 || body != "x" {
+					failed.Add(1)
+					t.Errorf("during a deploy: %d %s", status, body)
+				}
+				calls.Add(1)
+			}
+		})
+	}
+	for range 3 {
+		g.must("functions", "deploy", "--force", filepath.Join("..", "..", "examples", "http-node"))
+	}
+	stop.Store(true)
+	load.Wait()
+	if calls.Load() < 20 || failed.Load() > 0 {
+		t.Errorf("%d of %d calls failed", failed.Load(), calls.Load())
+	}
+	eventually(t, "the versions before have ended", func() bool { return len(workers(g.data)) == 1 })
+}
+
+// TestPrograms_DrainAtStop: a server that stops lets answers end, and leaves no
+// process and no socket.
+func TestPrograms_DrainAtStop(t *testing.T) {
+	t.Parallel()
+	g := newSite(t).target()
+	url, _ := g.example("http-python")
+	res := g.get(url + "/events")
+	first := make([]byte, 4)
+	if _, err := io.ReadFull(res.Body, first); err != nil {
+		t.Fatal(err)
+	}
+	stopped := make(chan error, 1)
+	began := time.Now()
+	go func() { stopped <- g.stop() }()
+	if rest, err := io.ReadAll(res.Body); err != nil || strings.Count(string(rest), "data: ") != 4 {
+		t.Errorf("%q %v", rest, err)
+	}
+	if err := <-stopped; err != nil || time.Since(began) > 8*time.Second {
+		t.Errorf("%v after %v\n%s", err, time.Since(began), g.log())
+	}
+	if left := workers(g.data); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	if strings.Contains(g.log(), "did not drain in time") {
+		t.Error("the program was killed")
+	}
+}

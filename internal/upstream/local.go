@@ -1,0 +1,55 @@
+package upstream
+
+import (
+	"context"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/url"
+
+	"postern.dev/postern/internal/platform"
+)
+
+// Local makes the proxy of a program that this server itself has started, of
+// which dial makes connections. The program gets the caller's Host; who waits for
+// it, and what follows from its failures, is for its supervisor: here it has as
+// many calls as it is given, no second try and no breaker. It takes WebSockets
+// from pages that its caller admits.
+func Local(name string, dial func(context.Context) (net.Conn, error)) *Proxy {
+	p := &Proxy{
+		declared: platform.Upstream{Name: name, PreserveHost: true, MaxInFlight: math.MaxInt, Breaker: platform.Breaker{Failures: math.MaxInt}, WebSocket: &platform.WebSocketPolicy{}},
+		base:     &url.URL{Scheme: "http", Host: "localhost"},
+		line:     &line{},
+	}
+	p.breaker = newBreaker(&p.declared, nil)
+	p.transport = &http.Transport{
+		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+		DisableCompression:     true,
+		MaxIdleConns:           idleConns,
+		MaxIdleConnsPerHost:    idleConns,
+		IdleConnTimeout:        idleTimeout,
+		MaxResponseHeaderBytes: maxHeader,
+	}
+	return p
+}
+
+// Get asks for a path as nobody's call does, and returns the status.
+func (p *Proxy) Get(ctx context.Context, path string) (status int, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.base.String()+path, nil)
+	if err != nil {
+		return 0, err
+	}
+	res, err := p.transport.RoundTrip(req)
+	if err != nil {
+		return 0, err
+	}
+	io.CopyN(io.Discard, res.Body, maxHeader) // a program may not like to be cut short
+	return res.StatusCode, res.Body.Close()
+}
+
+// AdmitLocal is AdmitWebSocket of any program: from pages of the named origins alone.
+func AdmitLocal(r *http.Request, origins ...string) error {
+	p := Proxy{declared: platform.Upstream{WebSocket: &platform.WebSocketPolicy{}}}
+	return p.AdmitWebSocket(r, origins...)
+}
