@@ -23,7 +23,7 @@ let ran = 0; let failed = 0;
 const sum = async (b: Uint8Array) => Buffer.from(await crypto.subtle.digest('SHA-256', b)).toString('hex');
 export const status = () => ({ ran, failed });
 export default {
-  ice: async (c: any, r: any) => { ran++; return { length: r?.rawBody?.length, sum: r ? await sum(r.rawBody) : '' }; },
+  ice: async (c: any, data: any, r: any) => { ran++; return { length: r?.rawBody?.length, sum: r ? await sum(r.rawBody) : '' }; },
   notify: () => { if (++failed === 1) throw new Error('the first time'); ran++; return {}; },
 };
 `
@@ -171,7 +171,7 @@ func TestAttack_Signatures(t *testing.T) {
 		{"another body", "calls", after(func(c *voiceCall) { c.body = strings.Replace(c.body, "c-", "d-", 1) }), 401, false},
 		{"a byte more", "calls", after(func(c *voiceCall) { c.body += " " }), 401, false},
 		{"no body any more", "calls", after(func(c *voiceCall) { c.body = "" }), 401, false},
-		{"signed without a body", "calls", with(func(c *voiceCall) { c.body = "" }), 200, true},
+		{"signed without a body", "calls", with(func(c *voiceCall) { c.body = "" }), 400, false}, // let in, and no callback
 		{"another path of the same handler", "calls", after(func(c *voiceCall) { c.path = "/fn/calls/x/ice" }), 401, false},
 		{"a double slash", "calls", after(func(c *voiceCall) { c.path = "/fn/calls//ice" }), 401, false},
 		{"the path with an escape, signed decoded", "calls", after(func(c *voiceCall) { c.path = "/fn/calls/%69ce" }), 200, true},

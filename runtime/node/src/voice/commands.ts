@@ -1,4 +1,5 @@
-// Voice 2 as it goes over the wire: what comes to voiceWebhook, and the commands that answer it. Declarations only.
+// Voice 2 as it goes over the wire: what comes to voiceWebhook, and the commands that answer it, with the names and limits of the platform's
+// public SDKs. Declarations only.
 import type { FunctionContext, FunctionRequest, FunctionResponse } from '../types.ts';
 import type { CommandBuilder } from './flow.ts';
 

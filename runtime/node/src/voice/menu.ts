@@ -1,4 +1,5 @@
-// Menus of Voice 1: prompts, and what is done with what the caller presses.
+// Menus of Voice 1: prompts, and what is done with what the caller presses. Limits and defaults are those that the source documents for its
+// builder; the platform's own are wider.
 import { flag, locale, members, name, options, prompt, refuse, text, whole } from './check.ts';
 
 /** What runMenu needs: one menu is called main, and begins. */

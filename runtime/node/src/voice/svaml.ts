@@ -1,4 +1,5 @@
-// SVAML as it goes over the wire, and the builders that write it. Declarations only.
+// SVAML as it goes over the wire, and the builders that write it. Declarations only. Limits are those of the platform's reference of SVAML;
+// what stands in no reference is told in docs/decisions/0028-voice.md.
 import type { Menu, MenuBuilder, MenuOptions } from './menu.ts';
 
 /** What a v1 callback is answered with. Members that are absent are left out. */
