@@ -43,11 +43,12 @@ func (c *conn) pump(call *call, body io.Reader) {
 			flags = flagEnd
 		}
 		c.mu.Lock()
-		for len(c.buf) > maxBuffered && c.err == nil {
+		for c.unsent() > maxBuffered && c.err == nil {
 			c.sent.Wait()
 		}
 		if c.err == nil && c.table[call.stream%slots] == call {
 			c.buf = appendFrame(c.buf, frameData, flags, call.stream, chunk[:n])
+			c.turn()
 		}
 		c.mu.Unlock()
 		c.wakeWriter()

@@ -47,7 +47,7 @@ func TestBody_StopsAtTheWindow(t *testing.T) {
 			}
 			synctest.Wait() // it would send more now if it could
 			c.mu.Lock()
-			waiting := len(c.buf)
+			waiting := c.unsent()
 			c.mu.Unlock()
 			if waiting != 0 {
 				t.Errorf("%d bytes wait beyond the window", waiting)
@@ -97,7 +97,7 @@ func TestBody_CreditIsForWhatWasTaken(t *testing.T) {
 		}
 		synctest.Wait()
 		c.mu.Lock()
-		waiting := len(c.buf)
+		waiting := c.unsent()
 		c.mu.Unlock()
 		if waiting != 0 {
 			t.Errorf("%d bytes to the worker before anything was taken", waiting)

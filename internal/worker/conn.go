@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -38,7 +37,9 @@ const (
 	slots       = 4096     // calls at once, and the mask of their table
 	maxBuffered = 4 << 20  // unsent bytes from which body senders wait
 	maxUnsent   = 32 << 20 // unsent bytes from which calls are refused: the worker reads nothing
-	readBuffer  = 64 << 10 // grows to one frame where needed
+	fullAt      = 192 << 10
+	segment     = 320 << 10 // room for fullAt and what is appended then
+	readBuffer  = 64 << 10  // grows to one frame where needed
 )
 
 // conn multiplexes calls over one socket. A call's frames are appended to buf
@@ -53,6 +54,8 @@ type conn struct {
 	events    events
 
 	mu         sync.Mutex
+	full       [][]byte        // frames to send, before those in buf; guarded by mu
+	fullBytes  int             // in full; guarded by mu
 	buf        []byte          // frames to send; guarded by mu
 	writing    bool            // the writer has taken some; guarded by mu
 	next       uint32          // the next stream; guarded by mu
@@ -149,63 +152,6 @@ func (c *conn) leave() {
 	}
 }
 
-func (c *conn) wakeWriter() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
-}
-
-func (c *conn) writeLoop() {
-	var out []byte
-	for {
-		select {
-		case <-c.wake:
-		case <-c.done:
-			return
-		}
-		// Other callers that are about to append get their turn first.
-		runtime.Gosched()
-		c.mu.Lock()
-		out, c.buf = c.buf, out[:0]
-		c.writing = len(out) > 0
-		c.sent.Broadcast()
-		c.mu.Unlock()
-		if len(out) == 0 {
-			continue
-		}
-		if _, err := c.nc.Write(out); err != nil {
-			c.close(fmt.Errorf("write: %w", err))
-			return
-		}
-		if cap(out) > maxBuffered {
-			out = nil
-		}
-		c.mu.Lock()
-		c.writing = false
-		c.mu.Unlock()
-	}
-}
-
-// sendNow writes what the socket takes at once; the writer does the rest.
-// c.mu is held, and the writer has nothing.
-func (c *conn) sendNow() {
-	c.raw.Write(c.writeOnce)
-	if len(c.buf) > 0 {
-		c.wakeWriter()
-	}
-}
-
-// enqueue appends a frame, unless the connection is over.
-func (c *conn) enqueue(kind frameType, flags uint8, stream uint32, payload []byte) {
-	c.mu.Lock()
-	if c.err == nil {
-		c.buf = appendFrame(c.buf, kind, flags, stream, payload)
-	}
-	c.mu.Unlock()
-	c.wakeWriter()
-}
-
 // do sends a request and waits for the head of its response.
 func (c *conn) do(ctx context.Context, r *Request) (*Response, error) {
 	call := c.pool.Get().(*call)
@@ -238,7 +184,7 @@ func (c *conn) open(call *call, r *Request) error {
 		c.mu.Unlock()
 		return fmt.Errorf("%w: %w", ErrRefused, c.err) // nothing was sent
 	}
-	if c.left || c.inFlight == slots || len(c.buf) > maxUnsent {
+	if c.left || c.inFlight == slots || c.unsent() > maxUnsent {
 		c.mu.Unlock()
 		return ErrRefused
 	}
@@ -248,13 +194,14 @@ func (c *conn) open(call *call, r *Request) error {
 	if r.Route != "" && !c.routes || r.Scheme != "" && !c.signatures || r.Call != nil && !c.calls {
 		r = c.plain(r)
 	}
-	alone := c.raw != nil && c.inFlight == 0 && !c.writing && len(c.buf) == 0
+	alone := c.raw != nil && c.inFlight == 0 && !c.writing && c.unsent() == 0
 	buf, err := appendRequest(c.buf, c.next, r)
 	c.buf = buf
 	if err != nil {
 		c.mu.Unlock()
 		return err
 	}
+	c.turn()
 	call.begin(c.next, r.Deadline, r.Body != nil)
 	c.table[c.next%slots] = call
 	c.next++

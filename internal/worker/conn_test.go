@@ -256,8 +256,8 @@ func TestConn_RefusesWhenNothingIsRead(t *testing.T) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if refused < 100 || len(c.buf) > maxUnsent+maxPayload+100 || c.inFlight != 0 {
-		t.Errorf("%d refused, %d bytes wait, %d in flight", refused, len(c.buf), c.inFlight)
+	if refused < 100 || c.unsent() > maxUnsent+maxPayload+100 || c.inFlight != 0 {
+		t.Errorf("%d refused, %d bytes wait, %d in flight", refused, c.unsent(), c.inFlight)
 	}
 }
 

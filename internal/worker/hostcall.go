@@ -49,12 +49,13 @@ func (c *conn) handleCall(f frame) error {
 		out, err := c.answerCall(op, fields)
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		for len(c.buf) > maxBuffered && c.err == nil { // it takes no results: nor calls, in the end
+		for c.unsent() > maxBuffered && c.err == nil { // it takes no results: nor calls, in the end
 			c.sent.Wait()
 		}
 		c.answering--
 		if c.err == nil {
 			c.buf = c.appendResult(c.buf, f.stream, op, out, err)
+			c.turn()
 			c.wakeWriter()
 		}
 	})
