@@ -114,21 +114,21 @@ const tick = 25 * time.Millisecond
 // What comes while a handler takes its time is not lost, whether it was watched or not.
 func TestServer_RequestsBehindASlowOne(t *testing.T) {
 	t.Parallel()
-	var waits time.Duration
 	dial := open(t, limited(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
 		if r.URL.Path == "/slow" {
+			waits, _ := time.ParseDuration(r.URL.RawQuery)
 			time.Sleep(waits)
 		}
 		fmt.Fprint(w, r.URL.Path, " ", string(b))
 		lane.Release(w)
 	})))
-	for _, waits = range []time.Duration{0, tick, 2 * tick, 4 * tick} {
+	for _, waits := range []time.Duration{0, tick, 2 * tick, 4 * tick} {
 		c := dial()
 		r := bufio.NewReader(c)
 		go func() {
 			for i := range 5 {
-				for _, piece := range []string{"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n", "P", fmt.Sprintf("OST /%d HTTP/1.1\r\nHost: h\r\nContent-Le", i), "ngth: 3\r\n\r\na", "bc"} {
+				for _, piece := range []string{"GET /slow?" + waits.String() + " HTTP/1.1\r\nHost: h\r\n\r\n", "P", fmt.Sprintf("OST /%d HTTP/1.1\r\nHost: h\r\nContent-Le", i), "ngth: 3\r\n\r\na", "bc"} {
 					io.WriteString(c, piece)
 					time.Sleep(tick / 2)
 				}
@@ -214,28 +214,32 @@ func TestServer_ShutdownDoesNotWaitForEver(t *testing.T) {
 // A handler may keep a request for as long as it likes, unless it says otherwise.
 func TestServer_KeptRequests(t *testing.T) {
 	t.Parallel()
-	var kept []*http.Request
-	var answers []http.ResponseWriter
+	type pair struct {
+		r *http.Request
+		w http.ResponseWriter
+	}
+	all := make(chan pair, 21)
 	dial := open(t, limited(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Path", r.URL.Path)
 		io.Copy(io.Discard, r.Body)
-		kept, answers = append(kept, r), append(answers, w)
+		all <- pair{r, w}
 	})))
 	c := dial()
 	r := bufio.NewReader(c)
-	for i := range 20 {
+	for i := range 21 {
 		fmt.Fprintf(c, "POST /%d?q=%d HTTP/1.1\r\nHost: h%d\r\nX-N: %d\r\nContent-Length: 1\r\n\r\na", i, i, i, i)
 		answer(t, r)
 	}
-	for i, r := range kept {
-		n := fmt.Sprint(i)
-		if r.URL.Path != "/"+n || r.URL.RawQuery != "q="+n || r.Host != "h"+n || r.Header.Get("X-N") != n || answers[i].Header().Get("X-Path") != "/"+n || r.Context().Err() == nil {
+	for i := range 20 { // of the last, all may not be over
+		p, n := <-all, fmt.Sprint(i)
+		r, answer := p.r, p.w
+		if r.URL.Path != "/"+n || r.URL.RawQuery != "q="+n || r.Host != "h"+n || r.Header.Get("X-N") != n || answer.Header().Get("X-Path") != "/"+n || r.Context().Err() == nil {
 			t.Errorf("request %d is now %v %v %v", i, r.URL, r.Host, r.Header)
 		}
 		if _, err := r.Body.Read(make([]byte, 1)); err == nil {
 			t.Errorf("request %d has a body still", i)
 		}
-		if _, err := answers[i].Write([]byte("late")); err == nil {
+		if _, err := answer.Write([]byte("late")); err == nil {
 			t.Errorf("request %d is answered again", i)
 		}
 	}
@@ -244,15 +248,16 @@ func TestServer_KeptRequests(t *testing.T) {
 // Texts of a released request are nobody's next request's.
 func TestServer_ReleasedTexts(t *testing.T) {
 	t.Parallel()
-	var texts []string
+	all := make(chan []string, 9)
 	dial := open(t, limited(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		texts = append(texts, r.URL.Path+r.Host+r.Header.Get("X-N")+r.RequestURI)
+		texts := append([]string(nil), r.URL.Path+r.Host+r.Header.Get("X-N")+r.RequestURI)
 		for name, values := range r.Header {
 			texts = append(texts, name, values[0])
 		}
 		if len(r.Header) != 2 {
 			t.Errorf("%d fields: %v", len(r.Header), r.Header)
 		}
+		all <- texts
 		lane.Release(w)
 	})))
 	c := dial()
@@ -262,10 +267,9 @@ func TestServer_ReleasedTexts(t *testing.T) {
 		answer(t, r)
 	}
 	for i := range 9 {
-		all := strings.Join(texts[5*i:5*i+5], " ")
-		n := fmt.Sprint(i)
-		if !strings.HasPrefix(all, "/"+n+"h"+n+n+"/"+n) || strings.ContainsAny(all, strings.ReplaceAll("012345678", n, "")) {
-			t.Errorf("of request %d is now %q", i, all)
+		texts, n := strings.Join(<-all, " "), fmt.Sprint(i)
+		if !strings.HasPrefix(texts, "/"+n+"h"+n+n+"/"+n) || strings.ContainsAny(texts, strings.ReplaceAll("012345678", n, "")) {
+			t.Errorf("of request %d is now %q", i, texts)
 		}
 	}
 }
