@@ -82,6 +82,7 @@ var targets = [][3]string{
 	{"internal/policy", "FuzzParse", "a document is refused, or says the same when it is written anew, in one form"},
 	{"internal/httpx", "FuzzProxies", "the address that counts is the peer's, or one that a trusted proxy wrote"},
 	{"internal/wire", "FuzzConn_ReadsAsNetHTTPDoes", "what is let through is read by net/http as exactly the requests that were counted"},
+	{"internal/lane", "FuzzServer_AgreesWithNetHTTP", "what serves plain requests by itself has handlers see the same requests as net/http, and answers the same"},
 	{"internal/worker", "FuzzParse", "a frame is refused, or is the same once written and read"},
 	{"internal/worker", "FuzzHandle", "whatever a worker writes, nothing panics and a call ends at most once"},
 	{"internal/token", "FuzzVerify", "what passes has one spelling, and a signature that another reading of it finds good too"},
