@@ -205,6 +205,26 @@ test('menus refuse at once what breaks a limit', () => refused({
   'ten languages': [() => MenuTemplates.language(Array(10).fill({ name: 'a', value: 'b' })), 'one to nine'],
 }));
 
+test('a text in a prompt never becomes a directive', () => {
+  let seed = 7;
+  const pick = (list: readonly string[]): string => list[(seed = (seed * 1103515245 + 12345) % 2147483648) % list.length]!;
+  const pieces = ['#tts[', '#href[', '#ssml[', ']', ';', '[', '#', 'https://evil.example/a.mp3', 'Acme', ' ', '\n', '\u0000', 'é', '\\'];
+  let taken = 0;
+  for (let i = 0; i < 5000; i++) {
+    const company = Array.from({ length: 1 + (i % 6) }, () => pick(pieces)).join('');
+    let sent: string;
+    try {
+      sent = MenuTemplates.business(company).menus[0]!.mainPrompt;
+    } catch (err) {
+      assert.ok(err instanceof VoiceError, company);
+      continue;
+    }
+    taken++;
+    assert.ok(sent.startsWith(`#tts[Thank you for calling ${company}. `) && sent.indexOf(']') === sent.length - 1, sent);
+  }
+  assert.ok(taken > 500 && taken < 4500, String(taken));
+});
+
 test('no refusal repeats a credential, a text or a number', () => {
   const secret = 'hunter2-secret';
   for (const run of [() => ice().startRecording({ credentials: secret.repeat(400) }), () => ice().say(secret.repeat(100)), () => ice().connectPstn(secret), () => ice().play(secret),
