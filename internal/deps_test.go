@@ -90,7 +90,7 @@ var only = map[string][]string{
 	"golang.org/x/oauth2":                 {"internal/api"},
 	"github.com/coder/websocket":          {"internal/upstream", "internal/websocket"},
 	"github.com/sony/gobreaker/v2":        {"internal/upstream"},
-	"gocloud.dev":                         {"internal/blob"},
+	"gocloud.dev":                         {"internal/blob", "internal/secret"},
 	"github.com/valkey-io/valkey-go":      {"internal/valkey"},
 	"golang.org/x/term":                   {"internal/cli"},
 	"go.opentelemetry.io":                 {"internal/telemetry"},
