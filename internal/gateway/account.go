@@ -32,9 +32,19 @@ func (g *Gateway) account(x *exchange) {
 	if cap(x.body) > inlineBody || x.callback.by != nil || x.target != nil && (x.target.upstream != nil || x.target.program()) { // who was handed it may still be reading
 		x.body = nil
 	}
+	w, kept := x.w, failed != nil || x.kept()
 	*x = exchange{body: x.body[:0]}
 	g.pool.Put(x)
 	if failed != nil {
 		panic(http.ErrAbortHandler)
 	}
+	if !kept {
+		httpx.Release(w)
+	}
+}
+
+// kept reports whether somebody may have something of the request still: who
+// sends its body on, an upstream's transport, or who looks at a session again.
+func (x *exchange) kept() bool {
+	return x.rest != nil || x.visit != nil || x.started && x.status == 0 || x.target != nil && x.target.upstream != nil
 }
