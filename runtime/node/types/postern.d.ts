@@ -24,6 +24,10 @@ declare module '@sinch/functions-runtime/voice/v2' {
   export * from 'postern:types/voice/index';
 }
 
+declare module '@postern/functions/testing' {
+  export * from 'postern:types/testing';
+}
+
 declare module 'postern:types/config' {
   import type { ApplicationCredentials, Config, FunctionContext } from 'postern:types/types';
   export type Environment = Readonly<Record<string, string | undefined>>;
@@ -320,6 +324,80 @@ declare module 'postern:types/index' {
   export type { Call, CallFlow, CallHandler, CallHandlers, CallResult, Command, Endpoint, Flow, ManagedCall, MenuInput } from 'postern:types/voice/v2';
 }
 
+declare module 'postern:types/testing' {
+  import type { FunctionContext, FunctionIdentity } from 'postern:types/types';
+  /** What to call a handler with. All of it may be left out. */
+  export interface TestRequest {
+    /** GET, or POST where there is a body. */
+    method?: string;
+    /** Below the function's address; "/" if it is left out. A query may follow. */
+    path?: string;
+    query?: URLSearchParams | Readonly<Record<string, string | readonly string[]>>;
+    headers?: Readonly<Record<string, string>>;
+    /** What the route's pattern has taken from the path, and the pattern. */
+    params?: Readonly<Record<string, string>>;
+    route?: string;
+    /** Text, bytes, a form, or anything that JSON can say. */
+    body?: unknown;
+    /** Gives the body as a ReadableStream, as a handler with "body": "stream" has it. */
+    stream?: boolean;
+    /** Who calls; somebody with an access key if it is left out, nobody if it is null. */
+    identity?: FunctionIdentity | null;
+    ip?: string;
+    signal?: AbortSignal;
+    context?: TestContext;
+  }
+  /** What a handler finds in its context. Members that are not named here are taken as they are, such as a fake client: { sms: fake }. */
+  export interface TestContext {
+    /** The variables and secrets; nothing of the process's own environment. */
+    env?: Readonly<Record<string, string>>;
+    /** The other functions of the project, by name: their handlers. */
+    functions?: Readonly<Record<string, Handler>>;
+    readonly [member: string]: unknown;
+  }
+  /** Handlers take what theirs takes: a context and a request, data or an event. */
+  export type Handler = (...given: any[]) => unknown;
+  /** How events look; a handler that is called with it takes events. */
+  export interface TestStyle {
+    event?: 'simple' | 'v2';
+  }
+  /** What the gateway would send. */
+  export interface Answer {
+    readonly status: number;
+    readonly headers: Headers;
+    readonly body: Uint8Array;
+    text(): string;
+    json(): any;
+  }
+  /** A module whose handlers are found as the runtime finds them. */
+  export interface TestModule {
+    /** The names of the handlers. */
+    readonly handlers: readonly string[];
+    readonly auth: null | '*' | readonly string[];
+    /** Calls a handler by its name. Callbacks get their data, handlers of events an event. */
+    call(name: string, request?: TestRequest): Promise<Answer>;
+  }
+  /**
+   * Calls a handler of a context and a request or, with a style, one of events. A body that does not parse is 400, as at the gateway. What the
+   * handler throws is thrown, and so is what is wrong with its result.
+   */
+  function call(handler: Handler, request?: TestRequest, style?: TestStyle): Promise<Answer>;
+  /** Finds the handlers of a module, as `await import('./function.js')` gives it. `style` and `eventFormat` are those of the manifest. */
+  function load(namespace: object, manifest?: {
+    style?: 'event' | 'context';
+    eventFormat?: 'simple' | 'v2';
+  }): TestModule;
+  /** A context, for code that takes one and is no handler. */
+  const context: (init?: TestContext) => FunctionContext;
+  /** Calls handlers without a server. */
+  export const testing: {
+    readonly call: typeof call;
+    readonly load: typeof load;
+    readonly context: typeof context;
+  };
+  export {};
+}
+
 declare module 'postern:types/types' {
   /** What the caller sent. The path is decoded once, and is the very one that was routed and guarded. */
   export interface FunctionRequest<Body = any> {
@@ -398,8 +476,10 @@ declare module 'postern:types/types' {
     readonly timestamp: string;
   }
   /** @ts-ignore any in a project without @sinch/sdk-core */
-  export type VoiceClient = import('@sinch/sdk-core').VoiceService & {
-    readonly v1: import('@sinch/sdk-core').VoiceService;
+  type VoiceService = import('@sinch/sdk-core').VoiceService;
+  /** Of the first voice API; also as v1. */
+  export type VoiceClient = VoiceService & {
+    readonly v1: VoiceService;
   };
   /** @ts-ignore any in a project without @sinch/sdk-core */
   export type ConversationClient = import('@sinch/sdk-core').ConversationService;
@@ -593,6 +673,7 @@ declare module 'postern:types/types' {
     isBase64Encoded?: boolean;
   }
   export type EventHandler<Event = any> = (event: Event, context: FunctionContext) => EventResponse | FunctionResult | Promise<EventResponse | FunctionResult>;
+  export {};
 }
 
 declare module 'postern:types/voice/actions' {
