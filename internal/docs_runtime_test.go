@@ -17,7 +17,7 @@ import (
 // list goes when the page is whole.
 var unwritten = []string{
 	"Routing", "Requests and results", "Static files and assets", "Context", "Cache", "Storage", "Database",
-	"setup, life cycle and WebSockets", "Voice: SVAML, menus", "Voice 2", "Editors, types and unit tests", "When things go wrong",
+	"setup, life cycle and WebSockets", "Voice: SVAML, menus", "Voice 2", "When things go wrong",
 	"Programs that speak HTTP", "Cold start",
 }
 

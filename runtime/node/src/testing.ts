@@ -1,7 +1,7 @@
 // Calls handlers in a user's own unit tests, without a server: what they are given and how their answer is read is the runtime's own code.
 import { Clients } from './clients.ts';
 import { type Environment, requireVariable } from './config.ts';
-import { type EventFormat, fromEvent, toEvent } from './event.ts';
+import { fromEvent, toEvent } from './event.ts';
 import { inspect } from './loader.ts';
 import { REQ, type Table } from './protocol.ts';
 import { BodyError, Request } from './request.ts';
@@ -79,13 +79,13 @@ async function call(handler: Handler, request: TestRequest = {}, style: TestStyl
     if (!(err instanceof BodyError)) throw err;
     return answer(toReply({ statusCode: 400, headers: { 'content-type': 'application/problem+json' }, body: { status: 400, code: 'body_malformed', detail: err.message } }), 'GET');
   }
-  const where = context(request.context, came);
+  const where = contextOf(request.context ?? {}, came);
   if (style.event === undefined) return answer(toReply(await handler(where, came)), came.method);
   return answer(toReply(fromEvent(await handler(toEvent(style.event, came, Date.now()), where))), came.method);
 }
 
 /** Finds the handlers of a module, as `await import('./function.js')` gives it. `style` and `eventFormat` are those of the manifest. */
-function load(namespace: object, manifest: { style?: 'event' | 'context'; eventFormat?: EventFormat } = {}): TestModule {
+function load(namespace: object, manifest: { style?: 'event' | 'context'; eventFormat?: 'simple' | 'v2' } = {}): TestModule {
   const { handlers, auth, events } = inspect(namespace, { style: manifest.style, format: manifest.eventFormat });
   return {
     handlers: [...handlers.keys()],
@@ -99,7 +99,9 @@ function load(namespace: object, manifest: { style?: 'event' | 'context'; eventF
 }
 
 /** A context, for code that takes one and is no handler. */
-function context(init: TestContext = {}, request = given({})): FunctionContext {
+const context = (init: TestContext = {}): FunctionContext => contextOf(init, given({}));
+
+function contextOf(init: TestContext, request: Request): FunctionContext {
   const { env = {}, functions = {}, ...more } = init;
   const clients = new Clients(env);
   const made = {
@@ -191,4 +193,9 @@ async function bytesOf(body: Reply['body']): Promise<Uint8Array> {
   return new Uint8Array(Buffer.concat(chunks));
 }
 
-export const testing = Object.freeze({ call, load, context });
+/** Calls handlers without a server. */
+export const testing: {
+  readonly call: typeof call;
+  readonly load: typeof load;
+  readonly context: typeof context;
+} = Object.freeze({ call, load, context });

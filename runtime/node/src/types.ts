@@ -83,7 +83,9 @@ export interface FunctionContext {
 // The clients of the official SDK, as the project has installed it. All throw when their variables are there and the package is not.
 
 /** @ts-ignore any in a project without @sinch/sdk-core */
-export type VoiceClient = import('@sinch/sdk-core').VoiceService & { readonly v1: import('@sinch/sdk-core').VoiceService };
+type VoiceService = import('@sinch/sdk-core').VoiceService;
+/** Of the first voice API; also as v1. */
+export type VoiceClient = VoiceService & { readonly v1: VoiceService };
 /** @ts-ignore any in a project without @sinch/sdk-core */
 export type ConversationClient = import('@sinch/sdk-core').ConversationService;
 /** @ts-ignore any in a project without @sinch/sdk-core */

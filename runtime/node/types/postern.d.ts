@@ -275,15 +275,6 @@ declare module 'postern:types/conversation/types' {
   export type SendMessageResponse = import('@sinch/sdk-core').Conversation.SendMessageResponse;
 }
 
-declare module 'postern:types/event' {
-  import { type Request } from 'postern:types/request';
-  import type { EventV2, FunctionEvent } from 'postern:types/types';
-  export type EventFormat = 'simple' | 'v2';
-  export function toEvent(format: EventFormat, r: Request, at: number): FunctionEvent | EventV2;
-  /** What a handler of events returned, as any other handler would return it. A body that is a string is JSON unless it says otherwise. */
-  export function fromEvent(result: unknown): unknown;
-}
-
 declare module 'postern:types/helpers' {
   import type { FunctionResponse } from 'postern:types/types';
   /** 200 with a body, 204 without. */
@@ -333,162 +324,7 @@ declare module 'postern:types/index' {
   export type { Call, CallFlow, CallHandler, CallHandlers, CallResult, Command, Endpoint, Flow, ManagedCall, MenuInput } from 'postern:types/voice/v2';
 }
 
-declare module 'postern:types/protocol' {
-  global {
-    interface Buffer {
-      latin1Slice(start: number, end: number): string;
-      utf8Write(text: string, at: number): number;
-    }
-  }
-  export const VERSION = 1;
-  export const HEADER = 10;
-  export const MAX_PAYLOAD: number;
-  export const MAX_DATA = 65536;
-  export const WINDOW_SIZE = 262144;
-  export const MAGIC = "PSTN";
-  export const T: {
-    readonly HELLO: 1;
-    readonly READY: 2;
-    readonly FAIL: 3;
-    readonly DRAIN: 4;
-    readonly PING: 5;
-    readonly PONG: 6;
-    readonly LOG: 7;
-    readonly TOKEN: 8;
-    readonly REQUEST: 16;
-    readonly RESPONSE: 17;
-    readonly DATA: 18;
-    readonly WINDOW: 19;
-    readonly RESET: 20;
-    readonly ERROR: 21;
-    readonly MESSAGE: 22;
-    readonly CLOSE: 23;
-    readonly CALL: 32;
-    readonly RESULT: 33;
-  };
-  export const FLAG_END = 1;
-  export const FLAG_ASCII = 2;
-  export const RESET: {
-    readonly CANCELLED: 0;
-    readonly DEADLINE: 1;
-    readonly REFUSED: 2;
-    readonly HANDLER_FAILED: 3;
-    readonly FLOW: 4;
-  };
-  /** The strings of a request block that come before the headers. Pairs whose name begins with a colon are the route and its parameters, with two how a callback was signed, or which function calls. */
-  export const REQ: {
-    readonly ID: 0;
-    readonly METHOD: 1;
-    readonly HANDLER: 2;
-    readonly PATH: 3;
-    readonly QUERY: 4;
-    readonly IP: 5;
-    readonly KEY: 6;
-    readonly PROJECT: 7;
-    readonly AUTH: 8;
-    readonly SCOPES: 9;
-    readonly MODE: 10;
-    readonly HEADERS: 11;
-  };
-  /** What this worker understands beyond the first version: said in HELLO. */
-  export const FEATURES: string[];
-  export class ProtocolError extends Error {
-  }
-  /** Checks a frame's header; what it lets pass may be dispatched. */
-  export function checkHeader(length: number, type: number, stream: number): void;
-  export function writeHeader(b: Buffer, at: number, length: number, type: number, flags: number, stream: number): void;
-  /** Sets the length and the stream in the header of a frame that was written before. */
-  export function writeLength(b: Buffer, at: number, length: number, stream: number): void;
-  /** Writes text as UTF-8 and returns its length in bytes. Short text is done before a call out of JavaScript has begun. */
-  export function writeText(b: Buffer, text: string, at: number): number;
-  /**
-   * A string table, kept as one Latin-1 string: lengths and bytes together, so that decoding costs one call and everything
-   * else waits until it is asked for. `at` is where its u16 count stands.
-   */
-  export class Table {
-    readonly count: number;
-    private readonly text;
-    private readonly ascii;
-    constructor(text: string, ascii: boolean);
-    /** One string, as UTF-8. */
-    get(index: number): string;
-    /** The length of a string, in bytes. */
-    size(index: number): number;
-    /** Calls f with each pair from an index on; values are Latin-1, as in HTTP/1.1. */
-    pairs(from: number, f: (name: string, value: string) => void): void;
-  }
-  /** The length in bytes of the table that begins at `start`; throws when it does not fit before `end`. */
-  export function tableLength(b: Buffer, start: number, end: number): number;
-  /** Checks a request block and returns its table's length. */
-  export function requestTableLength(b: Buffer, start: number, end: number): number;
-  /** A response block: status, and headers as name, value, name, value. */
-  export function responseBlock(status: number, pairs: readonly string[]): {
-    block: Buffer;
-    ascii: boolean;
-  };
-  /** What this worker's function shows when it calls another one, and the path of the socket where. */
-  export interface Pass {
-    readonly socket: string;
-    readonly token: string;
-  }
-  /** Reads the payload of TOKEN. */
-  export function readPass(b: Buffer, start: number, end: number): Pass;
-  /** Byte strings, each behind its length in 32 bits: the arguments of a CALL, and what RESULT says. */
-  export function appendFields(into: Uint8Array[], fields: readonly Uint8Array[]): void;
-  /** Reads what appendFields wrote. The fields are parts of b. */
-  export function readFields(b: Buffer, start: number, end: number): Buffer[];
-  /** The payload of HELLO. */
-  export function hello(info: object): Buffer;
-  /** What the host says in HELLO that it understands; one from before there were features names none. */
-  export function helloFeatures(b: Buffer, start: number, end: number): readonly string[];
-  /** The version in a HELLO; throws when it is none. */
-  export function helloVersion(b: Buffer, start: number, end: number): number;
-}
-
-declare module 'postern:types/request' {
-  import { type Table } from 'postern:types/protocol';
-  import type { FunctionIdentity, FunctionRequest } from 'postern:types/types';
-  /** Where a request comes from: its block, and who can cancel it. */
-  export interface Origin {
-    readonly id: string;
-    readonly table: Table;
-    readonly signal: AbortSignal;
-  }
-  /** The body could not be read as its content-type says. */
-  export class BodyError extends Error {
-  }
-  export class Request implements FunctionRequest {
-    #private;
-    body: any;
-    rawBody: Uint8Array;
-    constructor(origin: Origin);
-    get method(): string;
-    get path(): string;
-    /** The query as it was sent, without "?". */
-    get search(): string;
-    get url(): string;
-    /** Of the route's pattern. The object has no prototype, so no name can mean anything else. */
-    get params(): Readonly<Record<string, string>>;
-    /** The pattern of the route; empty when the handler was found by its name. */
-    get route(): string;
-    get ip(): string;
-    get requestId(): string;
-    get signal(): AbortSignal;
-    /** What the gateway knows of the function that calls: name, ID, request and hops; undefined when none does. */
-    calling(what: 'function' | 'function-id' | 'request' | 'hops'): string | undefined;
-    get identity(): FunctionIdentity | null;
-    get headers(): Readonly<Record<string, string>>;
-    get query(): Readonly<Record<string, string | string[]>>;
-    /** Takes the whole body and parses it as its content-type says. Throws BodyError. */
-    setBody(raw: Buffer): void;
-  }
-  /** Pairs of a query or form. The result has no prototype, so no name can mean anything else. */
-  export function parseForm(text: string): Record<string, string | string[]>;
-}
-
 declare module 'postern:types/testing' {
-  import { type EventFormat } from 'postern:types/event';
-  import { Request } from 'postern:types/request';
   import type { FunctionContext, FunctionIdentity } from 'postern:types/types';
   /** What to call a handler with. All of it may be left out. */
   export interface TestRequest {
@@ -549,15 +385,16 @@ declare module 'postern:types/testing' {
   /** Finds the handlers of a module, as `await import('./function.js')` gives it. `style` and `eventFormat` are those of the manifest. */
   function load(namespace: object, manifest?: {
     style?: 'event' | 'context';
-    eventFormat?: EventFormat;
+    eventFormat?: 'simple' | 'v2';
   }): TestModule;
   /** A context, for code that takes one and is no handler. */
-  function context(init?: TestContext, request?: Request): FunctionContext;
-  export const testing: Readonly<{
-    call: typeof call;
-    load: typeof load;
-    context: typeof context;
-  }>;
+  const context: (init?: TestContext) => FunctionContext;
+  /** Calls handlers without a server. */
+  export const testing: {
+    readonly call: typeof call;
+    readonly load: typeof load;
+    readonly context: typeof context;
+  };
   export {};
 }
 
@@ -639,8 +476,10 @@ declare module 'postern:types/types' {
     readonly timestamp: string;
   }
   /** @ts-ignore any in a project without @sinch/sdk-core */
-  export type VoiceClient = import('@sinch/sdk-core').VoiceService & {
-    readonly v1: import('@sinch/sdk-core').VoiceService;
+  type VoiceService = import('@sinch/sdk-core').VoiceService;
+  /** Of the first voice API; also as v1. */
+  export type VoiceClient = VoiceService & {
+    readonly v1: VoiceService;
   };
   /** @ts-ignore any in a project without @sinch/sdk-core */
   export type ConversationClient = import('@sinch/sdk-core').ConversationService;
@@ -834,6 +673,7 @@ declare module 'postern:types/types' {
     isBase64Encoded?: boolean;
   }
   export type EventHandler<Event = any> = (event: Event, context: FunctionContext) => EventResponse | FunctionResult | Promise<EventResponse | FunctionResult>;
+  export {};
 }
 
 declare module 'postern:types/voice/actions' {
