@@ -308,3 +308,51 @@ func TestPrograms_DrainAtStop(t *testing.T) {
 		t.Error("the program was killed")
 	}
 }
+
+// caller is a program that calls the function that its path names.
+const caller = `
+import http.client, http.server, os, socket
+class Connection(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(os.environ['POSTERN_CALLS_SOCKET'])
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        name, path = self.path[1:].split('/', 1)
+        token = open(os.environ['POSTERN_CALLS_TOKEN_FILE']).read()
+        if name == 'forged': token += 'x'
+        c = Connection(name + '.internal')
+        c.request('GET', '/' + path, headers={'X-Postern-Token': token, 'X-Postern-Request': self.headers['X-Request-Id'], 'X-Postern-Hops': self.headers['X-Postern-Hops']})
+        answer = c.getresponse()
+        self.send_response(answer.status)
+        self.end_headers()
+        self.wfile.write(answer.read())
+http.server.ThreadingHTTPServer(('127.0.0.1', int(os.environ['PORT'])), Handler).serve_forever()
+`
+
+// TestPrograms_CallFunctions: a program calls functions of its project, private
+// ones too, with the token in its file; and functions call programs.
+func TestPrograms_CallFunctions(t *testing.T) {
+	t.Parallel()
+	g := newSite(t).target()
+	dir := t.TempDir()
+	g.files(dir, map[string]string{"postern.json": `{"name":"caller","runtime":"http","command":["python3","app.py"]}`, "app.py": caller})
+	g.must("functions", "deploy", dir)
+	g.deployed(`{"name":"f","runtime":"node","visibility":"private"}`, `let ran = 0; export const hello = (c: any) => { ran++; return { by: c.identity.functionName ?? c.identity.function ?? c.identity, ran }; };
+export const relay = async (c: any) => (await c.functions.call('caller', { path: '/f/hello' })).json();`)
+	id, secret := g.key["POSTERN_KEY_ID"], g.key["POSTERN_KEY_SECRET"]
+	if status, body := call(t, g.client, "GET", g.gateway+"/fn/caller/f/hello", id, secret, ""); status != 200 || !strings.Contains(body, `"caller"`) || !strings.Contains(body, `"ran":1`) {
+		t.Error(status, body)
+	}
+	for path, want := range map[string]int{"forged/hello": 401, "nobody/hello": 404, "f/nothing": 404} {
+		if status, body := call(t, g.client, "GET", g.gateway+"/fn/caller/"+path, id, secret, ""); status != want {
+			t.Errorf("%s: %d %s, want %d", path, status, body, want)
+		}
+	}
+	if status, body := call(t, g.client, "GET", g.gateway+"/fn/caller/caller/caller/caller/caller/caller/caller/caller/caller/caller/caller/f/hello", id, secret, ""); status != 508 {
+		t.Errorf("in a circle: %d %s", status, body)
+	}
+	if status, body := call(t, g.client, "GET", g.gateway+"/fn/caller/f/relay", id, secret, ""); status != 200 || !strings.Contains(body, `"ran":2`) {
+		t.Error("a program, a function, the program and the function again:", status, body)
+	}
+}

@@ -69,8 +69,8 @@ func (g *Gateway) programFault(x *exchange, err error) error {
 		}
 		x.started = false
 		return fmt.Errorf("%w: %v", worker.ErrRefused, err)
-	case f.Code == "upstream_unreachable", f.Code == "upstream_failed" && x.status != 0:
-		return fmt.Errorf("%w: %v", worker.ErrLost, err)
+	case f.Code == "upstream_unreachable":
+		return fault.Wrap(err, fault.Unavailable, "the program hung up before it answered, or ended").WithCode("worker_lost")
 	case f.Code == "upstream_failed":
 		return fault.Wrap(err, fault.Unavailable, "the program sent what is no answer of HTTP").WithCode("worker_lost")
 	}

@@ -130,6 +130,15 @@ func awaitExit(pid int) {
 	}
 }
 
+// ended reports whether the process itself has ended, whatever it left behind.
+func (p *process) ended() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, p.pid, &info, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil)
+	return p.gone || err != nil || info.Signo != 0
+}
+
 func (p *process) wait() exitState { return <-p.end }
 
 // signal sends a signal to the whole process group.

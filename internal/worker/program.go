@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -32,8 +33,9 @@ type Program struct {
 	// Ready is the path that must answer below 500 before it gets requests; empty:
 	// that it takes connections is enough.
 	Ready string
-	// Dir is where a directory of its own is made, for its socket. Where the path
-	// would be too long for one, a temporary directory is.
+	// Dir is where a directory of its own is made, for its socket and the token
+	// with which it calls functions. Where the path would be too long for a socket,
+	// it is made with the temporary ones.
 	Dir string
 	// Declares is what is recorded of it: a program is not asked.
 	Declares platform.Declaration
@@ -53,7 +55,8 @@ const (
 // program is the part of a worker that there is instead of a connection.
 type program struct {
 	spec    Program
-	dir     string // its own, for its socket; 0700
+	renewAt time.Time // when the next token is due; zero: none is
+	dir     string    // its own, for its socket; 0700
 	network string
 	address string    // the socket's path, or 127.0.0.1 and the port
 	port    *heldPort // nil: it listens on a socket
@@ -107,13 +110,22 @@ func startProgramOnce(ctx context.Context, spec Spec, deadline time.Time, hold b
 	if log == nil {
 		log = func(Line) {}
 	}
+	socket, err := p.grantToken(spec)
+	if err != nil {
+		p.remove()
+		return nil, &StartError{Code: "spawn_failed", Message: "there is no token for calls of other functions: " + err.Error()}
+	}
 	spec.Env = append(spec.Env[:len(spec.Env):len(spec.Env)], p.environment()...)
+	if spec.Token != nil {
+		spec.Env = append(spec.Env, "POSTERN_CALLS_SOCKET="+socket, "POSTERN_CALLS_TOKEN_FILE="+p.token())
+	}
 	proc, err := launch(spec, nil, log)
 	if err != nil {
 		p.remove()
 		return nil, unusable(spec, err)
 	}
 	w := &Worker{proc: proc, program: p, done: make(chan struct{}), readied: make(chan struct{}), declaration: spec.Program.Declares}
+	spec.Log = log
 	go w.watchProgram(spec)
 	if err = w.await(ctx, deadline); err == nil {
 		return w, nil
@@ -145,12 +157,14 @@ func newProgram(spec Program, hold bool) (*program, error) {
 			return nil, err
 		}
 		p.network, p.port, p.address = "tcp", port, port.addr.String()
-	} else {
-		dir, err := privateDir(spec.Dir)
-		if err != nil {
-			return nil, err
-		}
-		p.dir, p.address = dir, filepath.Join(dir, socketName)
+	}
+	var err error
+	if p.dir, err = privateDir(spec.Dir); err != nil {
+		p.remove()
+		return nil, err
+	}
+	if !spec.TCP {
+		p.address = filepath.Join(p.dir, socketName)
 	}
 	p.proxy = upstream.Local(spec.Name, p.dial)
 	return p, nil
@@ -206,6 +220,26 @@ func (p *program) environment() []string {
 	return []string{"PORT=" + strconv.Itoa(int(p.port.addr.Port())), "HOST=127.0.0.1", "ASPNETCORE_URLS=http://" + p.address}
 }
 
+// token is the file in which a program finds what it shows to call functions.
+func (p *program) token() string { return filepath.Join(p.dir, "token") }
+
+// grantToken writes a token to a file that only this user can read, whole or not
+// at all, and returns the socket at which it is good.
+func (p *program) grantToken(spec Spec) (socket string, err error) {
+	if spec.Token == nil {
+		return "", nil
+	}
+	t, err := spec.Token(time.Now())
+	if err == nil {
+		err = os.WriteFile(p.token()+".new", []byte(t.Text), 0o600)
+	}
+	if err == nil {
+		err = os.Rename(p.token()+".new", p.token())
+	}
+	p.renewAt = t.RenewAt
+	return t.Socket, err
+}
+
 // where says in a program's own words where it has to listen.
 func (p *program) where() string {
 	if p.port == nil {
@@ -220,9 +254,7 @@ func (p *program) remove() {
 	if p.port != nil {
 		p.port.release()
 	}
-	if p.dir != "" {
-		os.RemoveAll(p.dir)
-	}
+	os.RemoveAll(p.dir) // of "", nothing
 }
 
 // findCommand is the path of what is run: a name is looked up in the PATH that
@@ -301,8 +333,14 @@ func (w *Worker) beatProgram(spec Spec, exited <-chan struct{}) {
 		select {
 		case <-exited:
 			return
-		case <-tick.C:
+		case now := <-tick.C:
 			w.weigh(spec.Memory)
+			if p := w.program; !p.renewAt.IsZero() && now.After(p.renewAt) {
+				if _, err := p.grantToken(spec); err != nil { // its calls will be refused
+					p.renewAt = now.Add(tokenRetry)
+					spec.Log(Line{At: now, Level: slog.LevelError, Text: "[postern] there is no token for calls of other functions: " + err.Error()})
+				}
+			}
 		}
 	}
 }
@@ -313,11 +351,15 @@ func (w *Worker) await(ctx context.Context, deadline time.Time) error {
 	defer cancel()
 	var last error
 	for pause := readyFirst; ; pause = min(2*pause, readyEvery) {
-		if last = w.look(ctx); last == nil || errors.Is(last, errPortTaken) {
-			return last
-		}
-		if _, final := errors.AsType[*StartError](last); final {
-			return last
+		err := w.look(ctx)
+		_, final := errors.AsType[*StartError](err)
+		switch {
+		case err == nil && !w.proc.ended(), final, errors.Is(err, errPortTaken):
+			return err
+		case err == nil: // what it left behind listens, and is killed with its group
+			<-w.done
+		case ctx.Err() == nil || last == nil: // else it says that the time is over
+			last = err
 		}
 		timer := time.NewTimer(pause)
 		select {

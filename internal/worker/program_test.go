@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,7 +34,9 @@ class H(http.server.BaseHTTPRequestHandler):
     def log_message(self, *a): pass
     def address_string(self): return ''
 class S(http.server.HTTPServer):
-    def server_bind(self): self.socket.bind(self.server_address)
+    def server_bind(self):
+        if self.allow_reuse_address: self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
 def serve(at=None, **options):
     if at is None: at = os.environ.get('POSTERN_SOCKET') or ('127.0.0.1', int(os.environ['PORT']))
     S.address_family = socket.AF_UNIX if isinstance(at, str) else socket.AF_INET
@@ -172,7 +176,7 @@ func TestProgram_RefusesToStart(t *testing.T) {
 		"a program of another system":      {argv: []string{"./server"}, files: map[string]string{"server": "\xcf\xfa\xed\xfe another system's"}, code: "command_unusable", want: "no program of the server's system and processor"},
 		"a script without its interpreter": {argv: []string{"./server"}, files: map[string]string{"server": "#!/no/such/interpreter\n"}, code: "command_unusable", want: "the interpreter that its first line names"},
 		"one that exits":                   {argv: []string{"python3", "app.py"}, files: map[string]string{"app.py": "print('no configuration'); sys.exit(3)"}, code: "worker_exited", want: "exited with code 3 before it was ready"},
-		"one that goes to the background":  {argv: []string{"python3", "app.py"}, files: map[string]string{"app.py": "print('no configuration', flush=True); os.fork() and os._exit(0); serve()"}, code: "worker_exited", want: "in the foreground"},
+		"one that goes to the background":  {argv: []string{"python3", "app.py"}, files: map[string]string{"app.py": "print('no configuration', flush=True); os.fork() and os._exit(0); time.sleep(0.3); serve()"}, code: "worker_exited", want: "in the foreground"},
 		"one that does not listen":         {argv: []string{"python3", "app.py"}, files: map[string]string{"app.py": "print('no configuration', flush=True); " + never}, code: "start_timeout", want: "did not listen on the socket $POSTERN_SOCKET in time"},
 		"one that listens elsewhere": {tcp: true, argv: []string{"python3", "app.py"}, files: map[string]string{"app.py": "print('no configuration', flush=True); serve(('127.0.0.1', 0))"},
 			code: "start_timeout", want: "did not listen on 127.0.0.1 and the port $PORT in time; it listens on 127.0.0.1:"},
@@ -215,6 +219,37 @@ func TestProgram_PortIsTriedAgain(t *testing.T) {
 		t.Error(status, err)
 	}
 	l.wait(t, "try")
+}
+
+// A program reads its token from a file of its own, which is there anew each time
+// that it is due.
+func TestProgram_Token(t *testing.T) {
+	t.Parallel()
+	spec, _ := programSpec(t, true, map[string]string{"app.py": "serve()"}, "python3", "app.py")
+	var made atomic.Int64
+	spec.Token = func(now time.Time) (worker.Token, error) {
+		n := made.Add(1)
+		if n == 2 {
+			return worker.Token{}, errors.New("not now")
+		}
+		return worker.Token{Socket: "/run/calls.sock", Text: fmt.Sprint("token ", n), RenewAt: now.Add(time.Millisecond)}, nil
+	}
+	w := startProgram(t, spec)
+	_, env, err := ask(t, w, "/env")
+	if err != nil || !strings.Contains(env, "POSTERN_CALLS_SOCKET=/run/calls.sock\n") || strings.Contains(env, "token 1") {
+		t.Fatal(env, err)
+	}
+	_, file, _ := strings.Cut(env, "POSTERN_CALLS_TOKEN_FILE=")
+	file, _, _ = strings.Cut(file, "\n")
+	text, err := os.ReadFile(file)
+	if info, bad := os.Stat(file); err != nil || bad != nil || !strings.HasPrefix(string(text), "token ") || info.Mode().Perm() != 0o600 {
+		t.Fatalf("%q %v %v", text, err, bad)
+	}
+	for deadline := time.Now().Add(10 * time.Second); string(text) < "token 4"; text, _ = os.ReadFile(file) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it is %q still", text)
+		}
+	}
 }
 
 // Nobody else is given the port of a program that has not listened yet.

@@ -7,7 +7,8 @@ import (
 )
 
 // Token is what a function shows when it calls another one, and where. It is
-// sent over the socket that only the worker has, never by environment or file.
+// sent over the socket that only the worker has, never by environment or file; but
+// a program, which speaks no protocol, reads it from a file of its own.
 type Token struct {
 	Socket string // the path of the server's internal door
 	Text   string
