@@ -1,5 +1,6 @@
 // What belongs to one request and must be found again from anywhere below it.
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { assets } from './assets.ts';
 import { type Caller, Functions } from './calls.ts';
 import { Clients } from './clients.ts';
 import { requireVariable } from './config.ts';
@@ -51,6 +52,7 @@ export class Context implements FunctionContext {
   get config(): FunctionContext['config'] { return config; }
   get env(): NodeJS.ProcessEnv { return process.env; }
   get log(): FunctionLog { return log; }
+  get assets(): FunctionContext['assets'] { return assets; }
   get functions(): Functions { return (this.#functions ??= new Functions(this.#invocation)); }
   get voice(): VoiceClient | null { return clients.voice; }
   get conversation(): ConversationClient | null { return clients.conversation; }
