@@ -1,5 +1,6 @@
 // What belongs to one request and must be found again from anywhere below it.
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { assets } from './assets.ts';
 import { type Caller, Functions } from './calls.ts';
 import { Clients } from './clients.ts';
 import { requireVariable } from './config.ts';
@@ -23,7 +24,7 @@ export interface Running extends Caller {
 /** The invocation that is running. There is no "latest request": what runs outside of one has none. */
 export const current = new AsyncLocalStorage<Running>();
 
-const platformNames = /^(PROJECT_ID|PROJECT_ID_API_KEY|PROJECT_ID_API_SECRET|FUNCTION_ID|NODE_ENV|PATH|HOME|TMPDIR|LANG|TZ|POSTERN_.*)$/;
+const platformNames = /^(PROJECT_ID|PROJECT_ID_API_KEY|PROJECT_ID_API_SECRET|FUNCTION_ID|NODE_ENV|NODE_COMPILE_CACHE|PATH|HOME|TMPDIR|LANG|TZ|POSTERN_.*)$/;
 
 const variables = (): Record<string, string> =>
   Object.fromEntries(Object.entries(process.env).filter(([k]) => !platformNames.test(k))) as Record<string, string>;
@@ -60,6 +61,7 @@ export class Context implements FunctionContext {
   get log(): FunctionLog { return log; }
   get cache(): FunctionCache { return cache; }
   get storage(): FunctionStorage { return storage; }
+  get assets(): FunctionContext['assets'] { return assets; }
   get functions(): Functions { return (this.#functions ??= new Functions(this.#invocation)); }
   get voice(): VoiceClient | null { return clients.voice; }
   get conversation(): ConversationClient | null { return clients.conversation; }
