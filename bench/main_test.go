@@ -52,3 +52,48 @@ func TestResult_Median(t *testing.T) {
 		}
 	}
 }
+
+func TestWithSection(t *testing.T) {
+	t.Parallel()
+	const page = "# Page\n\nfirst\n\n## One\n\nold\n\n## Two\n\nlast\n"
+	for name, c := range map[string]struct{ page, heading, want string }{
+		"in the middle": {page, "## One", "# Page\n\nfirst\n\n## One\n\nnew\n\n## Two\n\nlast\n"},
+		"the last":      {page, "## Two", "# Page\n\nfirst\n\n## One\n\nold\n\n## Two\n\nnew\n"},
+		"not there yet": {page, "## Three", page + "\n## Three\n\nnew\n"},
+	} {
+		if got := withSection(c.page, c.heading, c.heading+"\n\nnew\n"); got != c.want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+// The table names servers by their place in it.
+func TestCallsReport(t *testing.T) {
+	t.Parallel()
+	var list []*calls
+	for i, name := range []string{"node", "express", "framework", "haproxy", "nginx", "postern", "two nodes", "postern, two"} {
+		c := &calls{server: server{name: name}}
+		for j := range c.cells {
+			for k := range c.cells[j] {
+				c.cells[j][k] = cell{rates: []float64{float64(i+1) * 100}, front: []float64{1}, back: []float64{2}}
+			}
+		}
+		list = append(list, c)
+	}
+	page := callsReport(list, 3, 0)
+	for _, want := range []string{callsHeading + "\n", "| postern | 600 · 6.00 · 1.0 + 2.0 |", "| postern, two | 800 · 1.14 ·", "| ≥ 1.1 × node:http | 6.00 |", "| ≥ 8 × Express | 3.0 |", "proxy | 1.20 |", "of node:http | 1.14 |", "worker | 2.0 |"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is not in\n%s", want, page)
+		}
+	}
+}
+
+// Each server must do what it is compared for, so the ways must be what they say.
+func TestWays(t *testing.T) {
+	t.Parallel()
+	for i, size := range []int{0, 1 << 10, 64 << 10} {
+		if w := ways()[i]; len(w.body) != size || w.contentType == "application/json" != (size == 1<<10) {
+			t.Errorf("%s: %d bytes of %s", w.name, len(w.body), w.contentType)
+		}
+	}
+}

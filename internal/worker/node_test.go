@@ -535,7 +535,7 @@ func TestNode_Cancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	failed := make(chan error, 1)
 	go func() {
-		_, err := w.Do(ctx, request("SIGABRT"))
+		_, err := w.Do(ctx, request("aborted"))
 		failed <- err
 	}()
 	for w.InFlight() == 0 {
