@@ -53,6 +53,7 @@ type Server struct {
 	turns    sync.Pool // of *turn, of which nobody holds anything
 	sheets   sync.Pool // of *sheet
 	buffers  sync.Pool // of *[firstBuffer]byte
+	copies   sync.Pool // of *[copyBuffer]byte
 
 	asleep atomic.Bool   // nobody watches
 	rouse  chan struct{} // capacity 1

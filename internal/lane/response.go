@@ -15,6 +15,13 @@ import (
 // open, as with net/http.
 const heldBack = 2048
 
+// From largeFile bytes on a file is worth a system call of its own; below it is
+// copied through a buffer, with its head.
+const (
+	largeFile  = 64 << 10
+	copyBuffer = 32 << 10
+)
+
 // sheet is what an answer is written on.
 type sheet struct {
 	out  []byte         // of the head, and what is to be sent next
@@ -297,6 +304,37 @@ func write[T []byte | string](w *response, p T) (int, error) {
 	return len(p), nil
 }
 
+// ReadFrom writes what src has, of a file without reading it where it can.
+func (w *response) ReadFrom(src io.Reader) (n int64, err error) {
+	if w.sheet == nil {
+		return 0, net.ErrClosed
+	}
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	left := w.length - w.written
+	to, ok := w.t.c.raw.(io.ReaderFrom)
+	if !ok || left < largeFile || !w.hasType || !hasBody(w.status) || w.t.isHead() {
+		buf, ok := w.t.c.s.copies.Get().(*[copyBuffer]byte)
+		if !ok {
+			buf = new([copyBuffer]byte)
+		}
+		defer w.t.c.s.copies.Put(buf)
+		return io.CopyBuffer(struct{ io.Writer }{w}, src, buf[:])
+	}
+	if err := w.emit(nil); err != nil {
+		return 0, err
+	}
+	if l, ok := src.(*io.LimitedReader); !ok || l.N > left {
+		src = io.LimitReader(src, left)
+	}
+	n, err = to.ReadFrom(src)
+	if w.written += n; err != nil {
+		w.t.c.failed = err // whose fault it was, the body is not whole
+	}
+	return n, err
+}
+
 // emit sends what was held back, and then more.
 func (w *response) emit(more []byte) error {
 	held := w.sheet.held[:w.held]
@@ -443,4 +481,5 @@ func (s *Server) date(now time.Time) string {
 var (
 	_ http.Flusher    = (*response)(nil)
 	_ io.StringWriter = (*response)(nil)
+	_ io.ReaderFrom   = (*response)(nil)
 )
