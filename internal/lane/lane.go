@@ -141,6 +141,7 @@ func (s *Server) Serve(ctx context.Context, nc net.Conn) (rest []byte) {
 	if given = c.serve(); !given {
 		return nil
 	}
+	c.raw.SetDeadline(time.Time{})
 	return append([]byte{}, c.buf[c.r:c.w]...)
 }
 

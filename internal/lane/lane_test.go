@@ -336,6 +336,7 @@ func (e *endless) Read(p []byte) (int, error) {
 func (e *endless) Write(p []byte) (int, error)      { return len(p), nil }
 func (e *endless) Close() error                     { return nil }
 func (e *endless) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
+func (e *endless) SetDeadline(time.Time) error      { return nil }
 func (e *endless) SetReadDeadline(time.Time) error  { return nil }
 func (e *endless) SetWriteDeadline(time.Time) error { return nil }
 
