@@ -345,10 +345,9 @@ const usual = "/fn/hello/webhook?a=b HTTP/1.1\r\nHost: gateway.example.org\r\nUs
 // Of a request whose handler keeps nothing only the text of its head is new.
 func TestServer_Allocations(t *testing.T) {
 	body := []byte(`{"ok":true}`)
-	kind := []string{"application/json"}
+	kind, buf := []string{"application/json"}, make([]byte, 8)
 	s := limited(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var buf [8]byte
-		r.Body.Read(buf[:])
+		r.Body.Read(buf)
 		w.Header()["Content-Type"] = kind
 		w.Write(body)
 		r.Context().Done()
