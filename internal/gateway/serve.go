@@ -128,8 +128,8 @@ func (g *Gateway) admit(x *exchange) error {
 
 // begin takes an exchange from the pool.
 func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *exchange {
-	x := g.pool.Get().(*exchange)
-	*x = exchange{w: w, r: r, began: time.Now(), body: x.body[:0]}
+	x := g.pool.Get().(*exchange) // as account left it
+	x.w, x.r, x.began = w, r, time.Now()
 	x.traced.put(g.options.Tracer.Begin(r.Header))
 	g.metrics.InFlight.Inc()
 	return x

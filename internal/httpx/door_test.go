@@ -478,6 +478,21 @@ func TestServer_SlowCallers(t *testing.T) {
 	}
 }
 
+// Who has waited, and then sends what is not plain, is answered as one who did
+// so at once: no deadline is left of the request before.
+func TestServer_RefusedAfterAWhile(t *testing.T) {
+	t.Parallel()
+	conn := dial(t, start(t, &httpx.Server{Handler: hello, Limits: httpx.Limits{Write: 50 * time.Millisecond}}))
+	if got := ask(conn); got != 200 {
+		t.Fatalf("the first gets %d", got)
+	}
+	time.Sleep(150 * time.Millisecond)
+	io.WriteString(conn, "GET / HTTP/1.1\nHost: h\r\n\r\n")
+	if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || res.StatusCode != 400 {
+		t.Errorf("the second: %v, %v", res, err)
+	}
+}
+
 // A listener that fails for a while is not given up.
 func TestServer_AcceptFailsForAWhile(t *testing.T) {
 	t.Parallel()

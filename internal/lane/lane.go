@@ -53,6 +53,7 @@ type Server struct {
 	turns    sync.Pool // of *turn, of which nobody holds anything
 	sheets   sync.Pool // of *sheet
 	buffers  sync.Pool // of *[firstBuffer]byte
+	copies   sync.Pool // of *[copyBuffer]byte
 
 	asleep atomic.Bool   // nobody watches
 	rouse  chan struct{} // capacity 1
@@ -140,6 +141,7 @@ func (s *Server) Serve(ctx context.Context, nc net.Conn) (rest []byte) {
 	if given = c.serve(); !given {
 		return nil
 	}
+	c.raw.SetDeadline(time.Time{})
 	return append([]byte{}, c.buf[c.r:c.w]...)
 }
 

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -109,7 +111,7 @@ func TestServer_CallerGoesAway(t *testing.T) {
 	}
 }
 
-const tick = 25 * time.Millisecond
+const tick = 100 * time.Millisecond // as of the package
 
 // What comes while a handler takes its time is not lost, whether it was watched or not.
 func TestServer_RequestsBehindASlowOne(t *testing.T) {
@@ -123,18 +125,18 @@ func TestServer_RequestsBehindASlowOne(t *testing.T) {
 		fmt.Fprint(w, r.URL.Path, " ", string(b))
 		lane.Release(w)
 	})))
-	for _, waits := range []time.Duration{0, tick, 2 * tick, 4 * tick} {
+	for _, waits := range []time.Duration{0, tick / 2, tick, 3 * tick} {
 		c := dial()
 		r := bufio.NewReader(c)
 		go func() {
-			for i := range 5 {
+			for i := range 3 {
 				for _, piece := range []string{"GET /slow?" + waits.String() + " HTTP/1.1\r\nHost: h\r\n\r\n", "P", fmt.Sprintf("OST /%d HTTP/1.1\r\nHost: h\r\nContent-Le", i), "ngth: 3\r\n\r\na", "bc"} {
 					io.WriteString(c, piece)
-					time.Sleep(tick / 2)
+					time.Sleep(tick / 4)
 				}
 			}
 		}()
-		for i := range 5 {
+		for i := range 3 {
 			if status, body := answer(t, r); status != 200 || body != "/slow " {
 				t.Fatalf("%v: %d %q", waits, status, body)
 			}
@@ -185,6 +187,50 @@ func TestServer_Shutdown(t *testing.T) {
 	}
 	if err := <-stopped; err != nil {
 		t.Error(err)
+	}
+}
+
+// A file goes out whole, with its head before it, large or small, and no more of
+// it than was said.
+func TestServer_Files(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir() + "/file"
+	text := strings.Repeat("0123456789abcde\n", 20<<10)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dial := open(t, limited(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f, err := os.Open(path)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer f.Close()
+		said, _ := strconv.ParseInt(r.URL.Query().Get("said"), 10, 64)
+		most, _ := strconv.ParseInt(r.URL.Query().Get("most"), 10, 64)
+		if w.Header().Set("Content-Type", "text/plain"); said >= 0 {
+			w.Header().Set("Content-Length", fmt.Sprint(said))
+		}
+		if r.URL.Path == "/begun" {
+			io.WriteString(w, text[:10])
+			f.Seek(10, io.SeekStart)
+			most -= 10
+		}
+		io.CopyN(w, f, most)
+	})))
+	c := dial()
+	r := bufio.NewReader(c)
+	for _, tc := range []struct{ said, most int }{{200 << 10, 200 << 10}, {100, 100}, {70000, 200 << 10}, {-1, 3000}, {-1, 200 << 10}} {
+		for _, path := range []string{"/", "/begun"} {
+			fmt.Fprintf(c, "GET %s?said=%d&most=%d HTTP/1.1\r\nHost: h\r\n\r\n", path, tc.said, tc.most)
+			want := text[:tc.most]
+			if tc.said >= 0 {
+				want = text[:tc.said]
+			}
+			if status, body := answer(t, r); status != 200 || body != want {
+				t.Errorf("%s %+v: %d, %d bytes, want %d", path, tc, status, len(body), len(want))
+			}
+		}
 	}
 }
 
@@ -290,6 +336,7 @@ func (e *endless) Read(p []byte) (int, error) {
 func (e *endless) Write(p []byte) (int, error)      { return len(p), nil }
 func (e *endless) Close() error                     { return nil }
 func (e *endless) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
+func (e *endless) SetDeadline(time.Time) error      { return nil }
 func (e *endless) SetReadDeadline(time.Time) error  { return nil }
 func (e *endless) SetWriteDeadline(time.Time) error { return nil }
 
@@ -298,10 +345,9 @@ const usual = "/fn/hello/webhook?a=b HTTP/1.1\r\nHost: gateway.example.org\r\nUs
 // Of a request whose handler keeps nothing only the text of its head is new.
 func TestServer_Allocations(t *testing.T) {
 	body := []byte(`{"ok":true}`)
-	kind := []string{"application/json"}
+	kind, buf := []string{"application/json"}, make([]byte, 8)
 	s := limited(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var buf [8]byte
-		r.Body.Read(buf[:])
+		r.Body.Read(buf)
 		w.Header()["Content-Type"] = kind
 		w.Write(body)
 		r.Context().Done()

@@ -8,11 +8,11 @@ import (
 
 // tick is how often requests are looked at. One that is seen twice is watched:
 // its context ends when its caller goes. Most are over before, also where so many
-// come that each has to wait its turn.
-const tick = 25 * time.Millisecond
+// come that each has to wait its turn: a server that is full gets no more to do.
+const tick = 100 * time.Millisecond
 
 // restful is for how many ticks a connection without requests is looked at still.
-const restful = 40
+const restful = 10
 
 // watch is how a connection is watched while a handler runs.
 type watch struct {
