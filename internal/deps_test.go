@@ -39,8 +39,9 @@ const policy = `
 	blob       < ground
 	store      < ground
 	api        < ground
+	valkey     < ground
 	keychain   < ground, userfile
-	stores: blob, store, api, keychain
+	stores: blob, store, valkey, api, keychain
 
 	accesskey  < ground
 	secret     < ground

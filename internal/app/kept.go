@@ -9,6 +9,7 @@ import (
 
 	"postern.dev/postern/internal/blob"
 	"postern.dev/postern/internal/state"
+	"postern.dev/postern/internal/valkey"
 	"postern.dev/postern/internal/worker"
 )
 
@@ -59,7 +60,10 @@ func (s *Server) openKept(ctx context.Context) error {
 	return nil
 }
 
-func (s *Server) openCache(ctx context.Context, _ string) (keeping, error) {
+func (s *Server) openCache(ctx context.Context, instance string) (keeping, error) {
+	if s.cfg.CacheURL != "" {
+		return valkey.Open(ctx, s.cfg.CacheURL, instance)
+	}
 	return s.db.OpenCache(ctx, s.dir.join("cache.db"))
 }
 

@@ -2,7 +2,8 @@
 // bytes.
 //
 // [Store] verifies while it writes: what is there is what its name says. An
-// upload that was cut off leaves nothing that can be read.
+// upload that was cut off leaves nothing that can be read. [Directory] and
+// [Bucket] keep the bytes of functions' storage.
 package blob
 
 import (

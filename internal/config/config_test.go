@@ -151,6 +151,8 @@ func TestLoad_RefusesWithKeyAndHint(t *testing.T) {
 		{"no port", "", nil, []string{"POSTERN_CONTROL_LISTEN", "localhost"}, []string{"control-listen: POSTERN_CONTROL_LISTEN must be host:port with a port from 0 to 65535 | write POSTERN_CONTROL_LISTEN as 127.0.0.1:8081"}},
 		{"both doors alike", "", []string{"listen", ":9000", "control-listen", ":9000"}, nil, []string{"control-listen: --control-listen is the same address as listen; the two doors are kept apart | give --control-listen another port"}},
 		{"number", "", nil, []string{"POSTERN_WORKERS", "many"}, []string{"workers: POSTERN_WORKERS must be a whole number | change POSTERN_WORKERS"}},
+		{"a cache that is none", "", []string{"cache-url", "http://127.0.0.1"}, nil, []string{"cache-url: --cache-url must begin with redis:// or rediss:// and name a host | write --cache-url as redis://:password@127.0.0.1:6379/0"}},
+		{"a storage with its credentials", "", []string{"storage-url", "s3://id:secret@bucket"}, nil, []string{"storage-url: --storage-url must begin with s3:// and name a bucket, or with file:/// and name a directory | write --storage-url as s3://bucket?region=eu-central-1; the bucket's credentials go into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"}},
 		{"number out of range", "workers: 0\n", nil, nil, []string{"workers: workers in FILE must be between 1 and 1024 | change workers in FILE"}},
 		{"length of time", "", []string{"timeout", "30"}, nil, []string{`timeout: --timeout must be a length of time such as "500ms", "30s" or "15m" | change --timeout`}},
 		{"token that lives too short", "", []string{"token-lifetime", "59s"}, nil, []string{"token-lifetime: --token-lifetime must be between 1m and 24h | change --token-lifetime"}},

@@ -57,6 +57,18 @@ func AddTo(value []byte, by int64) (int64, error) {
 	return n + by, nil
 }
 
+// Behind is the first name after all that begin with a prefix, in the order of
+// bytes; nil: there is none.
+func Behind(prefix string) []byte {
+	end := []byte(prefix)
+	for i := len(end) - 1; i >= 0; i-- {
+		if end[i]++; end[i] != 0 {
+			return end[:i+1]
+		}
+	}
+	return nil
+}
+
 // StoredObject is one object of a function's storage: where its key leads now.
 type StoredObject struct {
 	Key  string

@@ -59,6 +59,9 @@ func (c *Cache) Close() error {
 // Get implements state.Cache.
 func (c *Cache) Get(ctx context.Context, functionID string, keys []string, now time.Time) ([][]byte, error) {
 	out := make([][]byte, len(keys))
+	if c.own { // quick, and a context that can end costs the driver a goroutine a query
+		ctx = context.WithoutCancel(ctx)
+	}
 	if len(keys) == 1 {
 		err := c.db.read.QueryRowContext(ctx, `SELECT value FROM cache_entries WHERE function_id = $1 AND name = $2 AND expires_at > $3`, functionID, []byte(keys[0]), micros(now)).Scan(&out[0])
 		if errors.Is(err, sql.ErrNoRows) {
@@ -106,7 +109,7 @@ func placeholders(from, n int) string {
 func (c *Cache) Keys(ctx context.Context, functionID, prefix, after string, limit int, now time.Time) ([]string, error) {
 	query := `SELECT name FROM cache_entries WHERE function_id = $1 AND expires_at > $2 AND name > $3 AND name >= $4`
 	args := []any{functionID, micros(now), []byte(after), []byte(prefix), limit}
-	if end := behind(prefix); end != nil {
+	if end := platform.Behind(prefix); end != nil {
 		query, args = query+` AND name < $6`, append(args, end)
 	}
 	rows, err := c.db.read.QueryContext(ctx, query+` ORDER BY name LIMIT $5`, args...)
@@ -114,17 +117,6 @@ func (c *Cache) Keys(ctx context.Context, functionID, prefix, after string, limi
 		return nil, failed("list a function's cache", err)
 	}
 	return scanStrings(rows)
-}
-
-// behind is the first name after all that begin with prefix; nil: there is none.
-func behind(prefix string) []byte {
-	end := []byte(prefix)
-	for i := len(end) - 1; i >= 0; i-- {
-		if end[i]++; end[i] != 0 {
-			return end[:i+1]
-		}
-	}
-	return nil
 }
 
 // Usage implements state.Cache.

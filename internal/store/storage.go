@@ -23,7 +23,7 @@ func (db *DB) Object(ctx context.Context, functionID, key string) (platform.Stor
 func (db *DB) Objects(ctx context.Context, functionID, prefix, after string, limit int) (out []platform.StoredObject, err error) {
 	query := `SELECT name, blob, size, written_at FROM storage_objects WHERE function_id = $1 AND name > $2 AND name >= $3`
 	args := []any{functionID, []byte(after), []byte(prefix), limit}
-	if end := behind(prefix); end != nil {
+	if end := platform.Behind(prefix); end != nil {
 		query, args = query+` AND name < $5`, append(args, end)
 	}
 	rows, err := db.read.QueryContext(ctx, query+` ORDER BY name LIMIT $4`, args...)
