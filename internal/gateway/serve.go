@@ -87,10 +87,15 @@ func (g *Gateway) serve(x *exchange) {
 			break
 		}
 		x.enter(stepAcquire)
+		if err = g.admitSocket(x); err != nil {
+			break
+		}
 		if x.match.Handler.File != nil {
 			err = g.sendFile(x)
 		} else if x.target.program() {
 			err = g.runProgram(x) // 6 and 7
+		} else if x.handlerSocket() {
+			err = g.serveSocket(x) // 6 and 7
 		} else if err = g.acquire(x); err == nil { // 6
 			x.enter(stepInvoke)
 			err = g.invoke(x) // 7
@@ -375,6 +380,9 @@ func (g *Gateway) refuse(x *exchange, err error) {
 	h["X-Request-Id"] = []string{x.id}
 	if e, ok := errors.AsType[*methodError](err); ok {
 		h["Allow"] = []string{e.allow}
+	}
+	if errors.Is(err, errUpgrade) && x.r.ProtoMajor == 1 { // RFC 9110 §15.5.22
+		h["Upgrade"], h["Connection"] = []string{"websocket"}, []string{"Upgrade"}
 	}
 	if x.call != nil {
 		h[headerRefused] = []string{httpx.CodeOf(err).Code}
