@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -12,16 +13,16 @@ import (
 
 // talking is a function with WebSockets of several minds, which counts who came.
 const talking = `
-let ran = 0; let closed: unknown[] = []; let started: string[] = [];
+let ran = 0; let messages = 0; let closed: unknown[] = []; let started: string[] = [];
 export const auth = ['/guarded', 'secret'];
-export const told = () => ({ ran, closed, started });
+export const told = () => ({ ran, messages, closed, started });
 export const secret = () => 'in';
 export function setup(runtime: any) {
   runtime.onStartup(async (context: any) => { started.push('first:' + context.config.functionName + ':' + context.requestId); });
   runtime.onStartup(() => { started.push('second'); });
   const echo = (ws: any, req: any) => {
     ran++;
-    ws.on('message', (data: any, isBinary: boolean) => ws.send(isBinary ? data : data.toString()));
+    ws.on('message', (data: any, isBinary: boolean) => { messages++; ws.send(isBinary ? data : data.toString()); });
     ws.on('close', (code: number, reason: any) => closed.push([req.path, code, String(reason)]));
   };
   runtime.onWebSocket('/guarded', echo);
@@ -85,6 +86,26 @@ func newTalking(t *testing.T, flags ...string) *target {
 	}
 	s.deployed(`{"name":"f","runtime":"node"}`, talking)
 	return s.target()
+}
+
+// heard is what the function says of its WebSockets.
+type heard struct {
+	Ran, Messages int
+	Closed        [][]any
+	Started       []string
+}
+
+func (g *target) heard() (h heard) {
+	g.Helper()
+	res, err := g.client.Get(g.gateway + "/fn/f/told")
+	if err != nil {
+		g.Fatal(err)
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(res.Body).Decode(&h); err != nil {
+		g.Fatal(err)
+	}
+	return h
 }
 
 func TestSockets_Echo(t *testing.T) {

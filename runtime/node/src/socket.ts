@@ -334,6 +334,7 @@ export class Session implements Running {
 
   #drop(): void {
     const unsent = this.#out.splice(0);
+    this.buffered = 0;
     for (const m of unsent) m.done?.(new Error('the WebSocket was closed before the message was sent'));
     for (const f of this.#drained.splice(0)) f();
   }
