@@ -3,8 +3,11 @@ package main_test
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,7 +18,7 @@ import (
 const talking = `
 let ran = 0; let messages = 0; let closed: unknown[] = []; let started: string[] = [];
 export const auth = ['/guarded', 'secret'];
-export const told = () => ({ ran, messages, closed, started });
+export const told = () => ({ ran, messages, closed, started, pid: process.pid });
 export const secret = () => 'in';
 export function setup(runtime: any) {
   runtime.onStartup(async (context: any) => { started.push('first:' + context.config.functionName + ':' + context.requestId); });
@@ -77,6 +80,39 @@ func ending(t *testing.T, c *websocket.Conn) websocket.StatusCode {
 	}
 }
 
+// chat is a WebSocket that is read all the time: only so are pings answered.
+type chat struct {
+	t    *testing.T
+	c    *websocket.Conn
+	said chan string
+	end  chan websocket.StatusCode
+}
+
+func follow(t *testing.T, c *websocket.Conn) *chat {
+	h := &chat{t, c, make(chan string, 1), make(chan websocket.StatusCode, 1)}
+	go func() {
+		defer close(h.said)
+		for {
+			_, m, err := c.Read(context.Background())
+			if err != nil {
+				h.end <- websocket.CloseStatus(err)
+				return
+			}
+			h.said <- string(m)
+		}
+	}()
+	return h
+}
+
+// says sends a text and returns what comes back.
+func (h *chat) says(text string) string {
+	h.t.Helper()
+	if err := h.c.Write(h.t.Context(), websocket.MessageText, []byte(text)); err != nil {
+		h.t.Fatal(err)
+	}
+	return <-h.said
+}
+
 func newTalking(t *testing.T, flags ...string) *target {
 	t.Helper()
 	s := newSite(t)
@@ -90,9 +126,9 @@ func newTalking(t *testing.T, flags ...string) *target {
 
 // heard is what the function says of its WebSockets.
 type heard struct {
-	Ran, Messages int
-	Closed        [][]any
-	Started       []string
+	Ran, Messages, Pid int
+	Closed             [][]any
+	Started            []string
 }
 
 func (g *target) heard() (h heard) {
@@ -121,4 +157,130 @@ func TestSockets_Echo(t *testing.T) {
 		}
 	}
 	c.Close(websocket.StatusNormalClosure, "bye")
+}
+
+// How a WebSocket ends, and that the others do not end with it.
+func TestSockets_Ends(t *testing.T) {
+	t.Parallel()
+	g := newTalking(t, "--drain-timeout", "1s", "--socket-ping", "300ms")
+	shown := http.Header{"Authorization": {g.basic}}
+	open := func(path string) *websocket.Conn {
+		t.Helper()
+		c, res, err := g.talk(path, shown)
+		if err != nil {
+			t.Fatal(err, res)
+		}
+		return c
+	}
+	if h := g.heard(); !slices.Equal(h.Started, []string{"first:f:", "second"}) {
+		t.Errorf("before the first request: %q", h.Started)
+	}
+
+	// A mistake in a listener ends its own socket.
+	stays, throws := follow(t, open("/guarded")), open("/throws")
+	throws.Write(t.Context(), websocket.MessageText, []byte("x"))
+	if code := ending(t, throws); code != websocket.StatusInternalError {
+		t.Errorf("a listener that throws: %d", code)
+	}
+	eventually(t, "its own close listener is called", func() bool {
+		return slices.ContainsFunc(g.heard().Closed, func(c []any) bool { return c[0] == "/throws" && c[1] == float64(1011) })
+	})
+	if got := stays.says("still there"); got != "still there" {
+		t.Errorf("%q", got)
+	}
+	if log := g.must("functions", "logs", "f"); !strings.Contains(log, "a mistake in a listener") {
+		t.Errorf("the function's log: %s", log)
+	}
+
+	// A client that sends to a handler who does not read is held up, and who does not
+	// read what a handler sends holds that up: neither takes memory beyond the window.
+	deaf, flood := open("/deaf"), open("/floods")
+	sent := 0
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	for deaf.Write(ctx, websocket.MessageBinary, make([]byte, 65536)) == nil {
+		sent++
+	}
+	if sent > 300 { // a window, and what two sockets of the kernel hold
+		t.Errorf("a handler that does not read was sent %d times 64 KiB", sent)
+	}
+	flood.Write(t.Context(), websocket.MessageText, []byte("go"))
+	if got := stays.says("beside it"); got != "beside it" {
+		t.Errorf("%q", got)
+	}
+	flood.CloseNow()
+
+	// A client that answers no ping is gone.
+	conn := g.dial()
+	io.WriteString(conn, "GET /fn/f/open HTTP/1.1\r\nHost: h\r\n"+handshake+"\r\n")
+	if _, err := io.ReadAll(conn); err != nil { // until it is cut off
+		t.Errorf("who answers no ping: %v", err)
+	}
+	eventually(t, "the handler hears that it is gone", func() bool {
+		return slices.ContainsFunc(g.heard().Closed, func(c []any) bool { return c[0] == "/open" && c[1] == float64(1006) })
+	})
+	if got := stays.says("answers pings"); got != "answers pings" {
+		t.Errorf("%q", got)
+	}
+
+	// A deploy leaves open ones to the version before, for the drain timeout.
+	g.deployed(`{"name":"f","runtime":"node"}`, talking+"// the next\n")
+	if got := stays.says("the version before"); got != "the version before" {
+		t.Errorf("%q", got)
+	}
+	if code := <-stays.end; code != websocket.StatusGoingAway {
+		t.Errorf("after a deploy: %d", code)
+	}
+
+	// The worker is killed.
+	killed := open("/guarded")
+	says(t, killed, "x")
+	syscall.Kill(g.heard().Pid, syscall.SIGKILL)
+	if code := ending(t, killed); code != websocket.StatusServiceRestart {
+		t.Errorf("after its worker was killed: %d", code)
+	}
+
+	// The next one starts a worker; the server stops.
+	last := open("/guarded")
+	done := make(chan websocket.StatusCode, 1)
+	go func() { done <- ending(t, last) }()
+	if err := g.stop(); err != nil {
+		t.Errorf("the server: %v", err)
+	}
+	if code := <-done; code != websocket.StatusGoingAway {
+		t.Errorf("when the server stops: %d", code)
+	}
+}
+
+// A deploy says what was wrong with setup, and traffic stays.
+func TestSockets_SetupFails(t *testing.T) {
+	t.Parallel()
+	g := newTalking(t)
+	dir := t.TempDir()
+	for name, c := range map[string]struct{ source, says string }{
+		"setup throws":              {`export function setup() { throw new Error('no luck'); }`, "setup threw: Error: no luck"},
+		"a hook rejects":            {`export function setup(r) { r.onStartup(async () => { throw new Error('no database'); }); }`, "a startup hook threw: Error: no database"},
+		"a path that is none":       {`export function setup(r) { r.onWebSocket('chat', () => {}); }`, "begins with a slash"},
+		"the address of a handler":  {`export function setup(r) { r.onWebSocket('/x/told', () => {}); }`, "the WebSocket /x/told has the address of the handler told"},
+		"the address of /health":    {`export function setup(r) { r.onWebSocket('/health', () => {}); }`, "the built-in health answer"},
+		"the address of a callback": {`export function setup(r) { r.onWebSocket('/x/ice', () => {}); }`, "a voice callback"},
+		"auth names another":        {`export const auth = ['/chat']; export function setup(r) { r.onWebSocket('/chats', () => {}); }`, "/chats"},
+	} {
+		g.files(dir, map[string]string{"postern.json": `{"name":"f","runtime":"node"}`, "function.ts": "export const told = () => 'another';\n" + c.source + "\n"})
+		if out, err := g.command("functions", "deploy", dir); err == nil || !strings.Contains(out, c.says) {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+	if h := g.heard(); len(h.Started) != 2 {
+		t.Errorf("traffic did not stay: %+v", h)
+	}
+	out := g.deployed(`{"name":"f","runtime":"node","handlers":{"/guarded":{"cors":{"origins":["https://shop.example"]}}}}`, talking)
+	for _, row := range []string{"/guarded", "WebSocket", "access key"} {
+		if !strings.Contains(out, row) {
+			t.Errorf("the routes lack %q:\n%s", row, out)
+		}
+	}
+	if _, res, err := g.talk("/guarded", http.Header{"Authorization": {g.basic}, "Origin": {"https://shop.example"}}); err != nil {
+		t.Errorf("from a page that cors lists: %v %v", err, res)
+	}
 }
