@@ -284,3 +284,39 @@ func TestSockets_SetupFails(t *testing.T) {
 		t.Errorf("from a page that cors lists: %v %v", err, res)
 	}
 }
+
+// A worker has so many WebSockets at a time, and calls beside them; it is not
+// stopped while one is open; and each is one call when it ends.
+func TestSockets_Limits(t *testing.T) {
+	t.Parallel()
+	g := newTalking(t, "--max-sockets", "2", "--max-in-flight", "1", "--idle-timeout", "200ms")
+	shown := http.Header{"Authorization": {g.basic}}
+	first, _, err := g.talk("/guarded", shown)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, _, err := g.talk("/guarded", shown)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, res, err := g.talk("/guarded", shown); err == nil || res == nil || res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("the third: %v, %v", res, err)
+	}
+	pid := g.heard().Pid
+	time.Sleep(600 * time.Millisecond) // as long as a worker without anything would be stopped
+	if got := says(t, first, "kept"); got != "kept" || g.heard().Pid != pid {
+		t.Errorf("%q, and another worker: %v", got, g.heard().Pid != pid)
+	}
+	second.Close(websocket.StatusNormalClosure, "")
+	eventually(t, "there is room again", func() bool {
+		c, _, err := g.talk("/guarded", shown)
+		if err == nil {
+			c.CloseNow()
+		}
+		return err == nil
+	})
+	first.Close(websocket.StatusNormalClosure, "")
+	eventually(t, "the access log has it", func() bool {
+		return strings.Contains(g.log(), `"path":"/fn/f/guarded","decision":"allowed","status":101,"bytesIn":4,"bytes":4`)
+	})
+}

@@ -50,12 +50,13 @@ type exchange struct {
 	rest    *limitedBody     // 5 a large one, still to be read
 	held    supervisor.Lease // 6
 
-	status  int // 8 what was answered
-	sent    int64
-	code    string // 8 the problem's code; empty when there was none
-	started bool   // 7 something of the answer is out, or of the body gone
-	ran     bool   // 7 a worker took the call
-	work    stint  // 7
+	status   int // 8 what was answered
+	sent     int64
+	code     string // 8 the problem's code; empty when there was none
+	started  bool   // 7 something of the answer is out, or of the body gone
+	ran      bool   // 7 a worker took the call
+	detached bool   // 8 somebody else accounts for it: it is a WebSocket that is open
+	work     stint  // 7
 
 	step     int8            // that was begun last
 	why      error           // it was refused or failed

@@ -80,7 +80,8 @@ func (g *Gateway) serveSocket(x *exchange) (err error) {
 	if x.held, err = g.invoker.AcquireSocket(x.r.Context(), x.target.deployment.ID); err != nil {
 		return err
 	}
-	defer x.held.Release()
+	release := x.held.Release
+	defer func() { release() }()
 	x.enter(stepInvoke)
 	signin.Cut(x.r.Header)
 	timeout := g.timeout(x)
@@ -103,17 +104,38 @@ func (g *Gateway) serveSocket(x *exchange) (err error) {
 		x.status = http.StatusInternalServerError
 		return err
 	}
-	x.status, x.body = http.StatusSwitchingProtocols, nil
-	held := g.sessions.add(g, x, s.revoked)
+	x.status = http.StatusSwitchingProtocols
+	release = func() {}
+	rest := x.detach()
+	go s.live(rest, g.sessions.add(g, rest, s.revoked))
+	return nil
+}
+
+// detach gives the rest of an exchange to another goroutine, which accounts for
+// it: what the server keeps for a request, its stack before all, is not kept for
+// as long as a WebSocket is open.
+func (x *exchange) detach() *exchange {
+	rest := *x
+	rest.w, rest.body, x.detached = nil, nil, true
+	return &rest
+}
+
+// live is what is left of the request: it lasts as long as the WebSocket. Drain
+// waits for it.
+func (s *socket) live(x *exchange, held *session) {
+	defer func() {
+		recover() // account has told it
+		s.g.sessions.remove(held)
+	}()
+	defer s.g.account(x) // 8
+	defer x.held.Release()
 	s.relay()
-	g.sessions.remove(held)
 	x.rest = &limitedBody{}
 	x.rest.taken.Store(s.in.Load())
 	x.sent = s.out.Load()
 	if s.why != nil {
 		x.why, x.code = s.why, httpx.CodeOf(s.why).Code
 	}
-	return nil
 }
 
 // relay passes messages on until one side ends, and returns when nothing of the
