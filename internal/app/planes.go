@@ -74,6 +74,7 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 	s.supervisor = supervisor.New(supervisor.Options{
 		Workers:      s.cfg.Workers,
 		MaxInFlight:  s.cfg.MaxInFlight,
+		MaxSockets:   s.cfg.MaxSockets,
 		Queue:        s.cfg.Queue,
 		QueueTimeout: s.cfg.QueueTimeout,
 		StartTimeout: s.cfg.StartTimeout,
@@ -97,6 +98,8 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 	s.gateway = gateway.New(gateway.Options{
 		BaseDomain: s.cfg.BaseDomain,
 		Timeout:    s.cfg.Timeout,
+		Message:    int64(s.cfg.SocketMessage),
+		Ping:       s.cfg.SocketPing,
 		AccessLog:  gateway.AccessLog(s.cfg.AccessLog),
 		Access:     s.access,
 		Log:        s.log,

@@ -68,6 +68,13 @@ type Config struct {
 	WorkerMemory int
 	// MaxInFlight is the most invocations that one worker has at a time.
 	MaxInFlight int
+	// MaxSockets is the most WebSockets that one worker has at a time.
+	MaxSockets int
+	// SocketMessage is the longest message that a function's WebSocket takes.
+	SocketMessage int
+	// SocketPing is how long one is silent before its client is asked whether it
+	// is there.
+	SocketPing time.Duration
 	// Queue is the most requests that wait for a worker of one deployment.
 	Queue int
 	// QueueTimeout is how long one of them waits.

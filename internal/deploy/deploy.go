@@ -293,11 +293,11 @@ func smokeTestFault(err error) error {
 	switch e.Code {
 	case "spawn_failed": // before any of their code ran
 		return fault.Wrap(err, fault.Unavailable, "the server could not start a process for the function").WithCode("start_failed").WithHint("the server's log has the reason")
-	case "module_failed", "auth_malformed", "no_handlers":
+	case "module_failed", "setup_failed", "auth_malformed", "no_handlers":
 		code = e.Code
 	}
 	text := e.Message
-	if e.Stack != "" && code == "module_failed" {
+	if e.Stack != "" && (code == "module_failed" || code == "setup_failed") {
 		text = OwnFrames(e.Stack)
 	}
 	if len(e.LastLines) > 0 {

@@ -23,7 +23,7 @@ func Protect(m Manifest, d platform.Declaration, deployed bool) ([]platform.Hand
 	}
 	var handlers []platform.Handler
 	var open []string
-	for _, dh := range d.Handlers {
+	for _, dh := range declared(d) {
 		o := m.Handlers[dh.Name]
 		h := platform.Handler{Name: dh.Name, Kind: dh.Kind, Guard: guardOf(m, d, dh, deployed), Body: o.Body, Rule: platform.Rule{Signature: o.Signature, BodyLimit: o.BodyLimit, Timeout: o.Timeout}}
 		if _, byName := signedBy(m, d, dh); h.Guard == platform.GuardOpen && !byName {
@@ -38,6 +38,9 @@ func Protect(m Manifest, d platform.Declaration, deployed bool) ([]platform.Hand
 			return nil, nil, uncredited(m, fmt.Sprintf("the handler %.64q", h.Name))
 		}
 		handlers = append(handlers, h)
+	}
+	if err := keepApart(handlers); err != nil {
+		return nil, nil, err
 	}
 	files, hidden := filesOf(m, d, deployed, handlers)
 	handlers = append(handlers, files...)
@@ -73,7 +76,7 @@ func guardOf(m Manifest, d platform.Declaration, h platform.DeclaredHandler, dep
 }
 
 func checkNames(m Manifest, d platform.Declaration) error {
-	if len(d.Handlers) == 0 {
+	if len(d.Handlers)+len(d.Sockets) == 0 {
 		return fault.New(fault.Invalid, "the module exports no handler").WithCode("no_handlers")
 	}
 	var names []string
@@ -91,6 +94,10 @@ func checkNames(m Manifest, d platform.Declaration) error {
 		names = append(names, h.Name)
 		callbacks[h.Name] = h.Kind == platform.HandlerCallback
 	}
+	if err := checkSockets(m, d); err != nil {
+		return err
+	}
+	names = append(names, d.Sockets...)
 	exports := names
 	for _, f := range m.Files {
 		names = append(names, f.Name)

@@ -12,6 +12,7 @@ import (
 // Table finds the handler of a path. It is immutable and safe for concurrent use.
 type Table struct {
 	byName   map[string]*named // that have no routes of their own
+	sockets  map[string]*named // by their paths; nil: there are none
 	services map[string]*named // by the service's name, without the suffix
 	files    map[string]*named // by path
 	ahead    map[string]*named // those whose path routes know no better than any other
@@ -71,6 +72,13 @@ func NewTable(hs []platform.Handler) *Table {
 			t.addFile(n)
 			continue
 		}
+		if h.Kind == platform.HandlerSocket {
+			if t.sockets == nil {
+				t.sockets = map[string]*named{}
+			}
+			t.sockets[h.Name] = n
+			continue
+		}
 		t.byName[h.Name] = n
 		if h.Kind == platform.HandlerService {
 			t.services[strings.TrimSuffix(h.Name, serviceSuffix)] = n
@@ -124,7 +132,8 @@ const (
 // beginning with a slash, without empty or dot segments, without a slash at the
 // end. It does not allocate but for Allow, and takes as long as the path is.
 //
-// The order is: exactly /health; the names of the voice callbacks that there
+// The order is: exactly the path of a WebSocket; exactly /health; the names of
+// the voice callbacks that there
 // are, as the last segment of any path; routes, the most specific first; the
 // root; /webhook/<service>; the last segment; files. A path that routes know is
 // theirs, also where none has the method; but a file goes before a route that
@@ -132,6 +141,11 @@ const (
 func (t *Table) Match(method, path string) (Match, bool) {
 	if t.only {
 		return t.matchRoute(method, path)
+	}
+	if t.sockets != nil {
+		if m, known := t.matchSocket(method, path); known {
+			return m, m.Allow == ""
+		}
 	}
 	if path == "/health" && !t.health {
 		m := Match{Guard: platform.GuardOpen}
@@ -232,7 +246,7 @@ var callbackNames = []string{"ice", "ace", "pie", "dice", "notify"}
 // RouteRow is one line of the table that a deploy prints.
 type RouteRow struct {
 	Path    string `json:"path" doc:"Where the handler answers, below the function's address."`
-	Handler string `json:"handler" doc:"The export that runs, the file that is sent ('public/logo.png'), or 'built in'."`
+	Handler string `json:"handler" doc:"The export that runs, the file that is sent ('public/logo.png'), 'WebSocket', or 'built in'."`
 	Guard   string `json:"guard" doc:"'access key', 'open', or 'signature'."`
 	Method  string `json:"method,omitempty" doc:"Of a route: the only method; empty: any."`
 	Group   string `json:"group,omitempty" doc:"Of a route: which keys open it; empty: those of the group named like the function."`
@@ -285,6 +299,8 @@ func Describe(hs []platform.Handler) []RouteRow {
 			rows = append(rows, RouteRow{Path: pathOf(h.Name), Handler: h.Name, Guard: guard, Method: http.MethodGet, Asks: asks})
 		case h.Kind == platform.HandlerCallback:
 			rows = append(rows, RouteRow{Path: "/" + h.Name, Handler: h.Name, Guard: guard, Asks: asks})
+		case h.Kind == platform.HandlerSocket:
+			rows = append(rows, RouteRow{Path: h.Name, Handler: "WebSocket", Guard: guard, Asks: asks})
 		case h.Name == "health":
 			rows[0].Handler = "health"
 			if h.Guard != platform.GuardOpen {

@@ -12,6 +12,11 @@ import (
 // the server down, and gives the exchange back.
 func (g *Gateway) account(x *exchange) {
 	failed := recover()
+	if x.detached {
+		*x = exchange{body: x.body[:0]}
+		g.pool.Put(x)
+		return
+	}
 	if failed != nil && failed != http.ErrAbortHandler {
 		g.log.Error("panic in the gateway", "requestId", x.id, "panic", failed)
 		if x.status == 0 {

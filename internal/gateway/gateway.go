@@ -26,6 +26,7 @@ import (
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/telemetry"
 	"postern.dev/postern/internal/usage"
+	"postern.dev/postern/internal/websocket"
 )
 
 // Invoker runs deployments. *supervisor.Supervisor is one.
@@ -33,6 +34,8 @@ type Invoker interface {
 	// Acquire gives a lease on a worker of a deployment, or
 	// supervisor.ErrRetired when another deployment has taken over.
 	Acquire(ctx context.Context, deploymentID string) (supervisor.Lease, error)
+	// AcquireSocket does so for a WebSocket.
+	AcquireSocket(ctx context.Context, deploymentID string) (supervisor.Lease, error)
 	// Retire ends a deployment that no request will be routed to any more.
 	Retire(deploymentID string)
 }
@@ -59,7 +62,11 @@ type Options struct {
 	BaseDomain string        // "localhost": functions answer at <slug>.<BaseDomain>
 	Timeout    time.Duration // 30 s: of an invocation, where its handler sets none
 	BodyLimit  int64         // 6 MiB: of a request, where its handler sets none
-	AccessLog  AccessLog     // AccessLogAll
+	// Message is the longest message that a handler's WebSocket takes, and Ping
+	// how long its caller may be silent before it is asked whether it is there.
+	Message   int64         // 1 MiB
+	Ping      time.Duration // 30 s
+	AccessLog AccessLog     // AccessLogAll
 	// Access is where access lines go; nil discards them. Log is for the rest.
 	Access  *slog.Logger
 	Log     *slog.Logger
@@ -117,6 +124,7 @@ type Gateway struct {
 	blocks   sync.Map // of a key's ID to the *limit.Quota of which a block was taken
 	proxies  proxies
 	sessions sessions
+	watch    websocket.Watch // of handlers' WebSockets
 	fields   fields
 	decided  *decided
 	desk     *signin.Desk
@@ -138,6 +146,9 @@ func New(o Options, invoker Invoker) *Gateway {
 	}
 	if o.BodyLimit == 0 {
 		o.BodyLimit = 6 << 20
+	}
+	if o.Message == 0 {
+		o.Message = 1 << 20
 	}
 	if o.Access == nil || o.AccessLog == "" {
 		o.AccessLog = AccessLogAll
@@ -167,6 +178,7 @@ func New(o Options, invoker Invoker) *Gateway {
 		o.SignInKey = signin.RandomKey()
 	}
 	g := &Gateway{options: o, slow: newSlow(o.RefusalsPerAddress), desk: signin.NewDesk(), invoker: invoker, access: o.Access, log: o.Log, metrics: o.Metrics, decided: newDecided(o.Metrics), changed: make(chan struct{})}
+	g.watch.Every = o.Ping
 	g.pool.New = func() any { return &exchange{body: make([]byte, 0, 4096)} }
 	g.snapshot.Store(emptySnapshot())
 	return g

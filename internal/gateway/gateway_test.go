@@ -44,6 +44,10 @@ func (i *invoker) Acquire(_ context.Context, id string) (supervisor.Lease, error
 	return supervisor.Lease{}, errFull
 }
 
+func (i *invoker) AcquireSocket(ctx context.Context, id string) (supervisor.Lease, error) {
+	return i.Acquire(ctx, id)
+}
+
 func (i *invoker) Retire(id string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

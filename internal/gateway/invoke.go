@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -91,26 +92,9 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 func (g *Gateway) invoke(x *exchange) error {
 	defer x.held.Release()
 	signin.Cut(x.r.Header)
-	h := x.match.Handler
-	timeout := g.options.Timeout
-	if h.Timeout > 0 {
-		timeout = h.Timeout
-	}
-	deadline := x.work.begin().Add(timeout)
-	req := worker.Request{ID: x.id, Method: x.r.Method, Handler: h.Name, Path: x.own, Query: x.query, Host: x.r.Host, ClientIP: httpx.PeerIP(x.remote()),
-		AuthMethod: string(x.shownAs()), Call: x.call, Header: x.r.Header, ForeignAuthorization: g.foreign(x), Inline: x.body, Stream: h.Body == platform.BodyStream, Deadline: deadline}
-	if req.Method == http.MethodHead {
-		req.Method = http.MethodGet // the server leaves the body out
-	}
-	if m := &x.match; m.Pattern != "" {
-		req.Route, req.Params, req.Values = m.Pattern, m.Names, m.Values[:len(m.Names)]
-	}
-	if x.callback.by != nil {
-		req.Scheme, req.MessageID = x.callback.verdict.Scheme, x.callback.verdict.ID
-	}
-	if p := x.principal; p.Method != auth.MethodNone {
-		req.KeyID, req.ProjectID, req.Scopes = x.callerID(), p.ProjectID(), p.Scopes()
-	}
+	deadline := x.work.begin().Add(g.timeout(x))
+	req := g.request(x)
+	req.Inline, req.Stream, req.Deadline = x.body, x.match.Handler.Body == platform.BodyStream, deadline
 	if x.rest != nil {
 		req.Body, req.Inline = x.rest, nil
 		x.started = true // a body that was read cannot be sent to another worker
@@ -130,6 +114,30 @@ func (g *Gateway) invoke(x *exchange) error {
 		g.giveBack(x)
 	}
 	return g.answer(x, res, deadline)
+}
+
+// timeout is how long the handler may take.
+func (g *Gateway) timeout(x *exchange) time.Duration {
+	return cmp.Or(x.match.Handler.Timeout, g.options.Timeout)
+}
+
+// request is what the handler is told of a call, but for its body.
+func (g *Gateway) request(x *exchange) worker.Request {
+	req := worker.Request{ID: x.id, Method: x.r.Method, Handler: x.match.Handler.Name, Path: x.own, Query: x.query, Host: x.r.Host, ClientIP: httpx.PeerIP(x.remote()),
+		AuthMethod: string(x.shownAs()), Call: x.call, Header: x.r.Header, ForeignAuthorization: g.foreign(x)}
+	if req.Method == http.MethodHead {
+		req.Method = http.MethodGet // the server leaves the body out
+	}
+	if m := &x.match; m.Pattern != "" {
+		req.Route, req.Params, req.Values = m.Pattern, m.Names, m.Values[:len(m.Names)]
+	}
+	if x.callback.by != nil {
+		req.Scheme, req.MessageID = x.callback.verdict.Scheme, x.callback.verdict.ID
+	}
+	if p := x.principal; p.Method != auth.MethodNone {
+		req.KeyID, req.ProjectID, req.Scopes = x.callerID(), p.ProjectID(), p.Scopes()
+	}
+	return req
 }
 
 // foreign reports whether the request's Authorization is the handler's, or the

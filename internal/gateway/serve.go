@@ -50,12 +50,13 @@ type exchange struct {
 	rest    *limitedBody     // 5 a large one, still to be read
 	held    supervisor.Lease // 6
 
-	status  int // 8 what was answered
-	sent    int64
-	code    string // 8 the problem's code; empty when there was none
-	started bool   // 7 something of the answer is out, or of the body gone
-	ran     bool   // 7 a worker took the call
-	work    stint  // 7
+	status   int // 8 what was answered
+	sent     int64
+	code     string // 8 the problem's code; empty when there was none
+	started  bool   // 7 something of the answer is out, or of the body gone
+	ran      bool   // 7 a worker took the call
+	detached bool   // 8 somebody else accounts for it: it is a WebSocket that is open
+	work     stint  // 7
 
 	step     int8            // that was begun last
 	why      error           // it was refused or failed
@@ -87,10 +88,15 @@ func (g *Gateway) serve(x *exchange) {
 			break
 		}
 		x.enter(stepAcquire)
+		if err = g.admitSocket(x); err != nil {
+			break
+		}
 		if x.match.Handler.File != nil {
 			err = g.sendFile(x)
 		} else if x.target.program() {
 			err = g.runProgram(x) // 6 and 7
+		} else if x.handlerSocket() {
+			err = g.serveSocket(x) // 6 and 7
 		} else if err = g.acquire(x); err == nil { // 6
 			x.enter(stepInvoke)
 			err = g.invoke(x) // 7
@@ -375,6 +381,9 @@ func (g *Gateway) refuse(x *exchange, err error) {
 	h["X-Request-Id"] = []string{x.id}
 	if e, ok := errors.AsType[*methodError](err); ok {
 		h["Allow"] = []string{e.allow}
+	}
+	if errors.Is(err, errUpgrade) && x.r.ProtoMajor == 1 { // RFC 9110 §15.5.22
+		h["Upgrade"], h["Connection"] = []string{"websocket"}, []string{"Upgrade"}
 	}
 	if x.call != nil {
 		h[headerRefused] = []string{httpx.CodeOf(err).Code}

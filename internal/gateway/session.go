@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/httpx"
 	"postern.dev/postern/internal/platform"
@@ -42,7 +41,7 @@ type sessions struct {
 // add takes up a session. What changed since it was admitted counts.
 func (ss *sessions) add(g *Gateway, x *exchange, end func(error)) *session {
 	s := &session{socket: websocket.Asked(x.r.Header), end: end}
-	s.x = exchange{r: x.r, id: x.id, path: x.path, call: x.call, query: x.query, snapshot: x.snapshot, target: x.target, principal: x.principal, caller: x.callerID(), callback: x.callback, shown: x.shown}
+	s.x = exchange{r: x.r, id: x.id, path: x.path, call: x.call, query: x.query, snapshot: x.snapshot, target: x.target, principal: x.principal, caller: x.callerID(), callback: x.callback, shown: x.shown, visit: x.visit, match: x.match}
 	ss.mu.Lock()
 	if ss.open == nil {
 		ss.open = map[*session]struct{}{}
@@ -56,7 +55,7 @@ func (ss *sessions) add(g *Gateway, x *exchange, end func(error)) *session {
 	case g.snapshot.Load() != x.snapshot:
 		g.recheck(s)
 	default:
-		g.wake(s, x.principal)
+		g.wake(s, x)
 	}
 	return s
 }
@@ -95,7 +94,7 @@ func (ss *sessions) those(meant func(*session) bool) (list []*session) {
 
 var (
 	errStopping = fault.New(fault.Unavailable, "the server is stopping").WithCode("shutting_down")
-	errMoved    = fault.New(fault.NotFound, "the upstream is not the same any more").WithCode("function_not_found")
+	errMoved    = fault.New(fault.NotFound, "what was at this address is not any more").WithCode("function_not_found")
 )
 
 // recheck takes a session's request through steps 2 to 4 again, and ends it if it
@@ -104,6 +103,9 @@ func (g *Gateway) recheck(s *session) {
 	now := exchange{r: s.x.r, began: time.Now(), id: s.x.id, path: s.x.path, query: s.x.query, callback: s.x.callback}
 	if s.x.call != nil {
 		now.call = &worker.Call{}
+	}
+	if v := s.x.visit; v != nil { // its cookie was cut off
+		now.visit = &visit{cookie: v.cookie}
 	}
 	now.shown.Proven, now.shown.ProvenAt = s.x.shown.Proven, s.x.shown.ProvenAt // of this very request
 	err := g.route(&now)
@@ -118,6 +120,13 @@ func (g *Gateway) recheck(s *session) {
 	}
 	switch {
 	case err != nil:
+		if s.x.handlerSocket() && fault.KindOf(err) == fault.NotFound {
+			err = errMoved
+		}
+	case s.x.handlerSocket(): // what a deploy replaces ends with its workers
+		if err = errMoved; now.callerID() == s.x.caller && now.target.function.ID == s.x.target.function.ID && now.handlerSocket() {
+			err = g.admitSocket(&now)
+		}
 	case !now.target.continues(s.x.target, s.socket) || now.callerID() != s.x.caller:
 		err = errMoved
 	case s.socket && now.target.program():
@@ -129,13 +138,17 @@ func (g *Gateway) recheck(s *session) {
 		s.end(asFault(err))
 		return
 	}
-	g.wake(s, now.principal)
+	g.wake(s, &now)
 }
 
-// wake has a session looked at again when what it shows may end by itself. p is who
-// shows it, as of now: a key that was rotated ends otherwise than it did.
-func (g *Gateway) wake(s *session, p auth.Principal) {
-	until := p.Until(time.Now())
+// wake has a session looked at again when what it shows may end by itself. x is
+// its request as of now: a key that was rotated ends otherwise than it did.
+func (g *Gateway) wake(s *session, x *exchange) {
+	now := time.Now()
+	until := x.principal.Until(now)
+	if v := x.visit; v != nil && v.in {
+		until = now.Add(v.session.Left(now))
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.timer != nil {
@@ -156,7 +169,7 @@ func (g *Gateway) recheckAfter(c platform.Change) {
 		case platform.ChangeKey:
 			return p.Key != nil && s.x.caller == c.ID
 		case platform.ChangeToken:
-			return p.Token != nil && (c.ID == "" || p.Token.ID() == c.ID)
+			return p.Token != nil && (c.ID == "" || p.Token.ID() == c.ID) || p.Admin != nil
 		case platform.ChangeFunction, platform.ChangePolicy:
 			return snapshot.byID[s.x.target.function.ID] != s.x.target
 		}
@@ -205,12 +218,12 @@ func (g *Gateway) origins(x *exchange) []string {
 
 // leave is how the end of a WebSocket is told to its two sides. The reason is the
 // problem's code.
-func leave(err error) (upstream.CloseCode, string) {
+func leave(err error) (websocket.Code, string) {
 	code := httpx.CodeOf(err).Code
 	if errors.Is(err, errStopping) || errors.Is(err, errMoved) {
-		return upstream.CloseGoingAway, code
+		return websocket.GoingAway, code
 	}
-	return upstream.CloseRefused, code
+	return websocket.Refused, code
 }
 
 // relay is step 7 of a WebSocket.

@@ -128,6 +128,10 @@ func (m *mover) Acquire(_ context.Context, id string) (supervisor.Lease, error) 
 	return supervisor.Lease{}, supervisor.ErrRetired
 }
 
+func (m *mover) AcquireSocket(ctx context.Context, id string) (supervisor.Lease, error) {
+	return m.Acquire(ctx, id)
+}
+
 func (*mover) Retire(string) {}
 
 // When the steps are taken again, a callback is no replay of itself; but it is

@@ -195,7 +195,7 @@ func TestSignIn_WhoIsLetIn(t *testing.T) {
 		"session, method in a header":         {"GET", "/webhook", []string{live, "Sec-Fetch-Mode: cors", crossSite, "X-Http-Method-Override: GET"}, 401},
 		"session, socket elsewhere":           {"GET", "/webhook", []string{live, "Upgrade: websocket", "Connection: Upgrade", "Origin: http://evil"}, 401},
 		"session, socket of unknown origin":   {"GET", "/webhook", []string{live, "Upgrade: websocket", "Connection: Upgrade"}, 401},
-		"session, socket":                     {"GET", "/webhook", []string{live, "Upgrade: websocket", "Connection: Upgrade", "Origin: http://" + ordersHost}, 503},
+		"session, socket where there is none": {"GET", "/webhook", []string{live, "Upgrade: websocket", "Connection: Upgrade", "Origin: http://" + ordersHost}, 400},
 		"session, head":                       {"HEAD", "/webhook", []string{live, sameOrigin}, 503},
 		"session, old browser":                {"GET", "/webhook", []string{live}, 503},
 		"session, old browser elsewhere":      {"GET", "/webhook", []string{live, "Origin: http://evil"}, 401},

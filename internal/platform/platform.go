@@ -194,6 +194,7 @@ const (
 	HandlerService                     // /webhook/<service> for the export <service>Webhook
 	HandlerCallback                    // ice, ace, pie, dice, notify on any path
 	HandlerFile                        // exactly the path of a file in public/; no worker is asked
+	HandlerSocket                      // a WebSocket at exactly the path that is its name
 )
 
 // BodyMode says how a handler takes its request body.
@@ -268,7 +269,8 @@ type Change struct {
 type Declaration struct {
 	Handlers []DeclaredHandler // sorted by name
 	Auth     AuthDeclaration
-	Style    Style `json:",omitempty"`
+	Style    Style    `json:",omitempty"`
+	Sockets  []string `json:",omitempty"` // the paths of its WebSockets, sorted
 }
 
 // Style is how handlers are called.
@@ -292,10 +294,13 @@ type AuthDeclaration struct {
 	Names   []string // export const auth = [...], in the order written
 }
 
+// Known reports whether anything was declared.
+func (d Declaration) Known() bool { return len(d.Handlers)+len(d.Sockets) > 0 }
+
 // Equal reports whether two declarations say the same.
 func (d Declaration) Equal(o Declaration) bool {
 	return slices.Equal(d.Handlers, o.Handlers) && d.Auth.Present == o.Auth.Present &&
-		d.Auth.All == o.Auth.All && slices.Equal(d.Auth.Names, o.Auth.Names) && d.Style == o.Style
+		d.Auth.All == o.Auth.All && slices.Equal(d.Auth.Names, o.Auth.Names) && d.Style == o.Style && slices.Equal(d.Sockets, o.Sockets)
 }
 
 // DeployInput is everything that one deploy writes.

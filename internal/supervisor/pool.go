@@ -33,6 +33,7 @@ type pool struct {
 	starting bool      // guarded by mu
 	retrying bool      // a timer will try the next start; guarded by mu
 	waiters  []*waiter // guarded by mu
+	sockets  int       // those of them that wait for a WebSocket; guarded by mu
 	ended    error     // why no more calls are taken: ErrRetired or errStopping; guarded by mu
 	failures int       // in a row; guarded by mu
 	retryAt  time.Time // no start before; guarded by mu
@@ -43,17 +44,19 @@ type pool struct {
 // slot is one worker and the number of leases on it.
 type slot struct {
 	w       *worker.Worker
-	leases  int           // guarded by pool.mu
+	leases  int           // of calls; guarded by pool.mu
+	sockets int           // of WebSockets; guarded by pool.mu
 	started time.Time     // when it became ready
-	free    chan struct{} // closed when sent away and leases is 0; guarded by pool.mu
+	free    chan struct{} // closed when sent away and nobody holds a lease; guarded by pool.mu
 	left    bool          // it left of itself; guarded by pool.mu
 }
 
 // waiter is a caller that waits for a worker.
 type waiter struct {
-	got chan struct{} // closed when slot or err is set
-	l   Lease
-	err error
+	got    chan struct{} // closed when slot or err is set
+	socket bool
+	l      Lease
+	err    error
 }
 
 func newPool(s *Supervisor, deploymentID string) *pool {
@@ -61,16 +64,20 @@ func newPool(s *Supervisor, deploymentID string) *pool {
 }
 
 // acquire is the hot path: one short lock when a worker has room.
-func (p *pool) acquire(ctx context.Context) (Lease, error) {
+func (p *pool) acquire(ctx context.Context, socket bool) (Lease, error) {
 	p.mu.Lock()
 	if p.ended != nil {
 		defer p.mu.Unlock()
 		return Lease{}, p.ended
 	}
-	if best := p.pick(); best != nil {
-		best.leases++
+	if best := p.pick(socket); best != nil {
+		l := p.take(best, socket)
 		p.mu.Unlock()
-		return Lease{pool: p, slot: best}, nil
+		return l, nil
+	}
+	if p.full(socket) {
+		p.mu.Unlock()
+		return Lease{}, errSockets
 	}
 	if err := p.demand(time.Now()); err != nil {
 		p.mu.Unlock()
@@ -80,8 +87,11 @@ func (p *pool) acquire(ctx context.Context) (Lease, error) {
 		p.mu.Unlock()
 		return Lease{}, fault.New(fault.Unavailable, "too many calls wait for a worker of this function").WithCode("queue_full")
 	}
-	me, began, cold := &waiter{got: make(chan struct{})}, time.Now(), len(p.slots) == 0
+	me, began, cold := &waiter{got: make(chan struct{}), socket: socket}, time.Now(), len(p.slots) == 0
 	p.waiters = append(p.waiters, me)
+	if socket {
+		p.sockets++
+	}
 	p.mu.Unlock()
 	l, err := p.await(ctx, me)
 	l.waited, l.cold = time.Since(began), cold
@@ -102,12 +112,12 @@ func (p *pool) await(ctx context.Context, me *waiter) (Lease, error) {
 	}
 }
 
-// pick is the worker with the fewest leases that has room. p.mu is held.
-func (p *pool) pick() *slot {
-	var best *slot
+// pick is the worker with the fewest leases of a kind that has room. p.mu is held.
+func (p *pool) pick(socket bool) (best *slot) {
+	fewest := 0
 	for _, s := range p.slots {
-		if s.leases < p.s.options.MaxInFlight && (best == nil || s.leases < best.leases) {
-			best = s
+		if n, most := s.held(socket, &p.s.options); n < most && (best == nil || n < fewest) {
+			best, fewest = s, n
 		}
 	}
 	return best
@@ -117,7 +127,7 @@ func (p *pool) pick() *slot {
 func (p *pool) giveUp(me *waiter, err error) (Lease, error) {
 	p.mu.Lock()
 	if i := slices.Index(p.waiters, me); i >= 0 {
-		p.waiters = slices.Delete(p.waiters, i, i+1)
+		p.unqueue(i)
 		p.mu.Unlock()
 		return Lease{}, err
 	}
@@ -126,11 +136,15 @@ func (p *pool) giveUp(me *waiter, err error) (Lease, error) {
 	return me.l, me.err
 }
 
-func (p *pool) release(s *slot) {
+func (p *pool) release(s *slot, socket bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.leases--
-	if s.free != nil && s.leases == 0 {
+	if socket {
+		s.sockets--
+	} else {
+		s.leases--
+	}
+	if s.free != nil && s.busy() == 0 {
 		close(s.free)
 		s.free = nil
 		return
@@ -139,22 +153,25 @@ func (p *pool) release(s *slot) {
 		p.serve()
 		return
 	}
-	if s.leases == 0 {
+	if s.busy() == 0 {
 		p.usedAt = time.Now()
 	}
 }
 
 // serve gives room to waiters, first come first served. p.mu is held.
 func (p *pool) serve() {
-	for len(p.waiters) > 0 {
-		best := p.pick()
+	for i := 0; i < len(p.waiters); {
+		me := p.waiters[i]
+		best := p.pick(me.socket)
 		if best == nil {
-			return
+			if p.sockets == 0 {
+				return
+			}
+			i++ // one of the other kind may find room
+			continue
 		}
-		best.leases++
-		me := p.waiters[0]
-		p.waiters = p.waiters[1:]
-		me.l = Lease{pool: p, slot: best}
+		p.unqueue(i)
+		me.l = p.take(best, me.socket)
 		close(me.got)
 	}
 }
@@ -165,6 +182,7 @@ func (p *pool) status() Status {
 	st := Status{State: "idle", Workers: len(p.slots), Waiting: len(p.waiters), Failures: p.failures}
 	for _, s := range p.slots {
 		st.InFlight += s.leases
+		st.Sockets += s.sockets
 	}
 	switch {
 	case p.ended != nil:

@@ -32,6 +32,7 @@ var ErrRetired = errors.New("the deployment is retired")
 type Options struct {
 	Workers      int           // the number of cores: workers of one deployment at most
 	MaxInFlight  int           // 256: calls of one worker at a time
+	MaxSockets   int           // 10000: WebSockets of one worker at a time
 	Queue        int           // 1024: callers that wait for a worker of one deployment
 	QueueTimeout time.Duration // 15 s: how long one waits
 	StartTimeout time.Duration // 10 s: until a worker is ready
@@ -63,6 +64,7 @@ func (o Options) withDefaults() Options {
 	}
 	set(&o.Workers, runtime.NumCPU())
 	set(&o.MaxInFlight, 256)
+	set(&o.MaxSockets, 10000)
 	set(&o.Queue, 1024)
 	set(&o.Circuit, 5)
 	wait(&o.QueueTimeout, 15*time.Second)
@@ -211,17 +213,25 @@ func (s *Supervisor) keep(p *pool, w *worker.Worker) error {
 // within limits. Errors are ErrRetired, ctx's, or a fault with the code
 // queue_full, start_failed, circuit_open or shutting_down.
 func (s *Supervisor) Acquire(ctx context.Context, deploymentID string) (Lease, error) {
+	p, err := s.pool(deploymentID)
+	if err != nil {
+		return Lease{}, err
+	}
+	return p.acquire(ctx, false)
+}
+
+// pool is the pool of a deployment, which is made when there is none.
+func (s *Supervisor) pool(deploymentID string) (*pool, error) {
 	v, ok := s.pools.Load(deploymentID)
 	if !ok {
 		s.mu.Lock()
+		defer s.mu.Unlock()
 		if s.stopping {
-			s.mu.Unlock()
-			return Lease{}, errStopping
+			return nil, errStopping
 		}
 		v, _ = s.pools.LoadOrStore(deploymentID, newPool(s, deploymentID))
-		s.mu.Unlock()
 	}
-	return v.(*pool).acquire(ctx)
+	return v.(*pool), nil
 }
 
 // Retire ends a deployment: callers from now on get ErrRetired, calls in
@@ -238,6 +248,7 @@ type Status struct {
 	State    string // idle, starting, ready, backing off, circuit open, retired
 	Workers  int
 	InFlight int
+	Sockets  int
 	Waiting  int
 	Failures int // in a row
 	LastErr  string
@@ -251,10 +262,12 @@ func (s *Supervisor) Status(deploymentID string) Status {
 	return Status{State: "idle"}
 }
 
-// Lease is the right to run one invocation on a worker. Release it once.
+// Lease is the right to run one invocation on a worker, or to have one WebSocket
+// there. Release it once.
 type Lease struct {
 	pool   *pool
 	slot   *slot
+	socket bool
 	waited time.Duration
 	cold   bool
 }
@@ -270,6 +283,12 @@ func (l Lease) Cold() bool { return l.cold }
 // Acquire does not find it again.
 func (l Lease) Do(ctx context.Context, r *worker.Request) (*worker.Response, error) {
 	res, err := l.slot.w.Do(ctx, r)
+	l.left(err)
+	return res, err
+}
+
+// left takes the worker out of the pool if it failed because it is ending.
+func (l Lease) left(err error) {
 	if err != nil {
 		select {
 		case <-l.slot.w.Leaving():
@@ -277,7 +296,6 @@ func (l Lease) Do(ctx context.Context, r *worker.Request) (*worker.Response, err
 		default:
 		}
 	}
-	return res, err
 }
 
 // Proxy sends requests to a worker that is a program; nil of any other.
@@ -290,8 +308,9 @@ func (l Lease) Refused() {
 	l.pool.leave(l.slot)
 }
 
-// Release gives the worker back. The response must have been closed.
-func (l Lease) Release() { l.pool.release(l.slot) }
+// Release gives the worker back. The response, or the WebSocket, must have been
+// closed.
+func (l Lease) Release() { l.pool.release(l.slot, l.socket) }
 
 func startFault(err error, functionID string) error {
 	if e, ok := errors.AsType[*worker.StartError](err); ok {

@@ -120,7 +120,7 @@ func (p *pool) startWorker(ctx context.Context, l Launch) (*worker.Worker, error
 	if err != nil {
 		return nil, err
 	}
-	if len(l.Expect.Handlers) > 0 && !w.Declaration().Equal(l.Expect) {
+	if l.Expect.Known() && !w.Declaration().Equal(l.Expect) {
 		w.Kill("it declares other handlers, or another auth, than when it was deployed")
 		return nil, &worker.StartError{Code: "declaration_changed", Message: "the module declares other handlers, or another auth, than when it was deployed"}
 	}
@@ -168,7 +168,7 @@ func (p *pool) refuse(err error) {
 		me.err = err
 		close(me.got)
 	}
-	p.waiters = nil
+	p.waiters, p.sockets = nil, 0
 }
 
 // watch takes a worker out of the pool when it takes no more calls, and tells
@@ -208,7 +208,7 @@ func (p *pool) leave(s *slot) {
 	}
 	p.slots = slices.Delete(p.slots, i, i+1)
 	s.left = true
-	if s.leases > 0 {
+	if s.busy() > 0 {
 		s.free = make(chan struct{})
 	}
 	p.s.running.Go(func() { p.end(s) })
@@ -242,8 +242,8 @@ func (p *pool) tend(now time.Time) {
 	}
 	busy, lagging := 0, true
 	for _, s := range p.slots {
-		busy += s.leases
-		lagging = lagging && s.leases > 1 && s.w.Lag() > p.s.options.GrowLag
+		busy += s.busy()
+		lagging = lagging && s.busy() > 1 && s.w.Lag() > p.s.options.GrowLag
 	}
 	if lagging {
 		p.demand(now) // an error only says that it is not yet time
@@ -258,7 +258,7 @@ func (p *pool) tend(now time.Time) {
 func (p *pool) sendAway() {
 	for _, s := range p.slots {
 		p.s.running.Go(func() { p.end(s) })
-		if s.leases > 0 {
+		if s.busy() > 0 {
 			s.free = make(chan struct{})
 		}
 	}
@@ -266,9 +266,11 @@ func (p *pool) sendAway() {
 }
 
 // end waits for the leases on a worker that was taken out of the pool, then
-// drains it; both within the drain timeout.
+// drains it; both within the drain timeout, but for what it needs to close
+// WebSockets that stayed and to run its hooks.
 func (p *pool) end(s *slot) {
-	ctx, cancel := context.WithTimeout(context.Background(), p.s.options.DrainTimeout)
+	until := time.Now().Add(p.s.options.DrainTimeout)
+	ctx, cancel := context.WithDeadline(context.Background(), until)
 	defer cancel()
 	p.mu.Lock()
 	free := s.free
@@ -280,6 +282,11 @@ func (p *pool) end(s *slot) {
 		case <-s.w.Done():
 		}
 	}
+	if least := time.Now().Add(min(closing, p.s.options.DrainTimeout)); least.After(until) {
+		until = least
+	}
+	ctx, cancel = context.WithDeadline(context.Background(), until)
+	defer cancel()
 	if err := s.w.Drain(ctx); err != nil {
 		p.s.options.Log.Warn("a worker did not drain in time", "deployment", p.deploymentID, "pid", s.w.Pid())
 	}

@@ -22,15 +22,6 @@ const (
 	socketChunk = 16 << 10
 )
 
-// CloseCode says why a WebSocket ended (RFC 6455 §7.4.1).
-type CloseCode = coder.StatusCode
-
-// The codes with which the gateway itself ends one.
-const (
-	CloseGoingAway = coder.StatusGoingAway       // the server stops, or the route is gone
-	CloseRefused   = coder.StatusPolicyViolation // the caller would not be let in any more
-)
-
 // Socket is an open WebSocket: two connections, and what passes between them.
 //
 // A message is passed on as it comes, so it takes no more memory than a piece of
@@ -48,7 +39,7 @@ type Socket struct {
 	once   sync.Once
 	live   context.Context // until it ends; then nothing is passed on any more
 	stop   context.CancelFunc
-	code   CloseCode // why it ended; of once
+	code   websocket.Code // why it ended; of once
 	reason string
 }
 
@@ -67,7 +58,7 @@ func (s *Socket) Bytes() (in, out int64) { return s.in.Load(), s.out.Load() }
 
 // End ends the socket: from now on nothing is passed on, and both sides are told
 // the code and the reason. It does not wait.
-func (s *Socket) End(code CloseCode, reason string) {
+func (s *Socket) End(code websocket.Code, reason string) {
 	s.once.Do(func() {
 		s.code, s.reason = code, reason
 		s.stop()
@@ -78,7 +69,7 @@ func (s *Socket) End(code CloseCode, reason string) {
 // returns when nothing of the socket is left.
 func (s *Socket) Relay(ctx context.Context) {
 	defer s.proxy.leave()
-	defer context.AfterFunc(ctx, func() { s.End(CloseGoingAway, "") })()
+	defer context.AfterFunc(ctx, func() { s.End(websocket.GoingAway, "") })()
 	within, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	s.touch()
@@ -107,9 +98,9 @@ func (s *Socket) watch() {
 		}
 		last := s.active.Load()
 		if time.Since(time.Unix(0, last)) > s.idle {
-			s.End(CloseGoingAway, "nothing was sent for too long")
+			s.End(websocket.GoingAway, "nothing was sent for too long")
 		} else if err := s.ping(); err != nil && s.active.Load() == last {
-			s.End(CloseGoingAway, "the other side does not answer")
+			s.End(websocket.GoingAway, "the other side does not answer")
 		}
 	}
 }
@@ -144,7 +135,7 @@ func (s *Socket) pump(ctx context.Context, to, from *coder.Conn, count *atomic.I
 func (s *Socket) pass(ctx context.Context, to *coder.Conn, kind coder.MessageType, r io.Reader, buf []byte, count *atomic.Int64) error {
 	var w io.WriteCloser
 	for {
-		n, whole, err := fill(r, buf)
+		n, whole, err := websocket.Fill(r, buf)
 		if err != nil {
 			return err
 		}
@@ -168,17 +159,4 @@ func (s *Socket) pass(ctx context.Context, to *coder.Conn, kind coder.MessageTyp
 			return err
 		}
 	}
-}
-
-// fill reads until the buffer is full or the message is whole.
-func fill(r io.Reader, buf []byte) (n int, whole bool, err error) {
-	for n < len(buf) && err == nil {
-		var m int
-		m, err = r.Read(buf[n:])
-		n += m
-	}
-	if err == io.EOF {
-		return n, true, nil
-	}
-	return n, false, err
 }

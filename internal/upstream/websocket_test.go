@@ -158,7 +158,7 @@ func TestSocket_Ends(t *testing.T) {
 		"the caller vanishes":           {do: func(c *websocket.Conn, _ *upstream.Socket) { c.CloseNow() }, caller: -1, server: websocket.StatusGoingAway},
 		"too large a message":           {do: say(strings.Repeat("x", 501)), caller: websocket.StatusMessageTooBig, server: websocket.StatusMessageTooBig},
 		"too large a message back":      {do: say("long"), caller: websocket.StatusMessageTooBig, server: websocket.StatusMessageTooBig},
-		"the gateway ends it":           {do: func(_ *websocket.Conn, s *upstream.Socket) { s.End(upstream.CloseRefused, "no more") }, caller: 1008, server: 1008, reason: "no more"},
+		"the gateway ends it":           {do: func(_ *websocket.Conn, s *upstream.Socket) { s.End(websocket.StatusPolicyViolation, "no more") }, caller: 1008, server: 1008, reason: "no more"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			opened := make(chan *upstream.Socket, 1)
@@ -218,7 +218,7 @@ func TestSocket_NothingAfterTheEnd(t *testing.T) {
 	for got.Load() == 0 {
 		runtime.Gosched()
 	}
-	s.End(upstream.CloseRefused, "")
+	s.End(websocket.StatusPolicyViolation, "")
 	for range 100 {
 		if c.Write(t.Context(), websocket.MessageText, []byte("after")) != nil {
 			break
@@ -294,7 +294,7 @@ func TestSocket_EndsWithinAMessage(t *testing.T) {
 			for in, _ := s.Bytes(); tc.payload > 1 && in == 0; in, _ = s.Bytes() {
 				time.Sleep(time.Millisecond)
 			}
-			s.End(upstream.CloseRefused, "revoked")
+			s.End(websocket.StatusPolicyViolation, "revoked")
 			c.Write(make([]byte, 20<<10)) // that it is looked at again
 		}
 		c.SetReadDeadline(time.Now().Add(20 * time.Second))
@@ -468,7 +468,7 @@ func TestSocket_Leaks(t *testing.T) {
 		runtime.Gosched()
 	}
 	for _, s := range all {
-		go s.End(upstream.CloseGoingAway, "")
+		go s.End(websocket.StatusGoingAway, "")
 	}
 	mu.Unlock()
 	wg.Wait()

@@ -53,34 +53,36 @@ type conn struct {
 	writeOnce func(fd uintptr) bool
 	events    events
 
-	mu         sync.Mutex
-	full       [][]byte        // frames to send, before those in buf; guarded by mu
-	fullBytes  int             // in full; guarded by mu
-	buf        []byte          // frames to send; guarded by mu
-	writing    bool            // the writer has taken some; guarded by mu
-	next       uint32          // the next stream; guarded by mu
-	opened     uint64          // streams opened so far, to tell those that never were; guarded by mu
-	inFlight   int             // guarded by mu
-	answering  int             // calls of the worker; guarded by mu
-	table      [slots]*call    // by stream modulo slots; guarded by mu
-	err        error           // why the connection is over; guarded by mu
-	leaving    chan struct{}   // closed when no new call is taken any more
-	left       bool            // leaving is closed; guarded by mu
-	routes     bool            // the worker understands routes and path parameters; guarded by mu
-	signatures bool            // the worker understands how a callback was signed; guarded by mu
-	calls      bool            // the worker takes tokens, and is told who calls; guarded by mu
-	renewAt    time.Time       // when the next token is due; zero: none is; guarded by mu
-	phase      phase           // of the start; the reader's own
-	answered   []*call         // whose callers are yet to be told; the reader's own
-	pingAt     time.Time       // of the ping that is out, else zero; guarded by mu
-	lag        time.Duration   // of the last ping; guarded by mu
-	wake       chan struct{}   // capacity 1: buf has something
-	sent       *sync.Cond      // on mu: buf was taken
-	pool       sync.Pool       // of *call
-	done       chan struct{}   // closed when the connection is over
-	ctx        context.Context // of the worker's calls; ends with the connection
-	cancel     context.CancelFunc
-	calling    sync.WaitGroup // the worker's calls
+	mu            sync.Mutex
+	full          [][]byte           // frames to send, before those in buf; guarded by mu
+	fullBytes     int                // in full; guarded by mu
+	buf           []byte             // frames to send; guarded by mu
+	writing       bool               // the writer has taken some; guarded by mu
+	next          uint32             // the next stream; guarded by mu
+	opened        uint64             // streams opened so far, to tell those that never were; guarded by mu
+	inFlight      int                // guarded by mu
+	answering     int                // calls of the worker; guarded by mu
+	sockets       map[uint32]*Socket // by stream; nil: there was none; guarded by mu
+	socketsOpened uint64             // guarded by mu
+	table         [slots]*call       // by stream modulo slots; guarded by mu
+	err           error              // why the connection is over; guarded by mu
+	leaving       chan struct{}      // closed when no new call is taken any more
+	left          bool               // leaving is closed; guarded by mu
+	routes        bool               // the worker understands routes and path parameters; guarded by mu
+	signatures    bool               // the worker understands how a callback was signed; guarded by mu
+	calls         bool               // the worker takes tokens, and is told who calls; guarded by mu
+	renewAt       time.Time          // when the next token is due; zero: none is; guarded by mu
+	phase         phase              // of the start; the reader's own
+	answered      []*call            // whose callers are yet to be told; the reader's own
+	pingAt        time.Time          // of the ping that is out, else zero; guarded by mu
+	lag           time.Duration      // of the last ping; guarded by mu
+	wake          chan struct{}      // capacity 1: buf has something
+	sent          *sync.Cond         // on mu: buf was taken
+	pool          sync.Pool          // of *call
+	done          chan struct{}      // closed when the connection is over
+	ctx           context.Context    // of the worker's calls; ends with the connection
+	cancel        context.CancelFunc
+	calling       sync.WaitGroup // the worker's calls
 }
 
 // events is what a connection tells its worker.
@@ -139,6 +141,9 @@ func (c *conn) close(err error) {
 			call.finish(c.err)
 		}
 	}
+	for _, s := range c.sockets {
+		s.fail(c.err)
+	}
 	c.inFlight = 0
 	c.leave()
 	c.sent.Broadcast()
@@ -189,7 +194,7 @@ func (c *conn) open(call *call, r *Request) error {
 		return ErrRefused
 	}
 	for c.table[c.next%slots] != nil || c.next == 0 {
-		c.next++
+		c.next = (c.next + 1) % socketStreams
 	}
 	if r.Route != "" && !c.routes || r.Scheme != "" && !c.signatures || r.Call != nil && !c.calls {
 		r = c.plain(r)
@@ -204,7 +209,7 @@ func (c *conn) open(call *call, r *Request) error {
 	c.turn()
 	call.begin(c.next, r.Deadline, r.Body != nil)
 	c.table[c.next%slots] = call
-	c.next++
+	c.next = (c.next + 1) % socketStreams
 	c.opened++
 	c.inFlight++
 	if alone {

@@ -56,7 +56,7 @@ var misbehaviour = []struct {
 	{"DATA on a stream never opened", f(frameData, 0, 4_000_000_000, ""), "never opened"},
 	{"a response on stream 0", f(frameResponse, flagEnd, 0, string(reply(200, ""))), "stream 0"},
 	{"DATA before RESPONSE", f(frameData, 0, 1, "x"), "DATA before RESPONSE"},
-	{"status 101", f(frameResponse, flagEnd, 1, string(reply(101, ""))), "status 101"},
+	{"status 101", f(frameResponse, flagEnd, 1, string(reply(101, ""))), "a WebSocket nobody asked for"},
 	{"a header without a value", f(frameResponse, flagEnd, 1, string(reply(200, "", "x"))), "1 strings"},
 	{"two responses", frames(f(frameResponse, 0, 1, string(reply(200, ""))), f(frameResponse, 0, 1, string(reply(200, "")))), "two responses"},
 	{"ERROR after RESPONSE", frames(f(frameResponse, 0, 1, string(reply(200, ""))), f(frameError, 0, 1, `{"code":"x"}`)), "ERROR after"},
@@ -320,13 +320,13 @@ func TestConn_RefusalLeaves(t *testing.T) {
 	}
 }
 
-// Streams are numbered round: the number after the last is 1.
+// Streams of calls are numbered round: the number after the last is 1.
 func TestConn_StreamNumbersWrap(t *testing.T) {
 	t.Parallel()
 	c, p, _ := connect(t, socketPair)
 	p.send(frameReady, 0, 0, []byte(readyText))
 	c.mu.Lock()
-	c.next, c.opened = 0xfffffffe, 0xfffffffd
+	c.next, c.opened = 0x7ffffffe, 0x7ffffffd
 	c.mu.Unlock()
 	go func() {
 		for {
@@ -348,7 +348,7 @@ func TestConn_StreamNumbersWrap(t *testing.T) {
 		got = append(got, h["X-Stream"]...)
 		res.Close()
 	}
-	if d := cmp.Diff([]string{"4", "5", "1", "2"}, got); d != "" {
+	if d := cmp.Diff([]string{"6", "7", "1", "2"}, got); d != "" {
 		t.Error(d)
 	}
 }

@@ -5,8 +5,10 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -18,7 +20,8 @@ const controlFile = "testdata/protocol/control.jsonl"
 
 // control is one line of the vectors of all frames but REQUEST and RESPONSE,
 // which have a file of their own. After says in which phase of the start the
-// frame comes; in "serving" a request is open on stream 1.
+// frame comes; in "serving" a request is open on stream 1, and in "asked" and
+// "socket" a WebSocket on stream 2147483648, not yet taken by the worker and taken.
 type control struct {
 	Name   string `json:"name"`
 	From   string `json:"from"` // host or worker
@@ -83,6 +86,33 @@ func makeControl() (out []control) {
 	add("READY out of order", "worker", "hello", true, f(frameReady, 0, 0, `{"handlers":[{"name":"b","kind":"custom"},{"name":"a","kind":"custom"}],"auth":null}`), "")
 	add("READY of an unknown style", "worker", "hello", true, f(frameReady, 0, 0, `{"handlers":[{"name":"a","kind":"custom"}],"auth":null,"style":"class"}`), "")
 	add("READY without auth member", "worker", "hello", true, f(frameReady, 0, 0, `{"handlers":[{"name":"a","kind":"custom"}]}`), "")
+	const ws = socketStreams
+	add("MESSAGE", "host", "socket", false, f(frameMessage, flagEnd, ws, "hällo"), "hällo")
+	add("MESSAGE, bytes, a part", "host", "socket", false, f(frameMessage, flagBinary, ws, "part"), "part")
+	add("CLOSE", "host", "socket", false, f(frameClose, 0, ws, "\x03\xe8bye"), "bye")
+	add("CLOSE, the connection is lost", "host", "socket", false, f(frameClose, 0, ws, "\x03\xee"), "")
+	add("CLOSE without a code", "host", "socket", true, f(frameClose, 0, ws, "\x03"), "")
+	add("RESPONSE that takes a WebSocket", "worker", "asked", false, f(frameResponse, 0, ws, string(reply(101, ""))), "")
+	add("ERROR instead", "worker", "asked", false, f(frameError, 0, ws, `{"code":"handler_not_found","message":"","stack":""}`), "")
+	add("RESET instead", "worker", "asked", false, f(frameReset, 0, ws, "\x02"), "")
+	add("MESSAGE", "worker", "socket", false, f(frameMessage, flagEnd, ws, "hällo"), "hällo")
+	add("MESSAGE, bytes, a part", "worker", "socket", false, f(frameMessage, flagBinary, ws, "part"), "part")
+	add("CLOSE", "worker", "socket", false, f(frameClose, 0, ws, "\x0f\xa0bye"), "bye")
+	add("CLOSE without a code of its own", "worker", "socket", false, f(frameClose, 0, ws, "\x03\xed"), "")
+	add("WINDOW of a WebSocket that is taken up", "worker", "socket", true, windowFrame(nil, ws, 1), "")
+	add("RESPONSE of another status", "worker", "asked", true, f(frameResponse, 0, ws, string(reply(200, ""))), "")
+	add("RESPONSE with END", "worker", "asked", true, f(frameResponse, flagEnd, ws, string(reply(101, ""))), "")
+	add("MESSAGE before RESPONSE", "worker", "asked", true, f(frameMessage, flagEnd, ws, "x"), "")
+	add("CLOSE before RESPONSE", "worker", "asked", true, f(frameClose, 0, ws, "\x03\xe8"), "")
+	add("a second RESPONSE", "worker", "socket", true, f(frameResponse, 0, ws, string(reply(101, ""))), "")
+	add("ERROR after RESPONSE of a WebSocket", "worker", "socket", true, f(frameError, 0, ws, `{"code":"x"}`), "")
+	add("DATA on a WebSocket", "worker", "socket", true, f(frameData, 0, ws, "x"), "")
+	add("MESSAGE on a WebSocket that never was", "worker", "socket", true, f(frameMessage, flagEnd, ws+7, "x"), "")
+	add("MESSAGE on the stream of a call", "worker", "serving", true, f(frameMessage, flagEnd, 1, "x"), "")
+	add("CLOSE on the stream of a call", "worker", "serving", true, f(frameClose, 0, 1, "\x03\xe8"), "")
+	for _, bad := range []string{"", "\x03", "\x03\xee", "\x03\xec", "\x00\x00", "\x0b\xb7", "\x13\x88", "\x03\xe8\xff", "\x03\xe8" + strings.Repeat("x", 124)} {
+		add(fmt.Sprintf("CLOSE of %.4q", bad), "worker", "socket", true, f(frameClose, 0, ws, bad), "")
+	}
 	for _, m := range misbehaviour {
 		if _, length, err := parseHeader(m.in); err != nil || len(m.in) == headerSize+length && length < 1000 {
 			add(m.name, "worker", "serving", true, m.in, "")
@@ -94,7 +124,13 @@ func makeControl() (out []control) {
 // inPhase is a connection that has come so far, without goroutines.
 func inPhase(after string, log *[]string) *conn {
 	c := newConn(nil, events{ready: func(platform.Declaration, error) {}, log: func(_ slog.Level, id, text string) { *log = append(*log, id+":"+text) }})
-	c.phase = map[string]phase{"start": expectHello, "hello": expectReady, "serving": serving}[after]
+	c.phase = map[string]phase{"start": expectHello, "hello": expectReady, "serving": serving, "asked": serving, "socket": serving}[after]
+	if after == "asked" || after == "socket" {
+		s := &Socket{c: c, answer: make(chan error, 1), notify: func() {}, window: windowSize, open: after == "socket"}
+		if err := c.openSocket(s, &Request{Socket: true}); err != nil {
+			panic(err)
+		}
+	}
 	if after == "serving" {
 		if err := c.open(&call{done: make(chan struct{}, 1)}, smallCall()); err != nil {
 			panic(err)

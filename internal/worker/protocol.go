@@ -45,12 +45,14 @@ const (
 	frameResult   frameType = 33
 )
 
-// ofCall reports whether frames of this type, from a worker, belong to a call.
-func (t frameType) ofCall() bool { return t >= frameResponse && t <= frameError }
+// ofCall reports whether frames of this type, from a worker, belong to a call or
+// to a WebSocket.
+func (t frameType) ofCall() bool { return t >= frameResponse && t <= frameClose }
 
 const (
-	flagEnd   = 1
-	flagASCII = 2
+	flagEnd    = 1
+	flagASCII  = 2
+	flagBinary = 4
 )
 
 const (
@@ -60,6 +62,9 @@ const (
 	resetHandlerFailed = 3
 	resetFlow          = 4
 )
+
+// statusSocket is that of the RESPONSE which takes a WebSocket.
+const statusSocket = 101
 
 // requestFields is the number of strings before the headers of a request block.
 const requestFields = 11
@@ -89,7 +94,7 @@ func parseHeader(b []byte) (f frame, length int, err error) {
 	streamed := false
 	switch f.kind {
 	case frameHello, frameReady, frameFail, framePong, frameLog:
-	case frameResponse, frameData, frameWindow, frameReset, frameError, frameCall:
+	case frameResponse, frameData, frameWindow, frameReset, frameError, frameMessage, frameClose, frameCall:
 		streamed = true
 	default:
 		return f, 0, protocolError("frame type %d is not one that a worker sends", f.kind)
@@ -110,7 +115,7 @@ func appendFrame(b []byte, kind frameType, flags uint8, stream uint32, payload [
 
 func appendHello(b []byte) []byte {
 	payload := append([]byte(magic), 0, protocolVersion)
-	payload = fmt.Appendf(payload, `{"maxFrame":%d,"window":%d,"features":["call"]}`, maxPayload, windowSize)
+	payload = fmt.Appendf(payload, `{"maxFrame":%d,"window":%d,"features":["call","socket"]}`, maxPayload, windowSize)
 	return appendFrame(b, frameHello, 0, 0, payload)
 }
 
@@ -150,12 +155,13 @@ func parseReady(payload []byte) (platform.Declaration, error) {
 		Handlers []struct{ Name, Kind string }
 		Auth     json.RawMessage
 		Style    string
+		Sockets  []string
 	}
 	if err := json.Unmarshal(payload, &ready); err != nil {
 		return platform.Declaration{}, protocolError("READY does not parse: %v", err)
 	}
 	var d platform.Declaration
-	if len(ready.Handlers) == 0 { // a recorded declaration of none would match whatever comes later
+	if len(ready.Handlers)+len(ready.Sockets) == 0 { // a recorded declaration of none would match whatever comes later
 		return d, protocolError("READY declares no handler")
 	}
 	switch ready.Style {
@@ -173,6 +179,12 @@ func parseReady(payload []byte) (platform.Declaration, error) {
 		}
 		d.Handlers = append(d.Handlers, platform.DeclaredHandler{Name: h.Name, Kind: kind})
 	}
+	for i, path := range ready.Sockets {
+		if i > 0 && ready.Sockets[i-1] >= path {
+			return d, protocolError("READY: the WebSocket at %.64q is out of order", path)
+		}
+	}
+	d.Sockets = ready.Sockets
 	switch string(ready.Auth) {
 	case "null":
 	case `"*"`:
@@ -235,7 +247,7 @@ func parseResponse(payload []byte) (status int, headers table, body []byte, err 
 		return 0, headers, nil, protocolError("a response block is cut off")
 	}
 	status = int(binary.BigEndian.Uint16(payload))
-	if status < 200 || status > 599 {
+	if status != statusSocket && status < 200 || status > 599 {
 		return 0, headers, nil, protocolError("a response with status %d", status)
 	}
 	headers, body, err = parseTable(payload[2:])

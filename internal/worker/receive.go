@@ -3,6 +3,7 @@ package worker
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -170,6 +171,9 @@ func (c *conn) handleLog(p []byte) error {
 // handleStream takes a frame of a call. Frames of calls that are over crossed
 // ours on the way, and are dropped. c.mu is held.
 func (c *conn) handleStream(f frame) error {
+	if f.stream >= socketStreams {
+		return c.handleSocket(f)
+	}
 	if uint64(f.stream) > c.opened {
 		return protocolError("a frame for stream %d, which was never opened", f.stream)
 	}
@@ -211,17 +215,28 @@ func (c *conn) handleStream(f frame) error {
 			call.finish(&InvocationError{Code: "handler_threw", Message: string(f.payload[1:])})
 		}
 	case frameError:
-		e := &InvocationError{}
-		if err := json.Unmarshal(f.payload, e); err != nil || e.Code == "" {
-			return protocolError("ERROR does not parse")
+		err := parseError(f.payload)
+		if errors.Is(err, errProtocol) {
+			return err
 		}
 		if call.answered {
 			return protocolError("ERROR after RESPONSE")
 		}
 		c.take(call)
-		call.finish(e)
+		call.finish(err)
+	case frameMessage, frameClose:
+		return protocolError("a frame of type %d on a stream that is no WebSocket", f.kind)
 	}
 	return nil
+}
+
+// parseError reads an ERROR: it returns an *InvocationError, or that it is none.
+func parseError(p []byte) error {
+	e := &InvocationError{}
+	if err := json.Unmarshal(p, e); err != nil || e.Code == "" {
+		return protocolError("ERROR does not parse")
+	}
+	return e
 }
 
 // respond gives a call the head of its response. c.mu is held.
@@ -234,6 +249,9 @@ func (c *conn) respond(call *call, f frame) error {
 	status, headers, body, err := parseResponse(call.head)
 	if err != nil {
 		return err
+	}
+	if status == statusSocket {
+		return protocolError("a response that opens a WebSocket nobody asked for")
 	}
 	if len(body) > windowSize {
 		return protocolError("more body than the window allows")

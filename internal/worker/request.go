@@ -50,6 +50,8 @@ type Request struct {
 	Body io.Reader
 	// Stream asks the worker to hand the body to the handler as it arrives.
 	Stream bool
+	// Socket is set by Open alone: there is no body, and messages follow.
+	Socket bool
 	// Deadline ends the invocation with ErrDeadline; zero means none. It is
 	// kept to within 50 ms.
 	Deadline time.Time
@@ -101,7 +103,7 @@ func (c *Call) pairs() []string {
 func appendRequest(b []byte, stream uint32, r *Request) ([]byte, error) {
 	start := len(b)
 	flags := byte(0)
-	if r.Body == nil {
+	if r.Body == nil && !r.Socket {
 		flags = flagEnd
 	}
 	b = append(b, 0, 0, 0, 0, byte(frameRequest), flags)
@@ -109,6 +111,9 @@ func appendRequest(b []byte, stream uint32, r *Request) ([]byte, error) {
 	mode := "buffered"
 	if r.Stream {
 		mode = "stream"
+	}
+	if r.Socket {
+		mode = "socket"
 	}
 	fields := [requestFields]string{r.ID, r.Method, r.Handler, r.Path, r.Query, r.ClientIP, r.KeyID, r.ProjectID, r.AuthMethod, r.Scopes, mode}
 	connection := r.Header["Connection"]

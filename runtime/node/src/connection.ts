@@ -6,11 +6,13 @@ import { hostCalls } from './hostcalls.ts';
 import { ERRORS } from './errors.ts';
 import { Invocation, type Outlet } from './invocation.ts';
 import {
-  checkHeader, FEATURES, FLAG_ASCII, FLAG_END, HEADER, hello, helloFeatures, helloVersion, MAX_DATA, ProtocolError, readPass, REQ, requestTableLength, RESET, responseBlock, T, Table, VERSION,
+  checkHeader, FEATURES, FLAG_ASCII, FLAG_END, HEADER, hello, helloFeatures, helloVersion, MAX_DATA, ProtocolError, readClose, readPass, REQ, requestTableLength, RESET, responseBlock, T, Table, VERSION,
   writeHeader, writeLength, writeText,
 } from './protocol.ts';
 import { alone } from './result.ts';
+import type { Lifecycle } from './lifecycle.ts';
 import type { Module } from './loader.ts';
+import { Session, type SocketOutlet } from './socket.ts';
 
 // Kept before user code can see process.exit, and before the runtime puts its own in place.
 const exit: (code: number) => never = process.exit.bind(process);
@@ -22,13 +24,15 @@ const MAX_UNSENT = 4 << 20;
 const MAX_LINE = 65536;
 const LAST_SECONDS = 10;
 
-export class Connection implements Outlet {
+export class Connection implements Outlet, SocketOutlet {
   readonly invocations = new Map<number, Invocation>();
+  readonly sockets = new Map<number, Session>();
   /** Set when no new work is taken; called when the last invocation is over. */
   onIdle: (() => void) | undefined;
   module: Module | undefined;
   /** When what is being read came, in milliseconds since 1970. */
   now = 0;
+  #life: Lifecycle | undefined;
   readonly #fd: number;
   readonly #socket: Socket;
   #greeted = false;
@@ -125,13 +129,22 @@ export class Connection implements Outlet {
         return;
       case T.WINDOW:
         if (end - start !== 4) throw new ProtocolError('a WINDOW that is no u32');
-        this.invocations.get(stream)?.window(b.readUInt32BE(start));
+        (this.invocations.get(stream) ?? this.sockets.get(stream))?.window(b.readUInt32BE(start));
         return;
       case T.RESET: {
         if (end === start) throw new ProtocolError('a RESET without a reason');
         const invocation = this.invocations.get(stream);
-        this.forget(stream);
-        invocation?.cancelled();
+        if (invocation !== undefined) this.forget(stream);
+        (invocation ?? this.sockets.get(stream))?.cancelled();
+        return;
+      }
+      case T.MESSAGE:
+        if (end - start > MAX_DATA) throw new ProtocolError(`a MESSAGE of ${end - start} bytes, more than ${MAX_DATA}`);
+        this.sockets.get(stream)?.message(b.subarray(start, end), flags);
+        return;
+      case T.CLOSE: {
+        const { code, reason } = readClose(b, start, end);
+        this.sockets.get(stream)?.closed(code, reason);
         return;
       }
       case T.PING:
@@ -145,12 +158,12 @@ export class Connection implements Outlet {
         hostCalls.result(stream, b, start, end);
         return;
       case T.DRAIN:
-        this.drain(0);
+        this.drain(0, true);
     }
   }
 
   #request(b: Buffer, flags: number, stream: number, start: number, end: number): void {
-    if (this.invocations.has(stream)) throw new ProtocolError(`a REQUEST on stream ${stream}, which is in use`);
+    if (this.invocations.has(stream) || this.sockets.has(stream)) throw new ProtocolError(`a REQUEST on stream ${stream}, which is in use`);
     const size = requestTableLength(b, start, end);
     const table = new Table(b.latin1Slice(start, start + size), (flags & FLAG_ASCII) !== 0);
     if (this.onIdle !== undefined || this.module === undefined) {
@@ -158,6 +171,13 @@ export class Connection implements Outlet {
       return;
     }
     const name = table.get(REQ.HANDLER);
+    const endpoint = table.get(REQ.MODE) === 'socket' ? this.module.sockets.get(name) : undefined;
+    if (endpoint !== undefined) {
+      const session = new Session(this, stream, table, endpoint);
+      this.sockets.set(stream, session);
+      session.start();
+      return;
+    }
     const handler = this.module.handlers.get(name);
     if (handler === undefined) {
       this.sendJSON(T.ERROR, stream, { code: ERRORS.HANDLER_NOT_FOUND, message: `there is no handler ${name}`, stack: '' });
@@ -170,7 +190,16 @@ export class Connection implements Outlet {
 
   forget(stream: number): void {
     this.invocations.delete(stream);
-    if (this.invocations.size === 0) this.onIdle?.();
+    this.#idle();
+  }
+
+  forgetSocket(stream: number): void {
+    this.sockets.delete(stream);
+    this.#idle();
+  }
+
+  #idle(): void {
+    if (this.invocations.size === 0 && this.sockets.size === 0) this.onIdle?.();
   }
 
   // ── writing ──
@@ -290,9 +319,10 @@ export class Connection implements Outlet {
 
   // ── the end ──
 
-  ready(module: Module): void {
+  ready(module: Module, life: Lifecycle): void {
     this.module = module;
-    this.sendJSON(T.READY, 0, { handlers: module.declared, auth: module.auth, ...(module.style === 'event' && { style: module.style }) });
+    this.#life = life;
+    this.sendJSON(T.READY, 0, { handlers: module.declared, auth: module.auth, ...(module.style === 'event' && { style: module.style }), ...(module.sockets.size > 0 && { sockets: [...module.sockets.keys()].sort() }) });
   }
 
   /** Says why the worker cannot serve, and ends it. */
@@ -302,12 +332,19 @@ export class Connection implements Outlet {
   }
 
   /** Takes no new work, waits for what runs, then ends the process. */
-  drain(code: number): void {
+  drain(code: number, byHost = false): void {
     if (this.onIdle !== undefined) return;
-    this.onIdle = () => { this.stop(code, ''); };
-    if (this.invocations.size === 0) this.onIdle();
+    this.onIdle = () => {
+      const life = this.#life;
+      this.#life = undefined; // once
+      if (life?.hasShutdown === true) life.shutdown((text) => { this.log(3, text, ''); }).then(() => { this.stop(code, ''); }, () => {});
+      else if (life !== undefined || this.module === undefined) this.stop(code, '');
+    };
+    const [why, reason] = byHost ? [1001, 'the function is replaced or stopped'] : [1012, 'the worker is replaced'];
+    for (const session of [...this.sockets.values()]) session.end(why, reason);
+    this.#idle();
     // A worker that leaves of itself has no host that counts the seconds for it.
-    if (code !== 0) setTimeout(() => { this.stop(code, ''); }, LAST_SECONDS * 1000);
+    if (!byHost) setTimeout(() => { this.stop(code, ''); }, LAST_SECONDS * 1000);
   }
 
   /** Sends what is unsent and ends the process at once. */

@@ -8,6 +8,16 @@ export const ERRORS = {
   WORKER_CRASHED: 'worker_crashed',
 } as const;
 
+/** Why a module cannot be served: a code of FAIL, and what its author reads. */
+export class LoadError extends Error {
+  readonly code: string;
+  constructor(code: string, message: string, stack?: string) {
+    super(message);
+    this.code = code;
+    if (stack !== undefined) this.stack = stack;
+  }
+}
+
 const MAX_CAUSES = 8;
 
 /** An error with its stack and causes, or whatever else was thrown. Never throws, whatever the value does when it is read. */

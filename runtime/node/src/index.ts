@@ -14,7 +14,8 @@ export type {
 } from './conversation/types.ts';
 export type {
   ApplicationCredentials, CallInit, Config, ConversationClient, EventHandler, EventIdentity, EventResponse, EventV2, FunctionCache, FunctionContext, FunctionEvent,
-  FunctionHandler, FunctionIdentity, FunctionLog, FunctionRequest, FunctionResponse, FunctionResult, FunctionStorage, Functions, NumbersClient, SmsClient, StorageData, VoiceClient,
+  FunctionHandler, FunctionIdentity, FunctionLog, FunctionRequest, FunctionResponse, FunctionResult, FunctionRuntime, FunctionSocket, FunctionStorage, Functions, NumbersClient, SmsClient,
+  SocketCloseEvent, SocketErrorEvent, SocketEvent, SocketHandler, SocketMessageEvent, SocketOptions, StorageData, VoiceClient,
 } from './types.ts';
 export * from './voice/v1.ts';
 export { CommandBuilder, commands, onCall } from './voice/v2.ts';

@@ -1,25 +1,26 @@
 // Finds the handlers of a module and reads its auth export. What it reports is taken down when the function is deployed and
 // compared at every later start, so it must depend on the module alone.
+import { LoadError } from './errors.ts';
 import type { EventFormat } from './event.ts';
+import { Lifecycle } from './lifecycle.ts';
+import type { Endpoint } from './socket.ts';
 import type { FunctionHandler } from './types.ts';
 import { asHandler, callbacks } from './voice/callback.ts';
 
-export class LoadError extends Error {
-  readonly code: string;
-  constructor(code: string, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
+export { LoadError };
 
 export interface Module {
   readonly handlers: Map<string, FunctionHandler>;
+  readonly sockets: ReadonlyMap<string, Endpoint>;
   readonly declared: { name: string; kind: string }[];
   readonly auth: null | '*' | string[];
   readonly style: Style;
   /** The shape of the events that handlers take; undefined: they take a context and a request. */
   readonly events: EventFormat | undefined;
 }
+
+/** The handler that a function becomes which setup returns. */
+const RETURNED = 'conversationWebhook';
 
 export type Style = 'event' | 'context';
 
@@ -30,7 +31,7 @@ const reserved = new Set(['auth', 'setup', 'default', 'constructor', 'prototype'
 const identifier = /^[A-Za-z_$][A-Za-z0-9_$]{0,63}$/;
 
 /** Reads a module. What the manifest says of style and format comes from the host; without it a lone export `handler` takes events. */
-export function inspect(namespace: unknown, said: { style?: string | undefined; format?: string | undefined } = {}): Module {
+export function inspect(namespace: unknown, said: { style?: string | undefined; format?: string | undefined } = {}, life = new Lifecycle()): Module {
   const ns = namespace as Record<string, unknown>;
   const handlers = new Map<string, FunctionHandler>();
   collect(handlers, ns, 'the module');
@@ -43,13 +44,14 @@ export function inspect(namespace: unknown, said: { style?: string | undefined; 
     }
     collect(handlers, main as Record<string, unknown>, 'the default export', main);
   }
+  if (life.returned !== undefined && !handlers.has(RETURNED)) handlers.set(RETURNED, life.returned);
   const auth = readAuth(ns);
-  if (handlers.size === 0) throw new LoadError('no_handlers', 'the module exports no function that can be a handler');
+  if (handlers.size === 0 && life.sockets.size === 0) throw new LoadError('no_handlers', 'the module exports no function that can be a handler');
   const names = [...handlers.keys()].sort((a, b) => (a < b ? -1 : 1));
   const style: Style = said.style === 'event' || said.style !== 'context' && handlers.size === 1 && handlers.has('handler') ? 'event' : 'context';
   const events = style === 'context' ? undefined : said.format === 'v2' ? 'v2' : 'simple';
   if (events === undefined) for (const name of callbacks) if (handlers.has(name)) handlers.set(name, asHandler(handlers.get(name)!));
-  return { handlers, auth, style, events, declared: names.map((name) => ({ name, kind: kindOf(name) })) };
+  return { handlers, sockets: life.sockets, auth, style, events, declared: names.map((name) => ({ name, kind: kindOf(name) })) };
 }
 
 /** Own, enumerable, plain functions with a routable name; nothing that is inherited. With an owner they are its methods. */

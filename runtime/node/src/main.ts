@@ -2,8 +2,9 @@
 import { capture } from './capture.ts';
 import { Connection } from './connection.ts';
 import { current } from './context.ts';
-import { describe, ERRORS, summary } from './errors.ts';
-import { inspect, LoadError } from './loader.ts';
+import { describe, ERRORS, LoadError, summary } from './errors.ts';
+import { Lifecycle } from './lifecycle.ts';
+import { inspect } from './loader.ts';
 
 const OLDEST_NODE = 20;
 
@@ -18,7 +19,13 @@ export function run(load: () => Promise<unknown>): void {
   }
   capture(conn);
   guardProcess(conn);
-  load().then((namespace) => { conn.ready(inspect(namespace, said)); }).catch((err: unknown) => {
+  load().then(async (namespace) => {
+    const life = new Lifecycle();
+    await life.setup(namespace);
+    const module = inspect(namespace, said, life);
+    await life.start();
+    conn.ready(module, life);
+  }).catch((err: unknown) => {
     const { message, stack } = summary(err);
     conn.failStart(err instanceof LoadError ? err.code : 'module_failed', message, stack);
   });

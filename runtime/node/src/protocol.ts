@@ -23,6 +23,12 @@ export const T = {
 
 export const FLAG_END = 1;
 export const FLAG_ASCII = 2;
+export const FLAG_BINARY = 4;
+
+/** What a MESSAGE takes of the window beside its payload. */
+export const MESSAGE_COST = 64;
+/** The status of the RESPONSE that takes a WebSocket. */
+export const SOCKET_STATUS = 101;
 
 export const RESET = { CANCELLED: 0, DEADLINE: 1, REFUSED: 2, HANDLER_FAILED: 3, FLOW: 4 } as const;
 
@@ -30,14 +36,14 @@ export const RESET = { CANCELLED: 0, DEADLINE: 1, REFUSED: 2, HANDLER_FAILED: 3,
 export const REQ = { ID: 0, METHOD: 1, HANDLER: 2, PATH: 3, QUERY: 4, IP: 5, KEY: 6, PROJECT: 7, AUTH: 8, SCOPES: 9, MODE: 10, HEADERS: 11 } as const;
 
 /** What this worker understands beyond the first version: said in HELLO. */
-export const FEATURES = ['route', 'signature', 'token'];
+export const FEATURES = ['route', 'signature', 'token', 'socket'];
 
 export class ProtocolError extends Error {}
 
 /** Frames that may come from the host, and whether they belong to a stream. */
 const fromHost: Record<number, boolean> = {
   [T.HELLO]: false, [T.DRAIN]: false, [T.PING]: false, [T.TOKEN]: false,
-  [T.REQUEST]: true, [T.DATA]: true, [T.WINDOW]: true, [T.RESET]: true, [T.RESULT]: true,
+  [T.REQUEST]: true, [T.DATA]: true, [T.WINDOW]: true, [T.RESET]: true, [T.MESSAGE]: true, [T.CLOSE]: true, [T.RESULT]: true,
 };
 
 /** Checks a frame's header; what it lets pass may be dispatched. */
@@ -184,6 +190,12 @@ export function readFields(b: Buffer, start: number, end: number): Buffer[] {
     fields.push(b.subarray(from, at));
   }
   return fields;
+}
+
+/** Reads the payload of CLOSE. */
+export function readClose(b: Buffer, start: number, end: number): { code: number; reason: string } {
+  if (end - start < 2) throw new ProtocolError('a CLOSE without a code');
+  return { code: b.readUInt16BE(start), reason: b.toString('utf8', start + 2, end) };
 }
 
 /** The payload of HELLO. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import {
-  checkHeader, FLAG_ASCII, FLAG_END, HEADER, hello, helloVersion, ProtocolError, readPass, REQ, requestTableLength, responseBlock, T, Table, writeHeader, writeText,
+  checkHeader, FLAG_ASCII, FLAG_BINARY, FLAG_END, HEADER, hello, helloVersion, ProtocolError, readClose, readPass, REQ, requestTableLength, responseBlock, T, Table, writeHeader, writeText,
 } from '../src/protocol.ts';
 
 interface Vector {
@@ -61,6 +61,23 @@ test('writes: response, Latin-1 value', () => {
   assert.equal(ascii, false);
   assert.ok(v.hex.includes(block.toString('hex')));
 });
+
+const messages = readFileSync('../../internal/worker/testdata/protocol/control.jsonl', 'utf8').trim().split('\n')
+  .map((l) => JSON.parse(l) as { name: string; from: string; bad?: boolean; hex: string; type: number; flags: number; text?: string }).filter((v) => v.from === 'host' && (v.type === T.MESSAGE || v.type === T.CLOSE));
+assert.ok(messages.length >= 5, 'too few vectors of WebSockets');
+
+for (const v of messages) {
+  test(`${v.bad ? 'refuses' : 'reads'}: ${v.name}, of a WebSocket`, () => {
+    const b = Buffer.from(v.hex, 'hex');
+    const take = (): string => {
+      checkHeader(b.readUInt32BE(0), b[4]!, b.readUInt32BE(6));
+      return v.type === T.CLOSE ? readClose(b, HEADER, b.length).reason : b.toString('utf8', HEADER);
+    };
+    if (v.bad) assert.throws(take, ProtocolError);
+    else assert.equal(take(), v.text ?? '');
+    assert.equal(b[5]! & ~(FLAG_END | FLAG_BINARY), 0);
+  });
+}
 
 const tokens = readFileSync('../../internal/worker/testdata/protocol/control.jsonl', 'utf8').trim().split('\n')
   .map((l) => JSON.parse(l) as { name: string; bad?: boolean; hex: string; type: number; text?: string }).filter((v) => v.type === T.TOKEN);

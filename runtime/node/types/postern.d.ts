@@ -318,7 +318,7 @@ declare module 'postern:types/index' {
   export type { ConversationResult } from 'postern:types/conversation/controller';
   export type { ConversationSource } from 'postern:types/conversation/message';
   export type { AppMessage, ChannelIdentity, ConversationEvent, ConversationMessage, ConversationRecipient, ConversationSettings, ConversationTrigger, EventInboundEvent, LocationMessage, MediaMessage, MessageDeliveryEvent, MessageInboundEvent, SendMessageData, SendMessageResponse, } from 'postern:types/conversation/types';
-  export type { ApplicationCredentials, CallInit, Config, ConversationClient, EventHandler, EventIdentity, EventResponse, EventV2, FunctionCache, FunctionContext, FunctionEvent, FunctionHandler, FunctionIdentity, FunctionLog, FunctionRequest, FunctionResponse, FunctionResult, FunctionStorage, Functions, NumbersClient, SmsClient, StorageData, VoiceClient, } from 'postern:types/types';
+  export type { ApplicationCredentials, CallInit, Config, ConversationClient, EventHandler, EventIdentity, EventResponse, EventV2, FunctionCache, FunctionContext, FunctionEvent, FunctionHandler, FunctionIdentity, FunctionLog, FunctionRequest, FunctionResponse, FunctionResult, FunctionRuntime, FunctionSocket, FunctionStorage, Functions, NumbersClient, SmsClient, SocketCloseEvent, SocketErrorEvent, SocketEvent, SocketHandler, SocketMessageEvent, SocketOptions, StorageData, VoiceClient, } from 'postern:types/types';
   export * from 'postern:types/voice/v1';
   export { CommandBuilder, commands, onCall } from 'postern:types/voice/v2';
   export type { Call, CallFlow, CallHandler, CallHandlers, CallResult, Command, Endpoint, Flow, ManagedCall, MenuInput } from 'postern:types/voice/v2';
@@ -583,6 +583,96 @@ declare module 'postern:types/types' {
     /** The ID of a subproject, to call a function of that. */
     project?: string;
   }
+  /** What setup is given: the life cycle of the worker and its WebSockets, beside what a context has outside of a request. */
+  export interface FunctionRuntime extends FunctionContext {
+    /** Runs before the function is served, within the time that a start may take; several run one after the other. One that throws fails the start, and the deploy. */
+    onStartup(hook: (context: FunctionContext) => unknown): void;
+    /** Runs when the worker ends, after its last request, within the time that it has to drain; the last one registered runs first. */
+    onShutdown(hook: (context: FunctionContext) => unknown): void;
+    /** Takes the WebSockets at exactly this path, which may be named in auth. */
+    onWebSocket(path: string, handler: SocketHandler, options?: SocketOptions): void;
+  }
+  export interface SocketOptions {
+    /** The subprotocols that the handler speaks: the first of the client's that is among them is chosen. Without it the client's first is. */
+    protocols?: readonly string[];
+  }
+  export type SocketHandler = (ws: FunctionSocket, request: FunctionRequest, context: FunctionContext) => unknown;
+  export interface SocketEvent {
+    readonly type: string;
+    readonly target: FunctionSocket;
+  }
+  export interface SocketMessageEvent extends SocketEvent {
+    /** Text as a string, anything else as binaryType says. */
+    readonly data: any;
+  }
+  export interface SocketCloseEvent extends SocketEvent {
+    /** 1005 when the client said none, 1006 when the connection was lost. */
+    readonly code: number;
+    readonly reason: string;
+    readonly wasClean: boolean;
+  }
+  export interface SocketErrorEvent extends SocketEvent {
+    readonly error: Error;
+    readonly message: string;
+  }
+  /** An open WebSocket: as in a browser, with the most used members of the npm package ws. What a listener throws ends this socket with 1011, and nothing else. */
+  export interface FunctionSocket extends AsyncIterable<any> {
+    readonly CONNECTING: 0;
+    readonly OPEN: 1;
+    readonly CLOSING: 2;
+    readonly CLOSED: 3;
+    readonly readyState: 0 | 1 | 2 | 3;
+    /** The subprotocol that was chosen; empty: none. */
+    readonly protocol: string;
+    readonly extensions: string;
+    /** Path and query. */
+    readonly url: string;
+    /** How many bytes the client has not been ready to take. */
+    readonly bufferedAmount: number;
+    /** How messages that are no text are given: a Buffer, unless another is asked for. */
+    binaryType: 'nodebuffer' | 'arraybuffer' | 'blob';
+    onopen: ((event: SocketEvent) => unknown) | null;
+    onmessage: ((event: SocketMessageEvent) => unknown) | null;
+    onclose: ((event: SocketCloseEvent) => unknown) | null;
+    onerror: ((event: SocketErrorEvent) => unknown) | null;
+    /** A string is sent as text. `done` is called when it was sent, or with why not. */
+    send(data: string | ArrayBufferLike | ArrayBufferView | Blob, done?: (err?: Error) => void): void;
+    send(data: string | ArrayBufferLike | ArrayBufferView | Blob, options: object, done?: (err?: Error) => void): void;
+    /** Closes it behind what was sent. The code is 1000 to 1014 or 3000 to 4999, the reason at most 123 bytes. */
+    close(code?: number, reason?: string | Uint8Array): void;
+    /** Closes it without what was not sent yet. */
+    terminate(): void;
+    /** Waits until the client has been ready to take everything: await it between messages to hold no more than one. */
+    drained(): Promise<void>;
+    /** Gives out no messages until resume: the client is held up in the end. */
+    pause(): void;
+    resume(): void;
+    readonly isPaused: boolean;
+    /** The gateway asks the client every so often whether it is there; this calls the listeners of "pong" while it is. */
+    ping(): void;
+    pong(): void;
+    addEventListener(type: 'open', listener: (event: SocketEvent) => unknown, options?: SocketListening): void;
+    addEventListener(type: 'message', listener: (event: SocketMessageEvent) => unknown, options?: SocketListening): void;
+    addEventListener(type: 'close', listener: (event: SocketCloseEvent) => unknown, options?: SocketListening): void;
+    addEventListener(type: 'error', listener: (event: SocketErrorEvent) => unknown, options?: SocketListening): void;
+    removeEventListener(type: string, listener: (event: any) => unknown): void;
+    /** Text comes as bytes too, as in the package ws. */
+    on(type: 'message', listener: (data: any, isBinary: boolean) => unknown): this;
+    on(type: 'close', listener: (code: number, reason: any) => unknown): this;
+    on(type: 'error', listener: (err: Error) => unknown): this;
+    on(type: 'open' | 'pong', listener: () => unknown): this;
+    once(type: 'message' | 'close' | 'error' | 'open' | 'pong', listener: (...args: any[]) => unknown): this;
+    off(type: string, listener: (...args: any[]) => unknown): this;
+    addListener(type: string, listener: (...args: any[]) => unknown): this;
+    removeListener(type: string, listener: (...args: any[]) => unknown): this;
+    removeAllListeners(type?: string): this;
+    /** The messages, one after the other: the client is held up while one is worked on. Text as strings. It ends with the socket. */
+    [Symbol.asyncIterator](): AsyncGenerator<any, void>;
+  }
+  export type SocketListening = boolean | {
+    once?: boolean;
+    signal?: AbortSignal;
+  };
   export interface FunctionLog {
     debug(...args: unknown[]): void;
     info(...args: unknown[]): void;
