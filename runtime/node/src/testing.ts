@@ -7,7 +7,11 @@ import { inspect } from './loader.ts';
 import { REQ, type Table } from './protocol.ts';
 import { Request } from './request.ts';
 import { type Reply, ResultError, toReply } from './result.ts';
-import type { CallInit, FunctionContext, FunctionIdentity } from './types.ts';
+import { Cache } from './state/cache.ts';
+import { MemoryCache } from './state/memorycache.ts';
+import { MemoryStorage } from './state/memorystorage.ts';
+import { Storage } from './state/storage.ts';
+import type { CallInit, FunctionCache, FunctionContext, FunctionIdentity, FunctionStorage } from './types.ts';
 
 /** What to call a handler with. All of it may be left out. */
 export interface TestRequest {
@@ -85,16 +89,20 @@ async function call(handler: Handler, request: TestRequest = {}, style: TestStyl
   return answer(toReply(fromEvent(await handler(toEvent(style.event, came, Date.now()), where))), came.method);
 }
 
-/** Finds the handlers of a module, as `await import('./function.js')` gives it. `style` and `eventFormat` are those of the manifest. */
+/** A cache and a storage in memory, empty; calls that are given the same share it: { context: { ...state } }. */
+const state = (): { cache: FunctionCache; storage: FunctionStorage } => ({ cache: new Cache(new MemoryCache()), storage: new Storage(new MemoryStorage()) });
+
+/** Finds the handlers of a module, as `await import('./function.js')` gives it. `style` and `eventFormat` are those of the manifest. Its calls share a state. */
 function load(namespace: object, manifest: { style?: 'event' | 'context'; eventFormat?: 'simple' | 'v2' } = {}): TestModule {
   const { handlers, auth, events } = inspect(namespace, { style: manifest.style, format: manifest.eventFormat });
+  const shared = state();
   return {
     handlers: [...handlers.keys()],
     auth,
     async call(name, request) {
       const handler = handlers.get(name);
       if (handler === undefined) throw new Error(`there is no handler ${name}; there are ${[...handlers.keys()].join(', ')}`);
-      return call(handler, request, events === undefined ? {} : { event: events });
+      return call(handler, { ...request, context: { ...shared, ...request?.context } }, events === undefined ? {} : { event: events });
     },
   };
 }
@@ -111,7 +119,7 @@ function contextOf(init: TestContext, request: Request): FunctionContext {
       requireVariable: (key: string) => requireVariable(env as Environment, key),
     }),
     env, log: console, functions: { call: (name: string, said?: CallInit) => other(functions, name, said) }, identity: request.identity, requestId: request.requestId,
-    timestamp: new Date().toISOString(),
+    timestamp: new Date().toISOString(), ...state(),
     get voice() { return clients.voice; }, get conversation() { return clients.conversation; }, get sms() { return clients.sms; }, get numbers() { return clients.numbers; },
   };
   Object.defineProperties(made, Object.getOwnPropertyDescriptors(more));
@@ -200,4 +208,5 @@ export const testing: {
   readonly call: typeof call;
   readonly load: typeof load;
   readonly context: typeof context;
-} = Object.freeze({ call, load, context });
+  readonly state: typeof state;
+} = Object.freeze({ call, load, context, state });

@@ -109,3 +109,19 @@ test('other functions are handlers by their names', async () => {
   await assert.rejects(testing.call(handler), /there is no function prices that this function may call/);
   await assert.rejects(testing.call(({ functions }) => functions.call('toString'), { context }), /there is no function toString/);
 });
+
+test('cache and storage are kept in memory, for a module or as they are given', async () => {
+  const count: FunctionHandler = async ({ cache, storage }) => {
+    const n = (await cache.get<number>('n') ?? 0) + 1;
+    await cache.set('n', n);
+    await storage.write(`file-${n}`, 'x');
+    return { n, files: (await storage.list()).length };
+  };
+  const found = testing.load({ count });
+  assert.deepEqual([(await found.call('count')).json(), (await found.call('count')).json()], [{ n: 1, files: 1 }, { n: 2, files: 2 }]);
+  assert.deepEqual([(await testing.call(count)).json().n, (await testing.call(count)).json().n], [1, 1]);
+  const context = testing.state();
+  await testing.call(count, { context });
+  assert.deepEqual([(await testing.call(count, { context })).json().n, await context.cache.get('n')], [2, 2]);
+  await assert.rejects(testing.context().cache.set('', 1), { code: 'cache_key_invalid' });
+});

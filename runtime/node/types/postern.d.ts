@@ -325,7 +325,7 @@ declare module 'postern:types/index' {
 }
 
 declare module 'postern:types/testing' {
-  import type { FunctionContext, FunctionIdentity } from 'postern:types/types';
+  import type { FunctionCache, FunctionContext, FunctionIdentity, FunctionStorage } from 'postern:types/types';
   /** What to call a handler with. All of it may be left out. */
   export interface TestRequest {
     /** GET, or POST where there is a body. */
@@ -382,7 +382,12 @@ declare module 'postern:types/testing' {
    * handler throws is thrown, and so is what is wrong with its result.
    */
   function call(handler: Handler, request?: TestRequest, style?: TestStyle): Promise<Answer>;
-  /** Finds the handlers of a module, as `await import('./function.js')` gives it. `style` and `eventFormat` are those of the manifest. */
+  /** A cache and a storage in memory, empty; calls that are given the same share it: { context: { ...state } }. */
+  const state: () => {
+    cache: FunctionCache;
+    storage: FunctionStorage;
+  };
+  /** Finds the handlers of a module, as `await import('./function.js')` gives it. `style` and `eventFormat` are those of the manifest. Its calls share a state. */
   function load(namespace: object, manifest?: {
     style?: 'event' | 'context';
     eventFormat?: 'simple' | 'v2';
@@ -394,6 +399,7 @@ declare module 'postern:types/testing' {
     readonly call: typeof call;
     readonly load: typeof load;
     readonly context: typeof context;
+    readonly state: typeof state;
   };
   export {};
 }
@@ -542,6 +548,10 @@ declare module 'postern:types/types' {
   }
   /** What can be written into the storage. A stream gives bytes or text. */
   export type StorageData = string | ArrayBuffer | ArrayBufferView | Blob | ReadableStream<Uint8Array | string> | AsyncIterable<Uint8Array | string>;
+  /** Bytes of the storage: Node's Buffer, said without the types of Node. */
+  export interface StoredBytes extends Uint8Array {
+    toString(encoding?: 'utf8' | 'base64' | 'base64url' | 'hex' | 'latin1', start?: number, end?: number): string;
+  }
   /**
    * A key is a relative path in its shortest form, such as "reports/2026/a.pdf", of 1 to 1024 bytes of UTF-8 without control characters. An error
    * has a code: storage_key_invalid, storage_data_invalid, storage_object_too_large, storage_full, storage_busy, not_found, unavailable.
@@ -550,7 +560,7 @@ declare module 'postern:types/types' {
     /** Replaces an object in one step: whoever reads finds all of the old one or all of the new one. A string is kept as UTF-8. */
     write(key: string, data: StorageData): Promise<void>;
     /** Rejects with the code not_found where there is none. */
-    read(key: string): Promise<Buffer>;
+    read(key: string): Promise<StoredBytes>;
     /** Ours: as read, but part by part as it is taken; of one version, although it is replaced meanwhile. */
     readStream(key: string): Promise<ReadableStream<Uint8Array>>;
     /** The keys that begin with a prefix, in the order of their bytes. */
