@@ -18,7 +18,7 @@ import (
 var unwritten = []string{
 	"Routing", "Requests and results", "Static files and assets", "Context", "Cache", "Storage", "Database",
 	"setup, life cycle and WebSockets", "Voice: SVAML, menus", "Voice 2", "When things go wrong",
-	"Programs that speak HTTP", "Cold start",
+	"Cold start",
 }
 
 // docs/runtime.md tells of each rule by which test it is held, and the test is there.
