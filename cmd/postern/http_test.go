@@ -459,3 +459,36 @@ func TestPrograms_Logs(t *testing.T) {
 		return strings.Contains(usage, `"invocations":3`) && !strings.Contains(usage, `"computeMs":0`)
 	})
 }
+
+// TestPrograms_NoUpstreamLeadsToTheirPort: a policy cannot lead round a program's
+// door, whoever's it is.
+func TestPrograms_NoUpstreamLeadsToTheirPort(t *testing.T) {
+	t.Parallel()
+	g := newSite(t).target()
+	url, _ := g.example("http-python")
+	pids := workers(g.data)
+	if len(pids) != 1 {
+		t.Fatalf("there are %d workers", len(pids))
+	}
+	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pids[0]))
+	_, port, ok := strings.Cut(string(environ), "\x00PORT=")
+	port, _, _ = strings.Cut(port, "\x00")
+	if err != nil || !ok {
+		t.Fatal(err, "no port")
+	}
+	before := g.asked(url)
+	for i, host := range []string{"127.0.0.1", "localhost", "[::ffff:127.0.0.1]"} {
+		file := filepath.Join(t.TempDir(), "gateway.yaml")
+		text := fmt.Sprintf("version: 1\nupstreams:\n  past%d:\n    url: http://%s:%s\n    routes:\n      /{path...}: { auth: none }\n", i, host, port)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		g.must("apply", "-f", file)
+		if status, body := call(t, g.client, "GET", fmt.Sprintf("%s/fn/past%d/echo/x", g.gateway, i), "", "", ""); status != 502 {
+			t.Errorf("%s: %d %s", host, status, body)
+		}
+	}
+	if after := g.asked(url); after != before {
+		t.Errorf("the program was asked %d times past its door", after-before)
+	}
+}
