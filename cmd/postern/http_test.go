@@ -356,3 +356,139 @@ export const relay = async (c: any) => (await c.functions.call('caller', { path:
 		t.Error("a program, a function, the program and the function again:", status, body)
 	}
 }
+
+// script deploys a program in Python, whose handler's body is given.
+func (s *site) script(manifest, get string) (string, error) {
+	s.Helper()
+	dir := s.TempDir()
+	s.files(dir, map[string]string{"postern.json": manifest, "app.py": `import http.server, os, sys, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *a): pass
+    def do_GET(self):
+` + get + `
+http.server.ThreadingHTTPServer(('127.0.0.1', int(os.environ['PORT'])), Handler).serve_forever()
+`})
+	return s.command("functions", "deploy", dir)
+}
+
+const scripted = `{"name":"p","runtime":"http","command":["python3","app.py"]}`
+
+// TestPrograms_DeployTells: a deploy of what does not start says why, and changes
+// nothing.
+func TestPrograms_DeployTells(t *testing.T) {
+	t.Parallel()
+	g := newSite(t).target()
+	const version = "        self.send_response(200); self.end_headers(); self.wfile.write(b'one')\n"
+	if said, err := g.script(scripted, version); err != nil || !strings.Contains(said, g.gateway+"/fn/p") || !strings.Contains(said, "curl -u") {
+		t.Fatal(said, err)
+	}
+	for name, c := range map[string]struct{ manifest, get, want string }{
+		"a command that is not there": {strings.Replace(scripted, "python3", "pythonn", 1), version, `the command "pythonn" was not found on the server`},
+		"one that ends":               {scripted, version + "sys.exit('no configuration')", "no configuration"},
+		"one that is no Python":       {scripted, version + "import nothing_of_this_name", "No module named 'nothing_of_this_name'"},
+		"one that listens to all":     {scripted, version + "http.server.HTTPServer(('', int(os.environ['PORT'])), Handler).serve_forever()", "reach it past the gateway"},
+		"a field of a module":         {strings.Replace(scripted, "}", `,"handlers":{}}`, 1), version, "postern.json:1:61: handlers is of a module's exports"},
+		"a route of an export":        {strings.Replace(scripted, "}", `,"routes":[{"path":"/a","handler":"x"}]}`, 1), version, `route 1 names the handler "x"`},
+	} {
+		said, err := g.script(c.manifest, c.get)
+		if err == nil || !strings.Contains(said, c.want) || strings.Contains(said, g.key["POSTERN_KEY_SECRET"]) {
+			t.Errorf("%s: %v, want %q:\n%s", name, err, c.want, said)
+		}
+	}
+	if status, body := call(t, g.client, "GET", g.gateway+"/fn/p/x", g.key["POSTERN_KEY_ID"], g.key["POSTERN_KEY_SECRET"], ""); status != 200 || body != "one" {
+		t.Error("the version before:", status, body)
+	}
+	eventually(t, "nothing is left of those that did not start", func() bool { return len(workers(g.data)) == 1 })
+}
+
+// TestPrograms_Timeout: it bounds the time until an answer begins, and each pause
+// in it, and not the answer.
+func TestPrograms_Timeout(t *testing.T) {
+	t.Parallel()
+	g := newSite(t).target()
+	said, err := g.script(strings.Replace(scripted, "}", `,"routes":[{"path":"GET /{how}","timeout":"1s"}]}`, 1), `        if self.path == '/late': time.sleep(3)
+        self.send_response(200); self.end_headers()
+        for n in range(5):
+            try: self.wfile.write(b'piece '); self.wfile.flush()
+            except OSError: return
+            time.sleep(3 if self.path == '/stuck' else 0.4)
+`)
+	if err != nil {
+		t.Fatal(said)
+	}
+	if res := g.get(g.gateway + "/fn/p/late"); res.StatusCode != 504 {
+		t.Errorf("an answer that does not begin: %s", res.Status)
+	}
+	res := g.get(g.gateway + "/fn/p/steady")
+	if body, err := io.ReadAll(res.Body); err != nil || string(body) != strings.Repeat("piece ", 5) {
+		t.Errorf("one of two seconds: %q %v", body, err)
+	}
+	res = g.get(g.gateway + "/fn/p/stuck")
+	if body, err := io.ReadAll(res.Body); err == nil {
+		t.Errorf("one that pauses for too long: %q, as if it were whole", body)
+	}
+}
+
+// TestPrograms_Logs: what a program writes is in its function's log, cut where a
+// line is too long, and its calls are counted.
+func TestPrograms_Logs(t *testing.T) {
+	t.Parallel()
+	g := newSite(t).target()
+	said, err := g.script(scripted, `        print('asked by', self.headers['X-Request-Id']); print('x' * 200_000, file=sys.stderr); print('after it')
+        self.send_response(200); self.end_headers(); time.sleep(0.1)
+`)
+	if err != nil {
+		t.Fatal(said)
+	}
+	for range 3 {
+		res := g.get(g.gateway + "/fn/p/")
+		if _, err := io.ReadAll(res.Body); err != nil || res.StatusCode != 200 {
+			t.Fatal(res.Status, err)
+		}
+	}
+	if status, _ := call(t, g.client, "GET", g.gateway+"/fn/p/", "", "", ""); status != 401 {
+		t.Fatal(status)
+	}
+	var logs string
+	eventually(t, "its lines are there", func() bool { logs = g.must("functions", "logs", "p"); return strings.Count(logs, "after it") == 3 })
+	if strings.Count(logs, "asked by req_") != 3 || !strings.Contains(logs, "[cut]") || strings.Contains(logs, strings.Repeat("x", 100_000)) {
+		t.Errorf("%.2000s", logs)
+	}
+	eventually(t, "its calls are counted", func() bool {
+		usage := g.must("usage", "--json")
+		return strings.Contains(usage, `"invocations":3`) && !strings.Contains(usage, `"computeMs":0`)
+	})
+}
+
+// TestPrograms_NoUpstreamLeadsToTheirPort: a policy cannot lead round a program's
+// door, whoever's it is.
+func TestPrograms_NoUpstreamLeadsToTheirPort(t *testing.T) {
+	t.Parallel()
+	g := newSite(t).target()
+	url, _ := g.example("http-python")
+	pids := workers(g.data)
+	if len(pids) != 1 {
+		t.Fatalf("there are %d workers", len(pids))
+	}
+	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pids[0]))
+	_, port, ok := strings.Cut(string(environ), "\x00PORT=")
+	port, _, _ = strings.Cut(port, "\x00")
+	if err != nil || !ok {
+		t.Fatal(err, "no port")
+	}
+	before := g.asked(url)
+	for i, host := range []string{"127.0.0.1", "localhost", "[::ffff:127.0.0.1]"} {
+		file := filepath.Join(t.TempDir(), "gateway.yaml")
+		text := fmt.Sprintf("version: 1\nupstreams:\n  past%d:\n    url: http://%s:%s\n    routes:\n      /{path...}: { auth: none }\n", i, host, port)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		g.must("apply", "-f", file)
+		if status, body := call(t, g.client, "GET", fmt.Sprintf("%s/fn/past%d/echo/x", g.gateway, i), "", "", ""); status != 502 {
+			t.Errorf("%s: %d %s", host, status, body)
+		}
+	}
+	if after := g.asked(url); after != before {
+		t.Errorf("the program was asked %d times past its door", after-before)
+	}
+}

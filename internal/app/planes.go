@@ -118,6 +118,7 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		Public:             s.cfg.PublicURL != "",
 		Issuer:             s.Issuer(),
 		Own:                s.own(),
+		Taken:              s.supervisor.Listens,
 		URLs:               s.urls,
 		SignInKey:          sessions,
 		EndSession:         s.endSession,

@@ -10,6 +10,7 @@ import (
 
 	"postern.dev/postern/internal/api"
 	"postern.dev/postern/internal/bundle"
+	"postern.dev/postern/internal/function"
 )
 
 type deployOptions struct{ asJSON, force bool }
@@ -116,6 +117,9 @@ func tryLine(f api.Function, routes []api.Route, as string) string {
 	}
 	open := ""
 	for _, r := range routes {
+		if r.Path == function.ProgramRoute {
+			r.Path = "/"
+		}
 		switch {
 		case r.Handler == "built in", r.Method != "" && r.Method != http.MethodGet, strings.Contains(r.Path, "{"):
 		case r.Guard == "access key":

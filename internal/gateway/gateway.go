@@ -104,6 +104,8 @@ type Options struct {
 	Own []netip.AddrPort
 	// Files opens what functions serve as files; nil: there are none.
 	Files Files
+	// Taken reports whether a worker listens at an address: likewise. nil: none.
+	Taken func(netip.AddrPort) bool
 	// Usage counts what ran; nil counts nothing.
 	Usage *usage.Meter
 }

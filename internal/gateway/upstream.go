@@ -72,7 +72,7 @@ func (g *Gateway) proxy(u platform.Upstream) (p *upstream.Proxy, err error) {
 	defer g.proxies.mu.Unlock()
 	old := g.proxies.byID[u.ID]
 	if old == nil {
-		p, err = upstream.New(u, upstream.Options{Own: g.options.Own, Changed: g.breakerChanged})
+		p, err = upstream.New(u, upstream.Options{Own: g.options.Own, Taken: g.options.Taken, Changed: g.breakerChanged})
 	} else {
 		p, err = old.With(u)
 	}

@@ -14,7 +14,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -241,6 +243,18 @@ func (s *Supervisor) Retire(deploymentID string) {
 	v, _ := s.pools.LoadOrStore(deploymentID, newPool(s, deploymentID))
 	s.mu.Unlock()
 	v.(*pool).retire(ErrRetired)
+}
+
+// Listens reports whether a worker that takes calls listens at a TCP address.
+func (s *Supervisor) Listens(at netip.AddrPort) (found bool) {
+	s.pools.Range(func(_, v any) bool {
+		p := v.(*pool)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		found = slices.ContainsFunc(p.slots, func(s *slot) bool { return s.w.Listens(at) })
+		return !found
+	})
+	return found
 }
 
 // Status tells how a deployment is doing.

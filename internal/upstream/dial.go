@@ -57,14 +57,14 @@ func reachable(addr netip.Addr) error {
 // dial makes connections to addresses that may be those of an upstream. They are
 // looked at when a name has been resolved and the socket is there: a name that
 // stands for something else by then does not help.
-func (l *line) dial(own []netip.AddrPort) func(ctx context.Context, network, addr string) (net.Conn, error) {
+func (l *line) dial(o Options) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		d := net.Dialer{Timeout: time.Duration(l.connect.Load()), Control: func(_, address string, _ syscall.RawConn) error {
 			at, err := netip.ParseAddrPort(address)
 			if err != nil {
 				return fmt.Errorf("address of an upstream: %w", err)
 			}
-			if isOwn(at, own) {
+			if isOwn(at, o.Own) || o.Taken != nil && o.Taken(netip.AddrPortFrom(at.Addr().Unmap(), at.Port())) {
 				return &addressError{at.Addr()}
 			}
 			return reachable(at.Addr())

@@ -33,6 +33,9 @@ type Options struct {
 	// Own are the addresses at which this server listens. An upstream there
 	// would be a loop, or a way past the control plane's own door.
 	Own []netip.AddrPort
+	// Taken reports whether a program that this server has started listens at an
+	// address: an upstream there would be a way past its door. nil: none does.
+	Taken func(netip.AddrPort) bool
 	// Changed is told when a breaker opens or closes; nil: nobody. It must not block.
 	Changed func(u *platform.Upstream, open bool)
 }
@@ -121,7 +124,7 @@ func New(u platform.Upstream, o Options) (*Proxy, error) {
 	p.breaker = newBreaker(&p.declared, o.Changed)
 	p.transport = &http.Transport{
 		// Proxy is nil: what the environment says of proxies is not for us.
-		DialContext:            p.line.dial(o.Own),
+		DialContext:            p.line.dial(o),
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    connectTimeout,
 		ForceAttemptHTTP2:      true,

@@ -73,6 +73,11 @@ func (w *Worker) Proxy() *upstream.Proxy {
 	return w.program.proxy
 }
 
+// Listens reports whether a program listens at a TCP address.
+func (w *Worker) Listens(at netip.AddrPort) bool {
+	return w.program != nil && w.program.port != nil && w.program.port.addr == at
+}
+
 // Refuse takes a program out of service that takes no connections any more,
 // although its process may go on.
 func (w *Worker) Refuse() { w.program.leave() }
