@@ -16,8 +16,13 @@ import (
 // unwritten are the sections of docs/runtime.md that may still be empty. The
 // list goes when the page is whole.
 var unwritten = []string{
+<<<<<<< HEAD
 	"Routing", "Requests and results", "Static files and assets", "Context", "Cache", "Storage", "Database",
 	"setup, life cycle and WebSockets", "Voice: SVAML, menus", "Voice 2", "When things go wrong",
+=======
+	"Routing", "Requests and results", "Context", "Cache", "Storage", "Database", "SDK clients", "Configuration",
+	"setup, life cycle and WebSockets", "Voice: SVAML, menus", "Voice 2", "Conversation", "Editors, types and unit tests", "When things go wrong",
+>>>>>>> 50572b0 (internal: the runtime's page may have tables of what a word stands for)
 	"Programs that speak HTTP", "Cold start",
 }
 
@@ -53,6 +58,9 @@ func TestDocs_RuntimeCheckRefuses(t *testing.T) {
 		{"no test", head + "| a | b | |", `names no test: "a"`},
 		{"prose", head + "| a | b | see above |", `names no test: "a"`},
 		{"a cell too few", head + "| a | `a simple event` |", `not three cells: "a"`},
+		{"pairs beside rules", head + "| a | b | `a simple event` |\n\n| variable | for |\n|---|---|\n| `A` | b |", ""},
+		{"pairs alone", "## Routing\n| variable | for |\n|---|---|\n| `A` | b |", "Routing: has no rule"},
+		{"a table without tests", "## Routing\n| rule | here | note |\n|---|---|---|\n| a | b | c |", "a table without a column of tests"},
 		{"an empty table", head, "Routing: has no rule"},
 		{"an empty section", "## Routing\n", "Routing: has no rule"},
 		{"prose alone", "## Routing\nIt routes.", "Routing: has no rule"},
@@ -157,9 +165,18 @@ var (
 func (k tests) faults(page string, empty []string) (faults []string) {
 	for _, section := range strings.Split("\n"+page, "\n## ")[1:] {
 		title, text, _ := strings.Cut(section, "\n")
-		rules := 0
+		rules, header := 0, ""
 		for line := range strings.SplitSeq(text, "\n") {
-			if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|---") || strings.HasSuffix(line, "| test |") {
+			switch {
+			case !strings.HasPrefix(line, "|"):
+				header = ""
+				continue
+			case header == "":
+				if header = line; len(strings.Split(line, "|")) != 4 && !strings.HasSuffix(line, "| test |") {
+					faults = append(faults, title+": a table without a column of tests: "+line)
+				}
+				continue
+			case strings.HasPrefix(line, "|---") || !strings.HasSuffix(header, "| test |"): // pairs: what a word stands for is no rule
 				continue
 			}
 			rules++

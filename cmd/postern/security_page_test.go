@@ -52,6 +52,8 @@ var families = rows{
 		[]string{"TestRotation_UnderLoadAndKill", "TestRotation_OfARoutesKey", "TestPolicy_KeyRotatedWithoutDeploy"}, []string{"internal/gateway TestRotation_UnderLoad TestRotation_DatabaseAway", "internal/app TestNodes", "internal/admin TestRevoke_Late"}},
 	{"Handlers", "names of JavaScript's own, exports that are no functions, getters that throw; handlers that exit, throw late, never answer, block, write a gibibyte, fill the heap, leave children, close their socket or write their own frames",
 		[]string{"TestAttack_HandlerNames", "TestAttack_Handlers"}, []string{"internal/worker TestConn_Misbehaviour TestConn_Start TestNode_RefusesToStart TestNode_Failures TestNode_EveryEndHasAReason TestProcess_Ends TestProcess_InheritsNothing", "internal/supervisor TestLeave_CrashLoopOpensTheCircuit TestDeclaration_OtherThanDeployedIsRefused"}},
+	{"Static files", "traversal in every encoding towards code, manifest, .env, assets and the server's own files; hidden names, links, pipes, other spellings of a guarded file, other methods, floods of ranges; files that a function replaces where it lies",
+		[]string{"TestAttack_Static"}, []string{"internal/bundle TestBuild_RefusesStaticFiles TestOpen_RefusesNames", "internal/function TestFiles_Match TestFiles_Guards TestFiles_Refuses", "internal/gateway TestFile_ConditionsAndRanges TestFile_Guarded", "internal/deploy TestOpenFile_WithoutAWorker"}},
 	{"Tenants", "each operation of the control plane and each function with another project's key, token and identifiers; what is another's and what is not there are answered alike; the same function name in two projects",
 		[]string{"TestAttack_Tenants"}, []string{"internal/admin TestEveryOperation_IsGuarded TestProjectsAreApart TestKeysOfAnotherProject TestNoPrivilegeEscalation TestSubprojects_WhoMayWhat", "internal/gateway TestExplain_Tenancy TestInternal_Policy"}},
 	{"Calls between functions", "tokens of workers outside, private functions from outside, other projects, circles",
@@ -172,7 +174,7 @@ alone: the handler counts its own runs, and has not run. A number is how many di
 | family | what is tried | cases | on sockets | beneath |
 |---|---|---|---|---|
 %s
-Not listed, because Postern does not have it: static files and their paths, and a server for development. Stories of the command line are scripts in ` + "`cmd/postern/testdata/script`" + `.
+Not listed, because Postern does not have it: a server for development. Stories of the command line are scripts in ` + "`cmd/postern/testdata/script`" + `.
 The worker's own end is tested in TypeScript: ` + "`runtime/node/test/worker.test.ts`, `runtime/node/test/loader.test.ts` and `runtime/node/test/protocol.test.ts`" + `, the last with the same vectors as ` + "`internal/worker`" + `.
 
 ## Fuzzing

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 
 	"postern.dev/postern/internal/bundle"
 	"postern.dev/postern/internal/fault"
@@ -27,17 +28,21 @@ type trees struct {
 // extract makes the tree of a deployment's artefact, and keeps it until Gone.
 func (d *Deployer) extract(dep platform.Deployment, archive *bundle.Archive) (dir string, err error) {
 	t := &d.trees
-	t.mu.Lock()
-	if t.users[dep.Artefact] == nil {
-		t.users[dep.Artefact] = map[string]bool{}
-	}
-	t.users[dep.Artefact][dep.ID] = true
-	t.mu.Unlock()
+	t.use(dep)
 	if err := os.MkdirAll(t.dir, 0o700); err != nil {
 		return "", fmt.Errorf("make %s: %w", t.dir, err)
 	}
 	dir = filepath.Join(t.dir, dep.Artefact)
 	return dir, archive.Extract(dir)
+}
+
+func (t *trees) use(dep platform.Deployment) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.users[dep.Artefact] == nil {
+		t.users[dep.Artefact] = map[string]bool{}
+	}
+	t.users[dep.Artefact][dep.ID] = true
 }
 
 // Gone removes the tree of a deployment that nobody starts or asks for files
@@ -68,11 +73,13 @@ func (d *Deployer) Gone(deploymentID string) {
 // extracted if it does not lie there yet: on a node that has not run it. It
 // implements gateway.Files.
 func (d *Deployer) OpenFile(ctx context.Context, dep platform.Deployment, name string) (*os.File, error) {
-	if !strings.HasPrefix(name, function.PublicDir) {
+	rest, ok := strings.CutPrefix(name, function.PublicDir)
+	if !ok || !fs.ValidPath(rest) {
 		return nil, fmt.Errorf("open %.100q: it is not served", name)
 	}
-	dir := filepath.Join(d.trees.dir, dep.Artefact)
-	f, err := os.OpenInRoot(dir, filepath.FromSlash(name))
+	public := filepath.Join(d.trees.dir, dep.Artefact, filepath.FromSlash(function.PublicDir))
+	d.trees.use(dep)
+	f, err := openFile(public, rest)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return f, err
 	}
@@ -87,5 +94,25 @@ func (d *Deployer) OpenFile(ctx context.Context, dep platform.Deployment, name s
 	if _, err := d.extract(dep, archive); err != nil {
 		return nil, err
 	}
-	return os.OpenInRoot(dir, filepath.FromSlash(name))
+	return openFile(public, rest)
+}
+
+// openFile opens a file below a directory, and nothing else: a function can
+// write where its artefact lies. It does not wait for whoever writes into a
+// pipe, and follows no link that leads out.
+func openFile(dir, name string) (*os.File, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	f, err := root.OpenFile(filepath.FromSlash(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		f.Close()
+		return nil, fmt.Errorf("open %.100q: it is no regular file any more", name)
+	}
+	return f, nil
 }

@@ -247,7 +247,15 @@ func (g *Gateway) open(x *exchange) (*os.File, error) {
 	if g.options.Files == nil {
 		return nil, errNoFiles
 	}
-	return g.options.Files.OpenFile(x.r.Context(), x.target.deployment, x.match.Handler.Name)
+	f, err := g.options.Files.OpenFile(x.r.Context(), x.target.deployment, x.match.Handler.Name)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err != nil || info.Size() != x.match.Handler.File.Size {
+		f.Close()
+		return nil, fmt.Errorf("%s is not as it was deployed", x.match.Handler.Name)
+	}
+	return f, nil
 }
 
 // parts writes spans as multipart/byteranges (RFC 9110 §14.6), without a file

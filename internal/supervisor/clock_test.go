@@ -208,6 +208,35 @@ func TestRetire_AnswersThoseWhoWait(t *testing.T) {
 	})
 }
 
+// The files of a deployment are let go of when its workers must have ended, and
+// not those of one whose server stops.
+func TestRetire_TellsWhenItIsGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		gone := map[string]time.Time{}
+		s := New(Options{DrainTimeout: 20 * time.Second, OnGone: func(id string) {
+			mu.Lock()
+			defer mu.Unlock()
+			gone[id] = time.Now()
+		}}, launchFunc(func(context.Context, string) (Launch, error) { return Launch{}, errors.New("nobody starts") }))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { s.Run(ctx); close(done) }()
+		began := time.Now()
+		s.Retire("old")
+		s.Acquire(t.Context(), "new")
+		time.Sleep(5 * time.Minute)
+		cancel()
+		<-done
+		mu.Lock()
+		defer mu.Unlock()
+		if after := gone["old"].Sub(began); len(gone) != 1 || after < forget+20*time.Second || after > 2*forget {
+			t.Errorf("gone are %v, the first after %v", gone, after)
+		}
+	})
+}
+
 // The launcher may know first that a deployment is gone.
 func TestLaunch_RetiredMeanwhile(t *testing.T) {
 	t.Parallel()
