@@ -113,7 +113,7 @@ func kindOf(m fs.FileMode) string {
 }
 
 func unfit(err error) error {
-	return fault.Wrap(err, fault.Invalid, "public/ or assets/ cannot be deployed: "+err.Error()).WithCode("bundle_failed").
+	return fault.New(fault.Invalid, "public/ or assets/ cannot be deployed: "+err.Error()).WithCode("bundle_failed").
 		WithHint("only plain files with plain names are deployed: copy what is elsewhere, rename the others")
 }
 
