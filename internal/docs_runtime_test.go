@@ -16,13 +16,8 @@ import (
 // unwritten are the sections of docs/runtime.md that may still be empty. The
 // list goes when the page is whole.
 var unwritten = []string{
-<<<<<<< HEAD
-	"Routing", "Requests and results", "Static files and assets", "Context", "Cache", "Storage", "Database",
+	"Routing", "Requests and results", "Context", "Cache", "Storage", "Database",
 	"setup, life cycle and WebSockets", "Voice: SVAML, menus", "Voice 2", "When things go wrong",
-=======
-	"Routing", "Requests and results", "Context", "Cache", "Storage", "Database", "SDK clients", "Configuration",
-	"setup, life cycle and WebSockets", "Voice: SVAML, menus", "Voice 2", "Conversation", "Editors, types and unit tests", "When things go wrong",
->>>>>>> 50572b0 (internal: the runtime's page may have tables of what a word stands for)
 	"Programs that speak HTTP", "Cold start",
 }
 

@@ -1,5 +1,6 @@
 // What belongs to one request and must be found again from anywhere below it.
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { assets } from './assets.ts';
 import { type Caller, Functions } from './calls.ts';
 import { Clients } from './clients.ts';
 import { requireVariable } from './config.ts';
@@ -60,6 +61,7 @@ export class Context implements FunctionContext {
   get log(): FunctionLog { return log; }
   get cache(): FunctionCache { return cache; }
   get storage(): FunctionStorage { return storage; }
+  get assets(): FunctionContext['assets'] { return assets; }
   get functions(): Functions { return (this.#functions ??= new Functions(this.#invocation)); }
   get voice(): VoiceClient | null { return clients.voice; }
   get conversation(): ConversationClient | null { return clients.conversation; }

@@ -1,6 +1,7 @@
 // Handlers of events: the request as one object whose body is a string, in two shapes, and results in kind.
 import { isUtf8 } from 'node:buffer';
-import { parseForm, type Request } from './request.ts';
+import { parseForm } from './body.ts';
+import type { Request } from './request.ts';
 import { ResultError } from './result.ts';
 import type { EventIdentity, EventResponse, EventV2, FunctionEvent } from './types.ts';
 

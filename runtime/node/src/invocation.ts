@@ -1,10 +1,11 @@
 // One invocation: the stream of frames that carries a request to its handler and the answer back.
+import { BodyError } from './body.ts';
 import { Context, current } from './context.ts';
 import { type EventFormat, fromEvent, toEvent } from './event.ts';
 import { describe, ERRORS, summary } from './errors.ts';
 import { FLAG_END, MAX_DATA, REQ, RESET, T, type Table, WINDOW_SIZE } from './protocol.ts';
-import { BodyError, Request } from './request.ts';
-import { type Reply, ResultError, toReply } from './result.ts';
+import { Request } from './request.ts';
+import { type Reply, ResultError, type Streamed, toReply } from './result.ts';
 import type { EventHandler, FunctionHandler, FunctionIdentity } from './types.ts';
 
 /** The way out of an invocation: the connection that it came on. */
@@ -47,7 +48,7 @@ export class Invocation {
   // The answer as it goes.
   #credit = WINDOW_SIZE;
   #wake: (() => void) | undefined;
-  #source: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  #source: Source | undefined;
   /** What ends the calls of other functions that it has made. */
   #calls: Set<() => void> | undefined;
 
@@ -203,8 +204,9 @@ export class Invocation {
     for (;;) {
       const { done, value } = await this.#source!.read();
       if (done) return;
-      if (!(value instanceof Uint8Array)) throw new ResultError('a streamed body must consist of Uint8Array chunks');
-      yield value;
+      if (value instanceof Uint8Array) yield value;
+      else if (typeof value === 'string') yield Buffer.from(value);
+      else throw new ResultError('a streamed body must consist of bytes (Uint8Array) or strings');
     }
   }
 
@@ -305,12 +307,22 @@ function copyOf(b: Buffer, from: number, to: number): Buffer {
   return own;
 }
 
-const isStream = (body: Reply['body']): body is ReadableStream<Uint8Array> => typeof body === 'object' && body !== null && !(body instanceof Uint8Array);
+const isStream = (body: Reply['body']): body is Streamed => typeof body === 'object' && body !== null && !(body instanceof Uint8Array);
 
 /** Takes hold of a streamed body while the answer can still be an error. */
-function reader(body: ReadableStream<Uint8Array>): ReadableStreamDefaultReader<Uint8Array> {
-  if (body.locked) throw new ResultError('the body of the result is already being read, or was read before');
-  return body.getReader();
+function reader(body: Streamed): Source {
+  if ('getReader' in body) {
+    if (body.locked) throw new ResultError('the body of the result is already being read, or was read before');
+    return body.getReader();
+  }
+  const from = Symbol.asyncIterator in body ? body[Symbol.asyncIterator]() : body[Symbol.iterator]();
+  return { read: async () => from.next(), cancel: async () => { await from.return?.(undefined); } };
+}
+
+/** What a streamed body is read from. */
+interface Source {
+  read(): Promise<{ done?: boolean | undefined; value?: unknown }>;
+  cancel(reason: unknown): Promise<void>;
 }
 
 function* single(bytes: Uint8Array): Iterable<Uint8Array> {

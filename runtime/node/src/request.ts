@@ -1,4 +1,5 @@
 // The request as a handler sees it. Everything but the body waits until it is asked for.
+import { parseBody, parseCookies, parseForm } from './body.ts';
 import { REQ, type Table } from './protocol.ts';
 import type { FunctionIdentity, FunctionRequest } from './types.ts';
 
@@ -12,9 +13,6 @@ export interface Origin {
   readonly signal: AbortSignal;
 }
 
-/** The body could not be read as its content-type says. */
-export class BodyError extends Error {}
-
 export class Request implements FunctionRequest {
   readonly #in: Origin;
   body: any = undefined;
@@ -22,6 +20,7 @@ export class Request implements FunctionRequest {
   #headers: Record<string, string> | undefined;
   #query: Record<string, string | string[]> | undefined;
   #params: Record<string, string> | undefined;
+  #cookies: Record<string, string> | undefined;
 
   constructor(origin: Origin) {
     this.#in = origin;
@@ -105,39 +104,16 @@ export class Request implements FunctionRequest {
     return (this.#query ??= parseForm(this.search));
   }
 
+  /** Of the cookie header, decoded. */
+  get cookies(): Readonly<Record<string, string>> {
+    return (this.#cookies ??= parseCookies(this.headers['cookie']));
+  }
+
   /** Takes the whole body and parses it as its content-type says. Throws BodyError. */
   setBody(raw: Buffer): void {
     this.rawBody = raw;
-    if (raw.length === 0) return;
-    const type = (this.headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase();
-    if (type === 'application/json' || type.endsWith('+json')) {
-      try {
-        this.body = JSON.parse(raw.toString('utf8'));
-      } catch (err) {
-        throw new BodyError(`the body is no JSON: ${(err as Error).message}`);
-      }
-    } else if (type === 'application/x-www-form-urlencoded') {
-      this.body = parseForm(raw.toString('utf8'));
-    } else if (type.startsWith('text/')) {
-      this.body = raw.toString('utf8');
-    } else {
-      this.body = raw;
-    }
+    if (raw.length > 0) this.body = parseBody(this.headers['content-type'] ?? '', raw);
   }
 }
 
 const utf8 = (s: string): string => Buffer.from(s, 'latin1').toString('utf8');
-
-/** Pairs of a query or form. The result has no prototype, so no name can mean anything else. */
-export function parseForm(text: string): Record<string, string | string[]> {
-  const out: Record<string, string | string[]> = Object.create(null);
-  if (text === '') return out;
-  // URLSearchParams takes one leading "?" away; here it is part of the first name.
-  for (const [name, value] of new URLSearchParams(text[0] === '?' ? `?${text}` : text)) {
-    const before = out[name];
-    if (before === undefined) out[name] = value;
-    else if (Array.isArray(before)) before.push(value);
-    else out[name] = [before, value];
-  }
-  return out;
-}

@@ -8,8 +8,11 @@ export interface Reply {
   status: number;
   /** Name, value, name, value; names in lower case. */
   headers: readonly string[];
-  body: string | Uint8Array | ReadableStream<Uint8Array> | null;
+  body: string | Uint8Array | Streamed | null;
 }
+
+/** A body that comes bit by bit. */
+export type Streamed = ReadableStream<unknown> | AsyncIterable<unknown> | Generator<unknown>;
 
 const justJSON: readonly string[] = ['content-type', 'application/json'];
 const justText: readonly string[] = ['content-type', 'text/plain; charset=utf-8'];
@@ -45,7 +48,11 @@ function fromParts(r: FunctionResponse): Reply {
     typed ||= lower === 'content-type';
     for (const one of Array.isArray(value) ? value : [value]) push(headers, lower, one);
   }
-  if (r.body === null || r.body === undefined) return { status: r.statusCode, headers, body: null };
+  if (r.cookies !== undefined) {
+    if (!Array.isArray(r.cookies)) throw new ResultError('cookies must be an array of set-cookie headers');
+    for (const one of r.cookies) push(headers, 'set-cookie', one);
+  }
+  if (r.body === null || r.body === undefined || bodiless.has(r.statusCode)) return { status: r.statusCode, headers, body: null };
   const { type, body } = encode(r.body);
   if (headers.length === 0) return { status: r.statusCode, headers: type, body };
   if (!typed) headers.push(...type);
@@ -59,10 +66,16 @@ function fromResponse(r: Response): Reply {
   return { status: r.status, headers, body: r.body as ReadableStream<Uint8Array> | null };
 }
 
-function encode(body: unknown): { type: readonly string[]; body: string | Uint8Array | ReadableStream<Uint8Array> } {
+/** Statuses whose answers have no body (RFC 9110 section 6.4.1). */
+const bodiless = new Set([204, 205, 304]);
+
+interface Encoded { type: readonly string[]; body: string | Uint8Array | Streamed }
+
+function encode(body: unknown): Encoded {
   if (typeof body === 'string') return { type: justText, body };
   if (body instanceof Uint8Array) return { type: justBinary, body };
-  if (typeof body === 'object' && body !== null && !isPlain(body) && body instanceof ReadableStream) return { type: justBinary, body };
+  const special = typeof body === 'object' && body !== null && !isPlain(body) ? encodeSpecial(body) : undefined;
+  if (special !== undefined) return special;
   let text: string | undefined;
   try {
     text = JSON.stringify(body);
@@ -71,6 +84,23 @@ function encode(body: unknown): { type: readonly string[]; body: string | Uint8A
   }
   if (text === undefined) throw new ResultError(`a handler cannot return a ${typeof body}`);
   return { type: justJSON, body: text };
+}
+
+/** What is neither text nor data: bytes in another form, what comes bit by bit, and what would be lost as JSON; undefined of anything else. */
+function encodeSpecial(body: object): Encoded | undefined {
+  if (ArrayBuffer.isView(body)) return { type: justBinary, body: new Uint8Array(body.buffer, body.byteOffset, body.byteLength) };
+  if (body instanceof ArrayBuffer) return { type: justBinary, body: new Uint8Array(body) };
+  if (typeof (body as Generator).next === 'function' && Symbol.iterator in body) return { type: justBinary, body: body as Generator<unknown> };
+  if (Symbol.asyncIterator in body) return { type: justBinary, body: body as AsyncIterable<unknown> }; // also streams, of the Web's and Node's
+  if (body instanceof Blob) return { type: body.type === '' ? justBinary : ['content-type', body.type], body: body.stream() };
+  if (body instanceof URLSearchParams) return { type: ['content-type', 'application/x-www-form-urlencoded;charset=UTF-8'], body: String(body) };
+  if (body instanceof FormData) {
+    const form = new Response(body);
+    return { type: ['content-type', form.headers.get('content-type')!], body: form.body! };
+  }
+  if (body instanceof Map || body instanceof Set) throw new ResultError(`a ${body.constructor.name} would be lost in JSON: return an object or an array made of it`);
+  if (body instanceof Promise) throw new ResultError('the body of the result is a promise: await it');
+  return undefined;
 }
 
 /** The headers of a result; a Headers object has no properties, and would be lost without a word. */

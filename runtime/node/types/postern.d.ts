@@ -414,7 +414,12 @@ declare module 'postern:types/types' {
     readonly params: Readonly<Record<string, string>>;
     /** The pattern of the route, as the manifest has it; empty for a handler that was found by its name. */
     readonly route: string;
-    /** JSON and forms parsed, text as a string, anything else as bytes; undefined when there is none. A ReadableStream for a handler with "body": "stream". */
+    /** Of the cookie header; of several with one name the first. */
+    readonly cookies: Readonly<Record<string, string>>;
+    /**
+     * JSON and forms parsed, text as a string, anything else as bytes; undefined when there is none. Of a form a field is a string and a file a
+     * File; one that stands several times is an array. A ReadableStream for a handler with "body": "stream".
+     */
     readonly body: Body;
     /** The bytes as they came; empty for a handler with "body": "stream". */
     readonly rawBody: Uint8Array;
@@ -459,6 +464,9 @@ declare module 'postern:types/types' {
     readonly cache: FunctionCache;
     /** Files of the function's own, kept until they are deleted, over restarts and deploys. */
     readonly storage: FunctionStorage;
+    /** The text of a file in assets/, or its bytes. Rejects where there is none, naming those that are like it. */
+    assets(name: string, as?: 'text'): Promise<string>;
+    assets(name: string, as: 'buffer'): Promise<Uint8Array>;
     /** The other functions of the project. */
     readonly functions: Functions;
     /** Needs VOICE_APPLICATION_KEY and VOICE_APPLICATION_SECRET; null without them. */
@@ -587,15 +595,17 @@ declare module 'postern:types/types' {
     statusCode: number;
     /** A value may be an array, for headers that repeat, such as set-cookie. */
     headers?: Record<string, string | number | readonly string[]>;
-    /** A string, bytes, a ReadableStream, or anything that JSON can say. */
+    /** One set-cookie header each. */
+    cookies?: readonly string[];
+    /** Whatever a handler may return by itself, but for another result. */
     body?: unknown;
   }
   /**
    * What a handler may return, or promise. An object with a numeric statusCode is used as it stands; any other object, array,
-   * number or boolean is 200 with JSON; a string is 200 with text; bytes are 200 with application/octet-stream; a Response or a
-   * ReadableStream is streamed; null and undefined are 204.
+   * number or boolean is 200 with JSON; a string is 200 with text; bytes are 200 with application/octet-stream; a Response, a Blob, a
+   * ReadableStream, a Readable of Node's and what an async generator yields are streamed; null and undefined are 204.
    */
-  export type FunctionResult = FunctionResponse | Response | ReadableStream<Uint8Array> | Uint8Array | object | string | number | boolean | null | undefined | void;
+  export type FunctionResult = FunctionResponse | Response | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array | string> | Blob | ArrayBuffer | ArrayBufferView | object | string | number | boolean | null | undefined | void;
   export type FunctionHandler = (context: FunctionContext, request: FunctionRequest) => FunctionResult | Promise<FunctionResult>;
   /** What a handler of events is given: a module whose only function is named handler, or "style": "event" in the manifest. */
   export interface FunctionEvent {
