@@ -217,3 +217,56 @@ func TestStatic_SignIn(t *testing.T) {
 		t.Errorf("another site's page: %d %q", res.StatusCode, body)
 	}
 }
+
+// A function reads its own assets, by their names and nothing else by any.
+func TestStatic_Assets(t *testing.T) {
+	t.Parallel()
+	g := newSite(t).target()
+	dir := g.TempDir()
+	g.files(dir, map[string]string{
+		"postern.json": `{"name":"own","runtime":"node"}`,
+		"function.ts": `
+export const auth = [];
+export const asset = async (c: any, r: any) => {
+  if (r.query.move) process.chdir('/');
+  try {
+    const got = await c.assets(r.query.name, r.query.as);
+    return typeof got === 'string' ? 'text ' + got : 'bytes ' + got.length;
+  } catch (err: any) { return { statusCode: 404, body: err.message }; }
+};
+`,
+		"assets/menu.json": `{"a":"ü"}`, "assets/menus/main.json": "main", "public/open.txt": "open", ".env": "MARK",
+	})
+	g.must("functions", "deploy", dir)
+	for _, tc := range []struct {
+		query, want string
+		status      int
+	}{
+		{"name=menu.json", `text {"a":"ü"}`, 200},
+		{"name=menu.json&as=text", `text {"a":"ü"}`, 200},
+		{"name=menu.json&as=buffer", `bytes 10`, 200},
+		{"name=menus/main.json&move=1", "text main", 200},
+		{"name=menus/main.json", "text main", 200},
+		{"name=menu.jsn", "there is no file assets/menu.jsn; there is assets/menu.json", 404},
+		{"name=main.json", "there is assets/menus/main.json", 404},
+		{"name=something/else/entirely.png", "there are 2 others", 404},
+		{"name=menus", "there is no file assets/menus", 404},
+		{"name=menu.json&as=yaml", "not \"yaml\"", 404},
+		{"", "is no name of a file", 404},
+		{"name=", "is no name of a file", 404},
+		{"name=../worker.mjs", "is no name of a file", 404},
+		{"name=../public/open.txt", "is no name of a file", 404},
+		{"name=./menu.json", "is no name of a file", 404},
+		{"name=menus/../menu.json", "is no name of a file", 404},
+		{"name=/etc/passwd", "is no name of a file", 404},
+		{"name=..%5cworker.mjs", "is no name of a file", 404},
+		{"name=menu.json%00", "is no name of a file", 404},
+		{"name=menus//main.json", "is no name of a file", 404},
+		{"name=.env", "is no name of a file", 404},
+		{"name=menu.json&name=menu.json", "is no name of a file", 404},
+	} {
+		if status, body, _ := g.answer(get("/fn/own/asset?"+tc.query, "")); status != tc.status || !strings.Contains(body, tc.want) {
+			t.Errorf("%s: %d %q, want %d %q", tc.query, status, body, tc.status, tc.want)
+		}
+	}
+}
