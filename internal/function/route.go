@@ -171,6 +171,28 @@ func (t *Table) Match(method, path string) (Match, bool) {
 	return found(h)
 }
 
+// voiceHandler takes the events of calls at the root too.
+const voiceHandler = "voiceWebhook"
+
+// MatchEvent finds the handler of a request that carries the event of a call, as
+// the second voice API sends it to the root. ok is false where that makes no
+// difference: no handler is found by that name, or a route knows the path.
+func (t *Table) MatchEvent(method, path string) (Match, bool) {
+	if method != http.MethodPost || path != "/" || t.only {
+		return Match{}, false
+	}
+	h := t.byName[voiceHandler]
+	if h == nil {
+		return Match{}, false
+	}
+	if t.routes != nil {
+		if m, ok := t.matchRoute(method, path); ok || m.Allow != "" {
+			return Match{}, false
+		}
+	}
+	return found(h)
+}
+
 func (t *Table) matchRoute(method, path string) (m Match, ok bool) {
 	if method == http.MethodHead {
 		method = http.MethodGet
@@ -233,6 +255,7 @@ func GuardWord(g platform.Guard) string {
 // answer below other segments too, under the same guard.
 func Describe(hs []platform.Handler) []RouteRow {
 	rows := []RouteRow{{Path: "/health", Handler: "built in", Guard: "open"}}
+	table := NewTable(hs)
 	home := slices.ContainsFunc(hs, func(h platform.Handler) bool { return h.Name == "home" })
 	for _, h := range hs {
 		guard, asks := GuardWord(h.Guard), asksOf(h, h.Guard, h.Rule)
@@ -254,6 +277,9 @@ func Describe(hs []platform.Handler) []RouteRow {
 		case h.Kind == platform.HandlerRoot:
 			rows = append(rows, RouteRow{Path: "/", Handler: h.Name, Guard: guard, Asks: asks})
 		case h.Kind == platform.HandlerService:
+			if _, ok := table.MatchEvent(http.MethodPost, "/"); ok && h.Name == voiceHandler {
+				rows = append(rows, RouteRow{Path: "/", Handler: h.Name, Guard: guard, Method: http.MethodPost, Asks: strings.TrimSuffix("events of calls; "+asks, "; ")})
+			}
 			rows = append(rows, RouteRow{Path: servicePrefix + strings.TrimSuffix(h.Name, serviceSuffix), Handler: h.Name, Guard: guard, Asks: asks})
 		case h.Kind == platform.HandlerFile:
 			rows = append(rows, RouteRow{Path: pathOf(h.Name), Handler: h.Name, Guard: guard, Method: http.MethodGet, Asks: asks})

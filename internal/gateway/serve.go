@@ -36,6 +36,7 @@ type exchange struct {
 	door     *door  // 2 what the match gives to the later steps
 	own      string // 2 the path below the function's address
 	asking   bool   // 2 a browser asks whether a page may call
+	event    *bool  // 2 the body is the event of a call; nil: nobody has looked
 
 	shown     auth.Request   // 3
 	principal auth.Principal // 3
@@ -191,6 +192,9 @@ func (g *Gateway) route(x *exchange) error {
 		if ok, err := g.routeSignIn(x); ok {
 			return err
 		}
+	}
+	if x.own == "/" && x.routeEvent() {
+		return nil
 	}
 	var ok bool
 	if x.match, ok = x.target.routes.Match(x.r.Method, x.own); ok {
