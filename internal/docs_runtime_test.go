@@ -16,7 +16,7 @@ import (
 // unwritten are the sections of docs/runtime.md that may still be empty. The
 // list goes when the page is whole.
 var unwritten = []string{
-	"Routing", "Requests and results", "Context", "Cache", "Storage", "Database",
+	"Cache", "Storage", "Database",
 	"setup, life cycle and WebSockets", "Voice: SVAML, menus", "Voice 2", "When things go wrong",
 	"Programs that speak HTTP", "Cold start",
 }

@@ -24,7 +24,7 @@ export interface Running extends Caller {
 /** The invocation that is running. There is no "latest request": what runs outside of one has none. */
 export const current = new AsyncLocalStorage<Running>();
 
-const platformNames = /^(PROJECT_ID|PROJECT_ID_API_KEY|PROJECT_ID_API_SECRET|FUNCTION_ID|NODE_ENV|PATH|HOME|TMPDIR|LANG|TZ|POSTERN_.*)$/;
+const platformNames = /^(PROJECT_ID|PROJECT_ID_API_KEY|PROJECT_ID_API_SECRET|FUNCTION_ID|NODE_ENV|NODE_COMPILE_CACHE|PATH|HOME|TMPDIR|LANG|TZ|POSTERN_.*)$/;
 
 const variables = (): Record<string, string> =>
   Object.fromEntries(Object.entries(process.env).filter(([k]) => !platformNames.test(k))) as Record<string, string>;

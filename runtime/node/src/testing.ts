@@ -1,10 +1,12 @@
 // Calls handlers in a user's own unit tests, without a server: what they are given and how their answer is read is the runtime's own code.
+import { assets } from './assets.ts';
+import { BodyError } from './body.ts';
 import { Clients } from './clients.ts';
 import { type Environment, requireVariable } from './config.ts';
 import { fromEvent, toEvent } from './event.ts';
 import { inspect } from './loader.ts';
 import { REQ, type Table } from './protocol.ts';
-import { BodyError, Request } from './request.ts';
+import { Request } from './request.ts';
 import { type Reply, ResultError, toReply } from './result.ts';
 import type { CallInit, FunctionContext, FunctionIdentity } from './types.ts';
 
@@ -109,7 +111,7 @@ function contextOf(init: TestContext, request: Request): FunctionContext {
       projectId: env['PROJECT_ID'] ?? 'prj_test', functionName: env['POSTERN_FUNCTION_NAME'] ?? 'test', environment: env['NODE_ENV'] ?? 'test', variables: env,
       requireVariable: (key: string) => requireVariable(env as Environment, key),
     }),
-    env, log: console, functions: { call: (name: string, said?: CallInit) => other(functions, name, said) }, identity: request.identity, requestId: request.requestId,
+    env, log: console, assets, functions: { call: (name: string, said?: CallInit) => other(functions, name, said) }, identity: request.identity, requestId: request.requestId,
     timestamp: new Date().toISOString(),
     get voice() { return clients.voice; }, get conversation() { return clients.conversation; }, get sms() { return clients.sms; }, get numbers() { return clients.numbers; },
   };
@@ -184,11 +186,12 @@ async function answer(reply: Reply, method: string): Promise<Answer> {
 
 async function bytesOf(body: Reply['body']): Promise<Uint8Array> {
   if (body === null) return new Uint8Array(0);
-  if (!(body instanceof ReadableStream)) return typeof body === 'string' ? new TextEncoder().encode(body) : body;
+  if (typeof body === 'string') return new TextEncoder().encode(body);
+  if (body instanceof Uint8Array) return body;
   const chunks: Uint8Array[] = [];
-  for await (const chunk of body) {
-    if (!((chunk as unknown) instanceof Uint8Array)) throw new ResultError('a streamed body must consist of Uint8Array chunks');
-    chunks.push(chunk);
+  for await (const chunk of body as AsyncIterable<unknown>) {
+    if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array)) throw new ResultError('a streamed body must consist of bytes (Uint8Array) or strings');
+    chunks.push(typeof chunk === 'string' ? Buffer.from(chunk) : chunk);
   }
   return new Uint8Array(Buffer.concat(chunks));
 }
