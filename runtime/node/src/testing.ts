@@ -1,4 +1,5 @@
 // Calls handlers in a user's own unit tests, without a server: what they are given and how their answer is read is the runtime's own code.
+import { assets } from './assets.ts';
 import { BodyError } from './body.ts';
 import { Clients } from './clients.ts';
 import { type Environment, requireVariable } from './config.ts';
@@ -118,7 +119,7 @@ function contextOf(init: TestContext, request: Request): FunctionContext {
       projectId: env['PROJECT_ID'] ?? 'prj_test', functionName: env['POSTERN_FUNCTION_NAME'] ?? 'test', environment: env['NODE_ENV'] ?? 'test', variables: env,
       requireVariable: (key: string) => requireVariable(env as Environment, key),
     }),
-    env, log: console, functions: { call: (name: string, said?: CallInit) => other(functions, name, said) }, identity: request.identity, requestId: request.requestId,
+    env, log: console, assets, functions: { call: (name: string, said?: CallInit) => other(functions, name, said) }, identity: request.identity, requestId: request.requestId,
     timestamp: new Date().toISOString(), ...state(),
     get voice() { return clients.voice; }, get conversation() { return clients.conversation; }, get sms() { return clients.sms; }, get numbers() { return clients.numbers; },
   };
