@@ -315,7 +315,9 @@ var aims = []struct {
 	{"≥ 1.25 × the quicker proxy", func(l []*calls, i, j int) string {
 		return fmt.Sprintf("%.2f", min(l[atPostern].times(l[atHAProxy], i, j), l[atPostern].times(l[atNginx], i, j)))
 	}},
-	{"2 workers: ≥ 1.1 × 2 processes of node:http", func(l []*calls, i, j int) string { return fmt.Sprintf("%.2f", l[atPosternTwo].times(l[atNodeTwo], i, j)) }},
+	{"2 workers: ≥ 1.1 × 2 processes of node:http", func(l []*calls, i, j int) string {
+		return fmt.Sprintf("%.2f", l[atPosternTwo].times(l[atNodeTwo], i, j))
+	}},
 	{"≤ 2 µs of the worker", func(l []*calls, i, j int) string { return fmt.Sprintf("%.1f", median(l[atPostern].cells[i][j].back)) }},
 }
 

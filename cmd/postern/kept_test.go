@@ -124,7 +124,9 @@ func TestKept_Tenants(t *testing.T) {
 			all = append(all, function{f.Slug, who[1], who[2]})
 		}
 	}
-	keep := func(f function, of, do string, args ...any) kept { return keep(t, v.gateway, f.slug, f.id, f.secret, of, do, args...) }
+	keep := func(f function, of, do string, args ...any) kept {
+		return keep(t, v.gateway, f.slug, f.id, f.secret, of, do, args...)
+	}
 	for _, f := range all {
 		keep(f, "storage", "write", "dir/k", f.slug)
 		keep(f, "cache", "set", "k", f.slug)
