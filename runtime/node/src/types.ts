@@ -149,6 +149,9 @@ export interface FunctionCache {
   increment(key: string, by?: number, ttl?: number): Promise<number>;
 }
 
+/** @ts-ignore any in a project without @types/node */
+export type StoredBytes = import('node:buffer').Buffer;
+
 /** What can be written into the storage. A stream gives bytes or text. */
 export type StorageData = string | ArrayBuffer | ArrayBufferView | Blob | ReadableStream<Uint8Array | string> | AsyncIterable<Uint8Array | string>;
 
@@ -160,7 +163,7 @@ export interface FunctionStorage {
   /** Replaces an object in one step: whoever reads finds all of the old one or all of the new one. A string is kept as UTF-8. */
   write(key: string, data: StorageData): Promise<void>;
   /** Rejects with the code not_found where there is none. */
-  read(key: string): Promise<Buffer>;
+  read(key: string): Promise<StoredBytes>;
   /** Ours: as read, but part by part as it is taken; of one version, although it is replaced meanwhile. */
   readStream(key: string): Promise<ReadableStream<Uint8Array>>;
   /** The keys that begin with a prefix, in the order of their bytes. */
