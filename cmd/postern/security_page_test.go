@@ -215,12 +215,17 @@ func numbersOf(page string) map[string]int {
 }
 
 // entriesOf counts, by test of a package, the entries of the tables that the
-// test goes over, which stand in it or beside it.
+// test goes over, which stand in it, beside it, or in a package for tests below.
 func entriesOf(pkg string) (map[string]int, error) {
 	files, err := filepath.Glob(filepath.Join("../..", pkg, "*_test.go"))
 	if err != nil {
 		return nil, err
 	}
+	below, err := filepath.Glob(filepath.Join("../..", pkg, "*test", "*.go"))
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, below...)
 	outside, found := map[string]int{}, map[string]*ast.FuncDecl{}
 	for _, file := range files {
 		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
@@ -285,6 +290,8 @@ func gone(f *ast.FuncDecl, outside map[string]int) (n int) {
 			here = len(x.Elts)
 		case *ast.Ident:
 			here = known[x.Name]
+		case *ast.SelectorExpr:
+			here = known[x.Sel.Name]
 		}
 		n += here
 		return here == 0

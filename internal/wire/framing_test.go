@@ -140,13 +140,11 @@ func served(text []byte, size int) (all []seen, answers string, wrong string) {
 
 const get = wiretest.Get
 
-var rows = wiretest.Rows
-
 // The same bytes mean the same however they arrive, and net/http sees nothing
 // of what is refused, nor of what follows it.
 func TestConn_LetsThroughWhatHasOneReading(t *testing.T) {
 	t.Parallel()
-	for _, row := range rows {
+	for _, row := range wiretest.Rows {
 		text := []byte(get + row.Text + get)
 		for _, size := range []int{0, 1, 7} {
 			good, wrong := followed(text, size)
@@ -187,12 +185,12 @@ func statusesOf(answers string) (all []int) {
 // Whatever is let through, net/http reads as exactly the requests that the
 // framing counted: it may refuse more of them, and never sees others.
 func FuzzConn_ReadsAsNetHTTPDoes(f *testing.F) {
-	for _, row := range rows {
+	for _, row := range wiretest.Rows {
 		f.Add([]byte(row.Text+get), byte(0))
 		f.Add([]byte(get+row.Text+get), byte(3))
 	}
-	if len(rows) < 80 {
-		f.Fatalf("%d rows to begin with", len(rows))
+	if len(wiretest.Rows) < 80 {
+		f.Fatalf("%d rows to begin with", len(wiretest.Rows))
 	}
 	f.Fuzz(func(t *testing.T, text []byte, size byte) {
 		want, wrong := requests(text)
