@@ -61,7 +61,7 @@ func run(n int, target string, rest time.Duration, pids []string) error {
 		return *err
 	}
 	show(pids, "open")
-	time.Sleep(rest)
+	<-time.After(rest)
 	show(pids, "at rest")
 	fmt.Printf("%d were lost\n", lost.Load())
 	return nil

@@ -79,10 +79,13 @@ type conn struct {
 	wake          chan struct{}      // capacity 1: buf has something
 	sent          *sync.Cond         // on mu: buf was taken
 	pool          sync.Pool          // of *call
-	done          chan struct{}      // closed when the connection is over
-	ctx           context.Context    // of the worker's calls; ends with the connection
-	cancel        context.CancelFunc
-	calling       sync.WaitGroup // the worker's calls
+	// segments are buffers for bodies: one that grows with all that gathers would
+	// be copied again and again.
+	segments sync.Pool       // of *[segment]byte
+	done     chan struct{}   // closed when the connection is over
+	ctx      context.Context // of the worker's calls; ends with the connection
+	cancel   context.CancelFunc
+	calling  sync.WaitGroup // the worker's calls
 }
 
 // events is what a connection tells its worker.
@@ -107,6 +110,7 @@ func newConn(nc net.Conn, ev events) *conn {
 		c.buf = append(c.buf[:0], c.buf[max(n, 0):]...)
 		return true
 	}
+	c.segments.New = func() any { return new([segment]byte) }
 	c.pool.New = func() any { return &call{done: make(chan struct{}, 1)} }
 	c.buf = appendHello(c.buf)
 	return c

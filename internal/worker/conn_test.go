@@ -256,7 +256,7 @@ func TestConn_RefusesWhenNothingIsRead(t *testing.T) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if refused < 100 || c.unsent() > maxUnsent+maxPayload+100 || c.inFlight != 0 {
+	if refused < 50 || c.unsent() > maxUnsent+maxPayload+100 || c.inFlight != 0 {
 		t.Errorf("%d refused, %d bytes wait, %d in flight", refused, c.unsent(), c.inFlight)
 	}
 }

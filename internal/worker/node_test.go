@@ -228,7 +228,7 @@ export const symbol = () => Symbol('x');
 export const fn = () => () => 1;
 export const big = () => ({ n: 1n });
 export const half = () => new ReadableStream({ pull(c) { c.enqueue(new Uint8Array(10)); throw new Error('mid-stream'); } });
-export const strings = () => new ReadableStream({ start(c) { c.enqueue('text'); c.close(); } });
+export const strings = () => new ReadableStream({ start(c) { c.enqueue(1 as any); c.close(); } });
 export const body = (c: any, r: any) => r.body;
 `)
 	for name, code := range map[string]string{"throws": "handler_threw", "rejects": "handler_threw", "status": "result_invalid", "fraction": "result_invalid", "header": "result_invalid",

@@ -3,7 +3,6 @@ package worker
 import (
 	"fmt"
 	"runtime"
-	"sync"
 )
 
 func (c *conn) wakeWriter() {
@@ -36,7 +35,7 @@ func (c *conn) writeLoop() {
 				return
 			}
 			if cap(b) == segment {
-				segments.Put((*[segment]byte)(b[:segment]))
+				c.segments.Put((*[segment]byte)(b[:segment]))
 			}
 		}
 		if len(out) > 0 && !c.write(out) {
@@ -60,10 +59,6 @@ func (c *conn) write(b []byte) bool {
 	return err == nil
 }
 
-// segments are buffers for bodies: one that grows with all that gathers would be
-// copied again and again.
-var segments = sync.Pool{New: func() any { return new([segment]byte) }}
-
 // turn begins another buffer when that in use is full. c.mu is held.
 func (c *conn) turn() {
 	if len(c.buf) < fullAt {
@@ -71,7 +66,7 @@ func (c *conn) turn() {
 	}
 	c.full = append(c.full, c.buf)
 	c.fullBytes += len(c.buf)
-	c.buf = segments.Get().(*[segment]byte)[:0]
+	c.buf = c.segments.Get().(*[segment]byte)[:0]
 }
 
 // unsent is how many bytes the writer has not yet taken. c.mu is held.

@@ -149,9 +149,6 @@ export interface FunctionCache {
   increment(key: string, by?: number, ttl?: number): Promise<number>;
 }
 
-/** @ts-ignore any in a project without @types/node */
-export type StoredBytes = import('node:buffer').Buffer;
-
 /** What can be written into the storage. A stream gives bytes or text. */
 export type StorageData = string | ArrayBuffer | ArrayBufferView | Blob | ReadableStream<Uint8Array | string> | AsyncIterable<Uint8Array | string>;
 

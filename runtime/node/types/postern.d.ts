@@ -546,8 +546,6 @@ declare module 'postern:types/types' {
     /** Ours: adds to a whole number in one step, whoever else does so at the time, and gives the sum. One that is not there begins at 0 and lives for ttl seconds; one that is there keeps its end. */
     increment(key: string, by?: number, ttl?: number): Promise<number>;
   }
-  /** @ts-ignore any in a project without @types/node */
-  export type StoredBytes = import('node:buffer').Buffer;
   /** What can be written into the storage. A stream gives bytes or text. */
   export type StorageData = string | ArrayBuffer | ArrayBufferView | Blob | ReadableStream<Uint8Array | string> | AsyncIterable<Uint8Array | string>;
   /** Bytes of the storage: Node's Buffer, said without the types of Node. */
