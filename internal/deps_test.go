@@ -57,6 +57,7 @@ const policy = `
 	worker     < ground, field, upstream
 	audit      < ground
 	usage      < ground
+	database   < ground
 	state      < ground, function
 	signin     < ground
 	auth       < ground, accesskey, limit, token
@@ -79,7 +80,7 @@ const policy = `
 // special rules: an import that only the named packages may have.
 var only = map[string][]string{
 	"os/exec":                             {"internal/worker", "internal/bundle"},
-	"modernc.org/sqlite":                  {"internal/store"},
+	"modernc.org/sqlite":                  {"internal/store", "internal/database"},
 	"github.com/jackc/pgx/v5":             {"internal/store"},
 	"github.com/spf13/cobra":              {"internal/cli"},
 	"github.com/evanw/esbuild":            {"internal/bundle"},

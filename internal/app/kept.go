@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"postern.dev/postern/internal/blob"
+	"postern.dev/postern/internal/database"
 	"postern.dev/postern/internal/state"
 	"postern.dev/postern/internal/valkey"
 	"postern.dev/postern/internal/worker"
@@ -80,6 +81,24 @@ func (s *Server) openStorage(ctx context.Context, instance string) (storing, err
 	return blob.OpenDirectory(filepath.Join(dir, instance))
 }
 
+// openDatabases opens what keeps the functions' own databases. Their copies lie
+// beside the functions' storage.
+func (s *Server) openDatabases(ctx context.Context) error {
+	instance, err := s.db.InstanceID(ctx)
+	if err != nil {
+		return err
+	}
+	blobs, err := s.openStorage(ctx, instance+"-databases")
+	if err != nil {
+		return err
+	}
+	s.opened(blobs.Close)
+	if s.databases, err = database.New(database.Options{Dir: s.dir.join("databases"), Index: s.db, Blobs: blobs, Every: s.cfg.DatabaseCopy, Log: s.log}); err != nil {
+		return err
+	}
+	return s.databases.Sweep(ctx)
+}
+
 // hostCall answers the calls of a function's workers.
 func (s *Server) hostCall(functionID string) worker.HostCall { return s.kept.For(functionID) }
 
@@ -87,5 +106,8 @@ func (s *Server) hostCall(functionID string) worker.HostCall { return s.kept.For
 func (s *Server) forget(ctx context.Context, functionID string) {
 	if err := s.kept.Forget(ctx, functionID); err != nil {
 		s.log.Warn("what a deleted function has kept was not removed; it will be swept", "function", functionID, "error", err)
+	}
+	if err := s.databases.Forget(ctx, functionID); err != nil {
+		s.log.Warn("the database of a deleted function was not removed; it will be at the next start", "function", functionID, "error", err)
 	}
 }

@@ -60,6 +60,7 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		Node:         func(context.Context) (string, error) { return s.node, nil },
 		Applied:      func(ctx context.Context, seq int64) error { return s.gateway.WaitApplied(ctx, seq) },
 		RunDir:       s.dir.join("run"),
+		Database:     s.databases.Path,
 		Token:        s.callToken,
 		HostCall:     s.hostCall,
 		Forget:       s.forget,

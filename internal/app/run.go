@@ -28,6 +28,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 	parts.start("store", s.db.Run)
 	parts.start("what functions keep", s.kept.Run)
+	parts.start("functions' databases", s.databases.Run) // behind the workers: what they wrote last is copied too
 	recording.start("audit log", s.audit.Run)
 	recording.start("usage", s.usage.Run)
 	recording.start("traces", s.tracer.Run)

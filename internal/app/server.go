@@ -26,6 +26,7 @@ import (
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/blob"
 	"postern.dev/postern/internal/config"
+	"postern.dev/postern/internal/database"
 	"postern.dev/postern/internal/deploy"
 	"postern.dev/postern/internal/funclog"
 	"postern.dev/postern/internal/gateway"
@@ -60,6 +61,7 @@ type Server struct {
 	callLn     net.Listener // the internal door
 	db         *store.DB
 	kept       *state.Service // of functions
+	databases  *database.Keeper
 	artefacts  *blob.Store
 	box        *secret.Box
 	ring       *oauth.Ring
@@ -101,6 +103,7 @@ func New(ctx context.Context, cfg *config.Config, version string, logs io.Writer
 		func(context.Context) error { return s.openTelemetry(logs) },
 		s.openStore,
 		s.openKept,
+		s.openDatabases,
 		s.openFiles,
 		s.openRing,
 		s.reapOrphans,

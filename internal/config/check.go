@@ -82,7 +82,7 @@ func (c *Config) check(already []Problem) []Problem {
 		v   time.Duration
 		min time.Duration
 	}{{"queue-timeout", c.QueueTimeout, time.Millisecond}, {"start-timeout", c.StartTimeout, 100 * time.Millisecond}, {"idle-timeout", c.IdleTimeout, 0},
-		{"timeout", c.Timeout, time.Millisecond}, {"socket-ping", c.SocketPing, 10 * time.Millisecond}, {"drain-timeout", c.DrainTimeout, 0}} {
+		{"timeout", c.Timeout, time.Millisecond}, {"socket-ping", c.SocketPing, 10 * time.Millisecond}, {"drain-timeout", c.DrainTimeout, 0}, {"database-copy", c.DatabaseCopy, 100 * time.Millisecond}} {
 		add(d.v >= d.min && d.v <= 24*time.Hour, d.key, fmt.Sprintf("must be between %s and 24h", d.min), "change {}")
 	}
 	add(c.TraceEndpoint == "" || validCollector(c.TraceEndpoint), "trace-endpoint", "must begin with http:// or https:// and have no query or user", "write {} as http://127.0.0.1:4318; a collector's key goes into OTEL_EXPORTER_OTLP_HEADERS")

@@ -55,6 +55,8 @@ type Config struct {
 	// NewAdminKey is the name of another administrator's key to make at start;
 	// for when the secret of the first is lost. Empty: none.
 	NewAdminKey string
+	// DatabaseCopy is how long after a change a function's own database is copied.
+	DatabaseCopy time.Duration
 	// Database is the DSN of the store; it may hold a password.
 	Database string
 	// TLSCert and TLSKey name PEM files; both empty: plain HTTP.

@@ -99,6 +99,7 @@ var fields = [...]field{
 	{key: "cache-url", usage: "redis://… or rediss://… of a Valkey or Redis that keeps the functions' caches for all nodes (default: the database, or a file beside it)", preset: fixed(""), value: func(c *Config) value { return (*text)(&c.CacheURL) }},
 	{key: "cache-entries", usage: "most entries of one function's cache", preset: fixed("100000"), value: func(c *Config) value { return (*number)(&c.CacheEntries) }},
 	{key: "cache-size", usage: "most that one function's cache holds, in MiB", preset: fixed("64"), value: func(c *Config) value { return (*number)(&c.CacheSize) }},
+	{key: "database-copy", usage: "how long after a change a function's own database is copied", preset: fixed("10s"), value: func(c *Config) value { return (*period)(&c.DatabaseCopy) }},
 	{key: "storage-url", usage: "s3://bucket?… or file:///path where the functions' storage is kept (default: in the data directory)", preset: fixed(""), value: func(c *Config) value { return (*text)(&c.StorageURL) }},
 	{key: "storage-object-size", usage: "most that one object of a function's storage has, in MiB", preset: fixed("100"), value: func(c *Config) value { return (*number)(&c.StorageObjectSize) }},
 	{key: "storage-objects", usage: "most objects in one function's storage", preset: fixed("100000"), value: func(c *Config) value { return (*number)(&c.StorageObjects) }},

@@ -80,6 +80,8 @@ type Options struct {
 	// WorkerMemory is what one worker may use where its manifest sets nothing, in
 	// bytes; 0: no limit.
 	WorkerMemory int64
+	// Database is where a function's own database lies.
+	Database func(ctx context.Context, functionID string) (string, error)
 	// Log is given each line that a function writes.
 	Log func(functionID, deploymentID string, l worker.Line)
 }

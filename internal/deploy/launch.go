@@ -72,6 +72,13 @@ func (d *Deployer) prepare(ctx context.Context, dep platform.Deployment, archive
 	if d.o.Token != nil {
 		spec.Token = func(now time.Time) (worker.Token, error) { return d.o.Token(dep.KeyID, dep.ProjectID, now) }
 	}
+	if d.o.Database != nil {
+		path, err := d.o.Database(ctx, dep.FunctionID)
+		if err != nil {
+			return supervisor.Launch{}, err
+		}
+		spec.Env = append(spec.Env, "POSTERN_DATABASE="+path)
+	}
 	if d.o.HostCall != nil {
 		spec.HostCall = d.o.HostCall(dep.FunctionID)
 	}

@@ -85,3 +85,11 @@ type Draft interface {
 	// Discard lets go of what was not committed, and does nothing after that.
 	Discard()
 }
+
+// DatabaseCopy is the last whole copy of a function's own database.
+type DatabaseCopy struct {
+	Blob   string
+	Bytes  int64
+	SHA256 string // of the copy, hex
+	At     time.Time
+}

@@ -41,6 +41,7 @@ func Run(t *testing.T, open func(*testing.T) *store.DB) {
 		"usage stays":               testUsageStays,
 		"usage counted once":        testUsageOnce,
 		"usage pruned":              testUsagePruned,
+		"copies of databases":       testDatabaseCopies,
 		"callbacks":                 testMarks,
 		"callbacks at once":         testMarksAtOnce,
 		"callbacks pruned":          testMarksPruned,

@@ -6,6 +6,7 @@ import { Clients } from './clients.ts';
 import { requireVariable } from './config.ts';
 import { hostCalls } from './hostcalls.ts';
 import { Cache } from './state/cache.ts';
+import { databasePath } from './state/database.ts';
 import { HostCache } from './state/hostcache.ts';
 import { HostStorage } from './state/hoststorage.ts';
 import { Storage } from './state/storage.ts';
@@ -61,6 +62,7 @@ export class Context implements FunctionContext {
   get log(): FunctionLog { return log; }
   get cache(): FunctionCache { return cache; }
   get storage(): FunctionStorage { return storage; }
+  get database(): string { return databasePath(); }
   get assets(): FunctionContext['assets'] { return assets; }
   get functions(): Functions { return (this.#functions ??= new Functions(this.#invocation)); }
   get voice(): VoiceClient | null { return clients.voice; }

@@ -1,4 +1,6 @@
 // Calls handlers in a user's own unit tests, without a server: what they are given and how their answer is read is the runtime's own code.
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { assets } from './assets.ts';
 import { BodyError } from './body.ts';
 import { Clients } from './clients.ts';
@@ -120,7 +122,7 @@ function contextOf(init: TestContext, request: Request): FunctionContext {
       requireVariable: (key: string) => requireVariable(env as Environment, key),
     }),
     env, log: console, assets, functions: { call: (name: string, said?: CallInit) => other(functions, name, said) }, identity: request.identity, requestId: request.requestId,
-    timestamp: new Date().toISOString(), ...state(),
+    timestamp: new Date().toISOString(), ...state(), database: env['POSTERN_DATABASE'] ?? join(tmpdir(), `postern-test-${process.pid}.db`),
     get voice() { return clients.voice; }, get conversation() { return clients.conversation; }, get sms() { return clients.sms; }, get numbers() { return clients.numbers; },
   };
   Object.defineProperties(made, Object.getOwnPropertyDescriptors(more));

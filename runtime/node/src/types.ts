@@ -68,6 +68,8 @@ export interface FunctionContext {
   readonly cache: FunctionCache;
   /** Files of the function's own, kept until they are deleted, over restarts and deploys. */
   readonly storage: FunctionStorage;
+  /** The path of the function's own SQLite file, which the function makes and opens; kept and copied by the platform over restarts and deploys. */
+  readonly database: string;
   /** The text of a file in assets/, or its bytes. Rejects where there is none, naming those that are like it. */
   assets(name: string, as?: 'text'): Promise<string>;
   assets(name: string, as: 'buffer'): Promise<Uint8Array>;
