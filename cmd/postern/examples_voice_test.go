@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -156,14 +157,107 @@ func TestExamples_Routing(t *testing.T) {
 	}
 }
 
+// Two people reach each other by a number of ours as long as somebody with a key
+// wants it, in the next version and after a crash too; nobody learns a number.
+func TestExamples_Masking(t *testing.T) {
+	t.Parallel()
+	g := newSite(t).target()
+	const rider, driver, buyer, first, second = "+15551230001", "+15551230002", "+15551230003", "+15559990001", "+15559990002"
+	variables := []string{"VOICE_APPLICATION_KEY=app", "VOICE_APPLICATION_SECRET=" + voiceSecret}
+	g.example("masking", variables...)
+	p := phone{g, "masking"}
+	put := func(session, id, secret, a, b string) (int, string) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), "PUT", g.gateway+"/fn/masking/sessions/"+session, strings.NewReader(fmt.Sprintf(`{"a":%q,"b":%q}`, a, b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.SetBasicAuth(id, secret)
+		req.Header.Set("Content-Type", "application/json")
+		res, err := g.client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.StatusCode, string(body)
+	}
+	open := func(session, a, b string, want int, number string) {
+		t.Helper()
+		status, body := put(session, g.key["POSTERN_KEY_ID"], g.key["POSTERN_KEY_SECRET"], a, b)
+		if status != want || !strings.Contains(body, number) {
+			t.Errorf("a session of %s and %s: %d %s; want %d %s", a, b, status, body, want, number)
+		}
+	}
+	ice := func(from, to string) string {
+		return fmt.Sprintf(`{"event":"ice","callid":"c-1","cli":%q,"to":{"type":"number","endpoint":%q},"version":1}`, from, to)
+	}
+	reaches := func(from, to, other string) {
+		t.Helper()
+		want := `"text":"This number is not in use."`
+		if other != "" {
+			want = fmt.Sprintf(`{"action":{"name":"connectPstn","number":%q,"maxDuration":3600,"cli":%q}}`, other, "+"+strings.TrimPrefix(to, "+"))
+		}
+		p.rings(from+" calls "+to, "ice", ice(from, to), want)
+	}
+	open("ride", rider, driver, 200, first)
+	open("ride", rider, driver, 200, first)  // again: it keeps its number
+	open("order", rider, buyer, 200, second) // who has two sessions has two numbers
+	open("third", driver, rider, 409, "")
+	for name, body := range map[string][2]string{"no number": {"1", driver}, "SQL": {"+1' OR '1'='1", driver}, "with themselves": {rider, rider}} {
+		open(name[:2], body[0], body[1], 400, "")
+	}
+	reaches(rider, first, driver)
+	reaches(driver, first, rider)
+	reaches(rider, second, buyer)
+	reaches(rider[1:], first[1:], driver) // as some networks write numbers
+	reaches(buyer, first, "")
+	reaches("+15551239999", first, "")
+	p.refused("a call", "ice", ice(rider, first))
+
+	for _, shown := range [][2]string{{"", ""}, {g.key["POSTERN_KEY_ID"], "psk_x"}, {"app", voiceSecret}} {
+		if status, body := put("ride", shown[0], shown[1], rider, "+15551239999"); status != 401 {
+			t.Errorf("a session, by %q: %d %s", shown[0], status, body)
+		}
+		if status, body := call(t, g.client, "DELETE", g.gateway+"/fn/masking/sessions/ride", shown[0], shown[1], ""); status != 401 {
+			t.Errorf("its end, by %q: %d %s", shown[0], status, body)
+		}
+	}
+	reaches(rider, first, driver)
+
+	g.example("masking", append(variables, "NUMBERS="+first+","+second+",+15559990003")...)
+	reaches(driver, first, rider)
+	log := g.logs("masking")
+	g.kill()
+	g.start()
+	g.addr = strings.TrimPrefix(g.gateway, "http://")
+	reaches(driver, first, rider)
+	reaches(buyer, second, rider)
+	for _, want := range []int{204, 404} {
+		if status, body := call(t, g.client, "DELETE", g.gateway+"/fn/masking/sessions/ride", g.key["POSTERN_KEY_ID"], g.key["POSTERN_KEY_SECRET"], ""); status != want {
+			t.Errorf("the end of a session: %d %s; want %d", status, body, want)
+		}
+	}
+	reaches(rider, first, "")
+	reaches(rider, second, buyer)
+	p.rings("the end", "dice", `{"event":"dice","callid":"c-1","result":"ANSWERED","duration":12,"version":1}`, `{}`)
+	log += g.logs("masking") + g.log()
+	if !strings.Contains(log, "call c-1 is over: ANSWERED, 12 s") || strings.Contains(log, "555123") {
+		t.Errorf("the logs tell a number, or not what they should: %s", log)
+	}
+}
+
 // The audio of a call comes back from the socket that ice names, as it was sent;
 // who has no ticket, or a used one, is not heard.
 func TestExamples_VoiceEcho(t *testing.T) {
 	t.Parallel()
 	g := newSite(t).target()
 	url, said := g.example("voice-echo", "VOICE_APPLICATION_KEY=app", "VOICE_APPLICATION_SECRET="+voiceSecret, "MEDIA_URL=ws"+strings.TrimPrefix(g.gateway, "http")+"/fn/voice-echo/media")
-	if !strings.Contains(said, "/media") {
-		t.Errorf("the deploy does not tell of the socket: %s", said)
+	if !strings.Contains(said, "/media   WebSocket  open") || strings.Contains(said, "curl") {
+		t.Errorf("the deploy does not tell of the socket, or to call it with curl: %s", said)
 	}
 	p := phone{g, "voice-echo"}
 	ice := func(id string) string { return fmt.Sprintf(`{"event":"ice","callid":%q,"version":1}`, id) }
