@@ -59,7 +59,7 @@ func copyExample(to, from string) error {
 		name := to + strings.TrimPrefix(path, from)
 		switch {
 		case d.Name() == "node_modules":
-			if err := os.Symlink(path, name); err != nil {
+			if err := os.Symlink(path, name); err != nil || !d.IsDir() {
 				return err
 			}
 			return fs.SkipDir
