@@ -19,18 +19,6 @@ import (
 	"github.com/coder/websocket"
 )
 
-// example deploys one of the examples, and returns its address and what the
-// command said.
-func (s *site) example(name string) (url, said string) {
-	s.Helper()
-	dir := s.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(filepath.Join("..", "..", "examples", name))); err != nil {
-		s.Fatal(err)
-	}
-	said = s.must("functions", "deploy", dir)
-	return s.gateway + "/fn/" + name, said
-}
-
 // asked is how many requests a program counted that says so at /count.
 func (g *target) asked(url string) int {
 	g.Helper()

@@ -74,6 +74,7 @@ var families = rows{
 var targets = [][3]string{
 	{"internal/gateway", "FuzzCanonicalPath", "a path is refused, or is plain: no empty or dot segments, and its own canonical form"},
 	{"internal/gateway", "FuzzNext", "a sign-in never leads to another host"},
+	{"internal/state", "FuzzService", "whatever a worker asks for, the host answers in one frame or says why not, and fails in no way of its own"},
 	{"internal/function", "FuzzPattern", "a pattern that is accepted comes back as it was, answers the path that it is, and never one above it"},
 	{"internal/function", "FuzzTable_Match", "whatever the path, a call is guarded as its handler is"},
 	{"internal/function", "FuzzParseManifest", "a manifest is refused with a place in it, or an artefact carries it unchanged"},

@@ -17,14 +17,15 @@ export class Sessions {
     this.#file = file;
   }
 
-  /** Takes a number that neither of the two has in another session: by it and the caller we know whom to call. */
+  /** Takes a number that neither of the two has in another session: by it and the caller we know whom to call. Opened again, a session keeps its number. */
   open(id: string, a: string, b: string, proxies: readonly string[], now: number, until: number): Session | undefined {
     const db = this.#fresh();
     db.run('DELETE FROM sessions WHERE until <= ?', [now]);
-    const taken = new Set(this.#rows('SELECT proxy FROM sessions WHERE a IN (?, ?) OR b IN (?, ?)', [a, b, a, b]).map((r) => r.proxy));
-    const proxy = proxies.find((p) => !taken.has(p));
+    const others = this.#rows('SELECT proxy FROM sessions WHERE id <> ? AND (a IN (?, ?) OR b IN (?, ?))', [id, a, b, a, b]).map((r) => r.proxy);
+    const before = this.#rows('SELECT proxy FROM sessions WHERE id = ?', [id]).map((r) => r.proxy);
+    const proxy = [...before, ...proxies].find((p) => proxies.includes(p) && !others.includes(p));
     if (proxy === undefined) return undefined;
-    db.run('INSERT INTO sessions (id, proxy, a, b, until) VALUES (?, ?, ?, ?, ?)', [id, proxy, a, b, until]);
+    db.run('INSERT OR REPLACE INTO sessions (id, proxy, a, b, until) VALUES (?, ?, ?, ?, ?)', [id, proxy, a, b, until]);
     this.#keep();
     return { id, proxy, a, b };
   }

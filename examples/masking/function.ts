@@ -1,4 +1,4 @@
-import { badRequest, conflict, created, createConfig, createIceBuilder, type FunctionContext, type FunctionRequest, type IceEvent, noContent, notFound, type VoiceFunction } from '@postern/functions';
+import { badRequest, conflict, createConfig, createIceBuilder, type FunctionContext, type FunctionRequest, type IceEvent, noContent, notFound, ok, type VoiceFunction } from '@postern/functions';
 import { Sessions } from './db.ts';
 
 const isNumber = (v: unknown): v is string => typeof v === 'string' && /^\+[1-9][0-9]{6,14}$/.test(v);
@@ -6,20 +6,20 @@ const isNumber = (v: unknown): v is string => typeof v === 'string' && /^\+[1-9]
 let opened: Sessions | undefined;
 const sessions = (context: FunctionContext) => (opened ??= new Sessions(context.database));
 
-/** Two people who shall reach each other, and a number of ours that stands between them. For callers with an access key. */
+/** Two people who shall reach each other, and a number of ours that stands between them. For callers with an access key; sent again, it changes nothing but the end. */
 export async function open(context: FunctionContext, request: FunctionRequest) {
   const { a, b, minutes = 60 } = request.body ?? {};
   if (!isNumber(a) || !isNumber(b) || a === b) return badRequest('a and b must be two numbers, as E.164 has them');
   if (!Number.isInteger(minutes) || minutes < 1 || minutes > 1440) return badRequest('minutes must be a whole number from 1 to 1440');
   const proxies = createConfig(context).requireVariable('NUMBERS').split(',').map((n) => n.trim());
   const now = Date.now();
-  const session = sessions(context).open(context.requestId, a, b, proxies, now, now + minutes * 60_000);
+  const session = sessions(context).open(request.params.id!, a, b, proxies, now, now + minutes * 60_000);
   if (session === undefined) return conflict('one of them uses all our numbers already');
-  return created({ id: session.id, number: session.proxy, minutes });
+  return ok({ id: session.id, number: session.proxy, minutes });
 }
 
 export async function close(context: FunctionContext, request: FunctionRequest) {
-  return sessions(context).close(request.params.id) ? noContent() : notFound();
+  return sessions(context).close(request.params.id!) ? noContent() : notFound();
 }
 
 export default {

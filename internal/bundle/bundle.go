@@ -197,9 +197,13 @@ func buildError(dir string, messages []api.Message) error {
 		}
 	}
 	if len(missing) > 0 {
-		return e.WithHint(fmt.Sprintf("install it in %s: npm install %s", dir, strings.Join(missing, " ")))
+		return e.WithHint(installHint(dir, missing...))
 	}
 	return e.WithHint("correct the code and run the command again; nothing was deployed")
+}
+
+func installHint(dir string, packages ...string) string {
+	return fmt.Sprintf("install it in %s: npm install %s", dir, strings.Join(packages, " "))
 }
 
 // missingPackage recognises esbuild's message for an import that it cannot find.

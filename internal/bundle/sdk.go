@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 
 	"github.com/evanw/esbuild/pkg/api"
+
+	"postern.dev/postern/internal/fault"
 )
 
 // sdk is the package of the official SDK, which the runtime makes its clients
@@ -32,6 +34,9 @@ func compileSDK(dir string, options api.BuildOptions) ([]byte, error) {
 	options.Banner, options.Sourcemap, options.Tsconfig, options.TsconfigRaw = nil, api.SourceMapNone, "", "{}"
 	result := api.Build(options)
 	if len(result.Errors) > 0 {
+		if name, ok := missingPackage(result.Errors[0].Text); ok && name == sdk { // the line that asks for it is ours
+			return nil, fault.New(fault.Invalid, "package.json names the package "+sdk+", which is not installed").WithCode("bundle_failed").WithHint(installHint(dir, sdk))
+		}
 		return nil, buildError(dir, result.Errors)
 	}
 	return result.OutputFiles[0].Contents, nil

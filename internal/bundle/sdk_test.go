@@ -234,7 +234,7 @@ func TestSDK_NamedAndNotInstalled(t *testing.T) {
 	dir := project(t, map[string]string{"postern.json": manifest, "package.json": `{"devDependencies":{"@sinch/sdk-core":"1.4.0"}}`, "function.ts": "export const a = () => 1;\n"})
 	_, err := bundle.Build(t.Context(), dir)
 	var f *fault.Error
-	if !errors.As(err, &f) || f.Code != "bundle_failed" || !strings.HasSuffix(f.Hint, "npm install @sinch/sdk-core") {
+	if !errors.As(err, &f) || f.Code != "bundle_failed" || f.Error() != "package.json names the package @sinch/sdk-core, which is not installed" || !strings.HasSuffix(f.Hint, "npm install @sinch/sdk-core") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -112,8 +112,8 @@ func (g Guard) lacks(value func(variable string) string) string {
 // Unset says which of a deployment's addresses that are guarded by signature let
 // nobody in, and what they lack: one sentence for each lack.
 func Unset(handlers []platform.Handler, value func(variable string) string) []string {
-	var out []string
-	missing := map[string]int{} // lack → place in out
+	var lacks []string
+	labels := map[string][]string{} // by what they lack
 	look := func(label string, guard platform.Guard, s *platform.Signature, h *platform.Handler) {
 		if guard != platform.GuardSignature {
 			return
@@ -128,12 +128,10 @@ func Unset(handlers []platform.Handler, value func(variable string) string) []st
 		if why == "" {
 			return
 		}
-		if at, again := missing[why]; again {
-			out[at] = label + ", " + out[at]
-			return
+		if labels[why] == nil {
+			lacks = append(lacks, why)
 		}
-		missing[why] = len(out)
-		out = append(out, label+": every callback is refused "+why)
+		labels[why] = append(labels[why], label)
 	}
 	for i := range handlers {
 		h := &handlers[i]
@@ -143,6 +141,10 @@ func Unset(handlers []platform.Handler, value func(variable string) string) []st
 		for _, r := range h.Routes {
 			look(r.Pattern, r.Guard, r.Signature, h)
 		}
+	}
+	out := make([]string, len(lacks))
+	for i, why := range lacks {
+		out[i] = strings.Join(labels[why], ", ") + ": every callback is refused " + why
 	}
 	return out
 }

@@ -83,10 +83,10 @@ func TestUnset(t *testing.T) {
 	all := []platform.Handler{signed("ace", platform.HandlerCallback), signed("ice", platform.HandlerCallback), signed("numbersWebhook", platform.HandlerService),
 		{Name: "smsWebhook", Kind: platform.HandlerService, Guard: platform.GuardKey}, {Name: "status", Guard: platform.GuardOpen}}
 	for name, tc := range map[string]struct{ variables, want string }{
-		"nothing":  {"", "ice, ace: every callback is refused until the function has VOICE_APPLICATION_KEY and VOICE_APPLICATION_SECRET | numbersWebhook: every callback is refused until the function has NUMBERS_CALLBACK_SECRET"},
+		"nothing":  {"", "ace, ice: every callback is refused until the function has VOICE_APPLICATION_KEY and VOICE_APPLICATION_SECRET | numbersWebhook: every callback is refused until the function has NUMBERS_CALLBACK_SECRET"},
 		"one":      {"VOICE_APPLICATION_KEY=a VOICE_APPLICATION_SECRET=AAAA", "numbersWebhook: every callback is refused until the function has NUMBERS_CALLBACK_SECRET"},
-		"no key":   {"VOICE_APPLICATION_SECRET=AAAA NUMBERS_CALLBACK_SECRET=x", "ice, ace: every callback is refused until the function has VOICE_APPLICATION_KEY and VOICE_APPLICATION_SECRET"},
-		"no good":  {"VOICE_APPLICATION_KEY=a VOICE_APPLICATION_SECRET=hunter2! NUMBERS_CALLBACK_SECRET=x", "ice, ace: every callback is refused because VOICE_APPLICATION_SECRET is no secret of voice-v1: it is not base64"},
+		"no key":   {"VOICE_APPLICATION_SECRET=AAAA NUMBERS_CALLBACK_SECRET=x", "ace, ice: every callback is refused until the function has VOICE_APPLICATION_KEY and VOICE_APPLICATION_SECRET"},
+		"no good":  {"VOICE_APPLICATION_KEY=a VOICE_APPLICATION_SECRET=hunter2! NUMBERS_CALLBACK_SECRET=x", "ace, ice: every callback is refused because VOICE_APPLICATION_SECRET is no secret of voice-v1: it is not base64"},
 		"all good": {"VOICE_APPLICATION_KEY=a VOICE_APPLICATION_SECRET=AAAA NUMBERS_CALLBACK_SECRET=x", ""},
 	} {
 		got := signature.Unset(all, func(name string) string {

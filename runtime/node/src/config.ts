@@ -22,9 +22,13 @@ export function read(env: Environment, key: string): string | undefined {
 }
 
 export function requireVariable(env: Environment, key: string): string {
+  return required('variable', env, key);
+}
+
+function required(what: string, env: Environment, key: string): string {
   const value = read(env, key);
   if (value) return value;
-  throw new ConfigError(key, `the variable ${key} is ${value === '' ? 'empty' : 'not set'}: add "${key}" to "variables" in postern.json, and deploy again`);
+  throw new ConfigError(key, `the ${what} ${key} is ${value === '' ? 'empty' : 'not set'}: add "${key}" to "variables" in postern.json, and deploy again`);
 }
 
 /** Reads the function's configuration, of the context of a request or of a start. */
@@ -32,11 +36,7 @@ export function createConfig(context: Pick<FunctionContext, 'env' | 'config'>): 
   const { env } = context;
   const { environment } = context.config;
   return Object.freeze({
-    requireSecret(key: string): string {
-      const value = read(env, key);
-      if (value) return value;
-      throw new ConfigError(key, `the secret ${key} is ${value === '' ? 'empty' : 'not set'}: postern secrets add ${key} VALUE, and deploy again`);
-    },
+    requireSecret: (key: string) => required('secret', env, key),
     getVariable: ((key: string, otherwise?: string) => read(env, key) ?? otherwise) as Config['getVariable'],
     requireVariable: (key: string) => requireVariable(env, key),
     getApplicationCredentials: () => applicationCredentials(env),
