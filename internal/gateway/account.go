@@ -34,7 +34,7 @@ func (g *Gateway) account(x *exchange) {
 	if g.options.AccessLog == AccessLogAll || g.options.AccessLog == AccessLogErrors && x.status >= 400 {
 		g.logAccess(x, took)
 	}
-	if cap(x.body) > inlineBody || x.callback.by != nil || x.target != nil && (x.target.upstream != nil || x.target.program()) { // who was handed it may still be reading
+	if cap(x.body) > inlineBody || x.callback.by != nil || x.proxied() { // who was handed it may still be reading
 		x.body = nil
 	}
 	w, kept := x.w, failed != nil || x.kept()
@@ -49,7 +49,14 @@ func (g *Gateway) account(x *exchange) {
 }
 
 // kept reports whether somebody may have something of the request still: who
-// sends its body on, an upstream's transport, or who looks at a session again.
+// sends its body on, who looks at a session again, or the transport that asked an
+// upstream or a program. That goes on with a connection it began for a call that
+// got another, and asks the call's context for values.
 func (x *exchange) kept() bool {
-	return x.rest != nil || x.visit != nil || x.started && x.status == 0 || x.target != nil && x.target.upstream != nil
+	return x.rest != nil || x.visit != nil || x.started && x.status == 0 || x.proxied()
+}
+
+// proxied reports whether the request may have been sent on by a transport.
+func (x *exchange) proxied() bool {
+	return x.target != nil && (x.target.upstream != nil || x.target.program())
 }

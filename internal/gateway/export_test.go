@@ -54,6 +54,15 @@ func Asked(mode platform.BodyMode, code string, streamed, whole bool) bool {
 	return x.asked()
 }
 
+// Kept is what kept says of a call of a function, or of a program, that was answered.
+func Kept(runtime string, body bool) bool {
+	x := &exchange{started: true, status: http.StatusOK, target: &target{deployment: platform.Deployment{Runtime: runtime}}}
+	if body {
+		x.rest = &limitedBody{}
+	}
+	return x.kept()
+}
+
 // AccountOf is on whom a call is counted.
 func AccountOf(p auth.Principal) string { return accountOf(p, p.ID()) }
 

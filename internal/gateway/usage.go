@@ -50,7 +50,7 @@ func (x *exchange) asked() bool {
 	if !x.ran || x.match.Handler == nil || x.code == "body_malformed" {
 		return false
 	}
-	if x.target != nil && (x.target.upstream != nil || x.target.program()) {
+	if x.proxied() {
 		return true // it may answer before it has read everything
 	}
 	return x.rest == nil || x.match.Handler.Body == platform.BodyStream || x.rest.whole.Load()

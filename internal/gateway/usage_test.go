@@ -15,6 +15,7 @@ import (
 
 	"postern.dev/postern/internal/accesskey"
 	"postern.dev/postern/internal/auth"
+	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/gateway"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/supervisor"
@@ -258,5 +259,23 @@ func BenchmarkRefuse(b *testing.B) {
 				w.g.ServeHTTP(&discard{header: http.Header{}}, r)
 			}
 		})
+	}
+}
+
+// What is sent on by a transport is the request itself, and the server must not
+// use it again; what a worker was told is a copy.
+func TestUsage_Kept(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, runtime string
+		body, want    bool
+	}{
+		{"a call of a module", function.RuntimeNode, false, false},
+		{"one with a body that streams", function.RuntimeNode, true, true},
+		{"a call of a program", function.RuntimeHTTP, false, true},
+	} {
+		if got := gateway.Kept(tc.runtime, tc.body); got != tc.want {
+			t.Errorf("%s: kept %v, want %v", tc.name, got, tc.want)
+		}
 	}
 }

@@ -66,7 +66,7 @@ func (p *pool) unqueue(i int) {
 
 // full reports whether another WebSocket would wait for one to end. p.mu is held.
 func (p *pool) full(socket bool) bool {
-	return socket && len(p.slots) >= p.s.options.Workers && p.pick(true) == nil
+	return socket && len(p.slots) >= p.most() && p.pick(true) == nil
 }
 
 // busy is how much a worker has in all. pool.mu is held.

@@ -2,9 +2,11 @@ package supervisor_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
+	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/worker"
 )
@@ -70,4 +72,27 @@ func TestSpare_ReplacedAtOnce(t *testing.T) {
 	lease.Do(t.Context(), &worker.Request{ID: "r", Method: "GET", Handler: "die", Path: "/die"})
 	lease.Release()
 	eventually(t, "a worker is there again without a call", func() bool { return s.Status("good").Workers == 1 })
+}
+
+// Where a function may have one worker, and that is full, a WebSocket waits for
+// none that is not to be started.
+func TestSpare_SocketsAreRefusedAtTheFunctionsOwnBound(t *testing.T) {
+	t.Parallel()
+	_, l := newSupervisor(t, supervisor.Options{})
+	s := supervisor.New(supervisor.Options{Workers: 3, MaxSockets: 1, QueueTimeout: time.Hour}, spared{l, 1, 0})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { s.Run(ctx); close(done) }()
+	t.Cleanup(func() { cancel(); <-done })
+	lease, err := s.AcquireSocket(t.Context(), "good")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lease.Release()
+	patience, giveUp := context.WithTimeout(t.Context(), 10*time.Second)
+	defer giveUp()
+	_, err = s.AcquireSocket(patience, "good")
+	if f, ok := errors.AsType[*fault.Error](err); !ok || f.Code != "queue_full" {
+		t.Errorf("the second WebSocket: %v", err)
+	}
 }

@@ -59,7 +59,7 @@ type conn struct {
 	buf           []byte             // frames to send; guarded by mu
 	writing       bool               // the writer has taken some; guarded by mu
 	next          uint32             // the next stream; guarded by mu
-	opened        uint64             // streams opened so far, to tell those that never were; guarded by mu
+	opened        uint64             // streams opened or passed over so far, to tell those that never were; guarded by mu
 	inFlight      int                // guarded by mu
 	answering     int                // calls of the worker; guarded by mu
 	sockets       map[uint32]*Socket // by stream; nil: there was none; guarded by mu
@@ -198,7 +198,7 @@ func (c *conn) open(call *call, r *Request) error {
 		return ErrRefused
 	}
 	for c.table[c.next%slots] != nil || c.next == 0 {
-		c.next = (c.next + 1) % socketStreams
+		c.pass()
 	}
 	if r.Route != "" && !c.routes || r.Scheme != "" && !c.signatures || r.Call != nil && !c.calls {
 		r = c.plain(r)
@@ -213,8 +213,7 @@ func (c *conn) open(call *call, r *Request) error {
 	c.turn()
 	call.begin(c.next, r.Deadline, r.Body != nil)
 	c.table[c.next%slots] = call
-	c.next = (c.next + 1) % socketStreams
-	c.opened++
+	c.pass()
 	c.inFlight++
 	if alone {
 		c.sendNow()
@@ -224,6 +223,14 @@ func (c *conn) open(call *call, r *Request) error {
 	c.mu.Unlock()
 	c.wakeWriter()
 	return nil
+}
+
+// pass goes on to the next stream. One that is passed over, because a call that
+// lasts has its place in the table, counts as opened too: later ones have larger
+// numbers. c.mu is held.
+func (c *conn) pass() {
+	c.next = (c.next + 1) % socketStreams
+	c.opened++
 }
 
 // take removes a call from the table; it reports whether it was there.

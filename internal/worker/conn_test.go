@@ -352,3 +352,30 @@ func TestConn_StreamNumbersWrap(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// A call that lasts keeps its place in the table, and the number of another that
+// would have that place is passed over. What comes on those behind it is in order.
+func TestConn_StreamNumbersPassACallThatLasts(t *testing.T) {
+	t.Parallel()
+	c, p, _ := connect(t, socketPair)
+	p.send(frameReady, 0, 0, []byte(readyText))
+	ctx, cancel := context.WithCancel(t.Context())
+	lasting := make(chan error, 1)
+	go func() { _, err := c.do(ctx, smallCall()); lasting <- err }()
+	p.expect(frameRequest)
+	c.mu.Lock()
+	c.next, c.opened = slots+1, slots
+	c.mu.Unlock()
+	go func() { p.send(frameResponse, flagEnd, p.expect(frameRequest).stream, reply(204, "")) }()
+	res, err := c.do(t.Context(), smallCall())
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Close()
+	if cancel(); !errors.Is(<-lasting, context.Canceled) {
+		t.Error("the call that lasts was lost")
+	}
+	if got := p.expect(frameReset); got.stream != 1 {
+		t.Errorf("the worker is told of stream %d", got.stream)
+	}
+}
