@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -107,7 +108,7 @@ func (g *Gateway) invoke(x *exchange) error {
 	x.work.end()
 	x.ran = !errors.Is(err, worker.ErrRefused) && !errors.Is(err, worker.ErrTooLarge)
 	if err != nil {
-		return err
+		return g.late(x, err)
 	}
 	defer res.Close()
 	if res.Status >= http.StatusInternalServerError {
@@ -119,6 +120,15 @@ func (g *Gateway) invoke(x *exchange) error {
 // timeout is how long the handler may take.
 func (g *Gateway) timeout(x *exchange) time.Duration {
 	return cmp.Or(x.match.Handler.Timeout, g.options.Timeout)
+}
+
+// late names the limit that the handler went past, if that is what happened:
+// there is only this one, and who reads of it need not look for others.
+func (g *Gateway) late(x *exchange, err error) error {
+	if !errors.Is(err, worker.ErrDeadline) {
+		return err
+	}
+	return fault.Wrap(err, fault.Timeout, fmt.Sprintf("the handler did not answer within %v, its timeout", g.timeout(x)))
 }
 
 // request is what the handler is told of a call, but for its body.

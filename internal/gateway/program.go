@@ -62,7 +62,7 @@ func (g *Gateway) programFault(x *exchange, err error) error {
 	case f == nil:
 		return err
 	case f.Kind == fault.Timeout:
-		return fmt.Errorf("%w: %v", worker.ErrDeadline, err)
+		return g.late(x, fmt.Errorf("%w: %v", worker.ErrDeadline, err))
 	case f.Code == "upstream_unreachable" && !x.ran && (x.rest == nil || x.rest.taken.Load() == 0):
 		if worker.Away(err) {
 			x.held.Refused()
