@@ -172,10 +172,11 @@ func isFile(path string) bool {
 }
 
 func message(m api.Message) string {
+	text := importNames(m)
 	if m.Location == nil {
-		return m.Text
+		return text
 	}
-	return fmt.Sprintf("%s:%d:%d: %s", m.Location.File, m.Location.Line, m.Location.Column+1, m.Text)
+	return fmt.Sprintf("%s:%d:%d: %s", m.Location.File, m.Location.Line, m.Location.Column+1, text)
 }
 
 // buildError makes one error of all that is wrong: the first with its source
@@ -195,6 +196,9 @@ func buildError(dir string, messages []api.Message) error {
 		if name, ok := missingPackage(m.Text); ok && !slices.Contains(missing, name) {
 			missing = append(missing, name)
 		}
+	}
+	if i := slices.IndexFunc(first.Notes, func(n api.Note) bool { return strings.HasPrefix(n.Text, "Did you mean") }); i >= 0 && len(missing) == 0 {
+		return e.WithHint(first.Notes[i].Text)
 	}
 	if len(missing) > 0 {
 		return e.WithHint(installHint(dir, missing...))

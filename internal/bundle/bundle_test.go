@@ -158,7 +158,8 @@ func TestBuild_Refuses(t *testing.T) {
 		"bad tsconfig":    {map[string]string{"postern.json": manifest, "function.ts": "", "tsconfig.json": "{ nope"}, "bundle_failed", "tsconfig.json:1:3", ""},
 		"our insides":     {map[string]string{"postern.json": manifest, "function.ts": "import 'postern:runtime/main';"}, "bundle_failed", "not for functions", ""},
 		"unknown subpath": {map[string]string{"postern.json": manifest, "function.ts": "import '@sinch/functions-runtime/casino';"}, "bundle_failed", "not part of this version", ""},
-		"missing export":  {map[string]string{"postern.json": manifest, "function.ts": "import { realtimeAgent } from '@sinch/functions-runtime/voice';\nexport const a = () => realtimeAgent();"}, "bundle_failed", "realtimeAgent", ""},
+		"missing export":  {map[string]string{"postern.json": manifest, "function.ts": "import { realtimeAgent } from '@sinch/functions-runtime/voice';\nexport const a = () => realtimeAgent();"}, "bundle_failed", `in "@sinch/functions-runtime/voice" for import "realtimeAgent"`, ""},
+		"misspelt export": {map[string]string{"postern.json": manifest, "function.ts": "import {\n  notFond\n} from '@postern/functions';\nexport const a = () => notFond();"}, "bundle_failed", `function.ts:2:3: No matching export in "@postern/functions" for import "notFond"`, `"notFound"`},
 		"outside":         {map[string]string{"postern.json": manifest, "function.ts": "import '" + outside + "/shared.ts';"}, "bundle_failed", "leads out of the project", ""},
 	} {
 		_, err := bundle.Build(t.Context(), project(t, tc.files))

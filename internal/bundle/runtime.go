@@ -59,3 +59,21 @@ func runtimePlugin(dir string) api.Plugin {
 		})
 	}}
 }
+
+// importNames is a message's text with the runtime's files called as the
+// developer's code imports them: as the line has it, or else by our names.
+func importNames(m api.Message) string {
+	text, line := m.Text, ""
+	if m.Location != nil {
+		line = m.Location.LineText
+	}
+	for _, inLine := range []bool{true, false} {
+		for _, module := range noderuntime.Modules() {
+			if inLine && !strings.Contains(line, "'"+module.Name+"'") && !strings.Contains(line, `"`+module.Name+`"`) {
+				continue
+			}
+			text = strings.ReplaceAll(text, `"`+runtimeNamespace+":"+module.File+`"`, `"`+module.Name+`"`)
+		}
+	}
+	return text
+}

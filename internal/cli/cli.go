@@ -64,7 +64,7 @@ func root(std Stdio) *cobra.Command {
 			"and checks who is calling before a line of its code runs.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          noCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.SetIn(std.In)
@@ -98,15 +98,27 @@ func group(use, short string, children ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   use,
 		Short: short,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{"there is no command " + quote(cmd.CommandPath()+" "+args[0]), "see " + cmd.CommandPath() + " --help"}
-			}
-			return cmd.Help()
-		},
+		Args:  noCommand,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(children...)
 	return cmd
+}
+
+// noCommand refuses the name of a command that is none, with those it is like.
+func noCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if err := noSecret(args); err != nil { // which comes later otherwise, and would be in the message
+		return err
+	}
+	hint := "see " + cmd.CommandPath() + " --help"
+	cmd.SuggestionsMinimumDistance = 2
+	if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
+		hint = "did you mean " + quote(cmd.CommandPath()+" "+like[0]) + "?"
+	}
+	return usageError{"there is no command " + quote(cmd.CommandPath()+" "+args[0]), hint}
 }
 
 // settingFlags gives cmd a flag for each setting of these parts.

@@ -27,13 +27,14 @@ func TestInit_TypeChecks(t *testing.T) {
 	const more = `import { ConversationController, createConfig, type FunctionContext, getText, ok } from '@sinch/functions-runtime';
 import { testing } from '@postern/functions/testing';
 import { status } from './function.js';
+import { webhook } from './function.ts'; // as Node itself wants it
 export class Bot extends ConversationController {}
 export const both = (context: FunctionContext) => ok({ key: createConfig(context).requireSecret('KEY'), getText });
 // @ts-expect-error a context is needed
 createConfig();
 // @ts-expect-error there is no such member
 export const bad = (context: FunctionContext) => context.nothing;
-export const answer = await testing.call(status);
+export const answer = [await testing.call(status), webhook];
 `
 	if err := os.WriteFile(filepath.Join(dir, "more.ts"), []byte(more), 0o644); err != nil {
 		t.Fatal(err)

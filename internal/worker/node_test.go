@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -132,7 +133,7 @@ func TestNode_RefusesToStart(t *testing.T) {
 	for name, tc := range map[string]struct{ source, code, text string }{
 		"throws":             {`throw new Error('no config');`, "module_failed", "no config"},
 		"rejects":            {`await Promise.reject(new Error('late')); export const a = () => 1;`, "module_failed", "late"},
-		"exits":              {`process.exit(3);`, "worker_exited", "code 3"},
+		"exits":              {`console.error('DB_URL is not set'); process.exit(3);`, "module_failed", "process.exit(3) was called"},
 		"aborts":             {`process.abort();`, "worker_exited", "SIGABRT"},
 		"no handler":         {`export const a = 1;`, "no_handlers", "no function"},
 		"auth a number":      {`export const auth = 7; export const a = () => 1;`, "auth_malformed", "'*'"},
@@ -161,6 +162,9 @@ func TestNode_RefusesToStart(t *testing.T) {
 			e, ok := errors.AsType[*worker.StartError](err)
 			if !ok || tc.code != "" && e.Code != tc.code || !strings.Contains(e.Message, tc.text) {
 				t.Errorf("err = %#v, want %s with %q", err, tc.code, tc.text)
+			}
+			if ok && name == "exits" && (!slices.Contains(e.LastLines, "DB_URL is not set") || !strings.Contains(e.Stack, "at ")) {
+				t.Errorf("lines %q, stack %q: what it said, and where it ended, are lost", e.LastLines, e.Stack)
 			}
 		})
 	}

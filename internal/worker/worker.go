@@ -139,7 +139,7 @@ func Start(ctx context.Context, spec Spec) (*Worker, error) {
 		}
 		err = w.started
 	case <-timer.C:
-		err = &StartError{Code: "start_timeout", Message: fmt.Sprintf("the worker was not ready within %v", timeout)}
+		err = &StartError{Code: "start_timeout", Message: fmt.Sprintf("the worker was not ready within %v (start-timeout): an await at the top of the module, setup or a startup hook has not ended", timeout)}
 	case <-ctx.Done():
 		err = ctx.Err()
 	}

@@ -33,11 +33,13 @@ export function run(load: () => Promise<unknown>): void {
 
 /** A mistake in one request must cost that request, and no other. */
 function guardProcess(conn: Connection): void {
-  const exit = process.exit.bind(process);
   process.exit = ((code?: number): never => {
     const invocation = current.getStore();
     const err = new Error(`process.exit(${code ?? ''}) was called`);
-    if (invocation === undefined && conn.module === undefined) exit(code);
+    if (invocation === undefined && conn.module === undefined) {
+      conn.failStart('module_failed', err.message, describe(err)); // with what it wrote before, which an exit would lose
+      throw err;
+    }
     invocation?.fail(ERRORS.WORKER_CRASHED, err);
     conn.log(3, describe(err), invocation?.id ?? '');
     conn.drain(typeof code === 'number' ? code : 0);
