@@ -82,8 +82,7 @@ func (d *Deployer) prepare(ctx context.Context, dep platform.Deployment, archive
 	if d.o.HostCall != nil {
 		spec.HostCall = d.o.HostCall(dep.FunctionID)
 	}
-	how := archive.Manifest().Workers
-	return supervisor.Launch{DeploymentID: dep.ID, FunctionID: dep.FunctionID, Spec: spec, Workers: how.Max, Spare: how.Spare}, nil
+	return supervisor.Launch{DeploymentID: dep.ID, FunctionID: dep.FunctionID, Spec: spec, Workers: m.Workers.Max, Spare: m.Workers.Spare}, nil
 }
 
 // memory is what one worker may use, in bytes; 0: no limit.
@@ -118,7 +117,7 @@ func (d *Deployer) environment(dep platform.Deployment, m function.Manifest, nod
 	}
 	return append(env,
 		"PATH="+searchPath(node),
-		"NODE_COMPILE_CACHE="+filepath.Join(d.o.RunDir, "compiled", dep.Artefact), // of Node 22 and newer
+		"NODE_COMPILE_CACHE="+d.compiled(dep.Artefact), // of Node 22 and newer
 		"HOME="+tmp, "TMPDIR="+tmp, "LANG=C.UTF-8", "TZ=UTC", "NODE_ENV=production",
 		"PROJECT_ID="+dep.ProjectID, "FUNCTION_ID="+dep.FunctionID,
 		"PROJECT_ID_API_KEY="+dep.KeyID, "PROJECT_ID_API_SECRET="+secret,

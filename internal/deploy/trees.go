@@ -49,7 +49,17 @@ func (t *trees) use(dep platform.Deployment) {
 // any more, unless another one has the same artefact. Whoever has opened a file
 // of it reads on.
 func (d *Deployer) Gone(deploymentID string) {
-	t := &d.trees
+	artefact, last := d.trees.leave(deploymentID)
+	if !last {
+		return
+	}
+	os.RemoveAll(filepath.Join(d.trees.dir, artefact+asideOf(deploymentID))) // what stays is removed at the next start
+	os.RemoveAll(d.compiled(artefact))
+}
+
+// leave ends a deployment's use of its artefact. Of the last one that has it, the
+// tree is put aside at once, or half of it could be taken for a whole one.
+func (t *trees) leave(deploymentID string) (artefact string, last bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for artefact, users := range t.users {
@@ -57,16 +67,21 @@ func (d *Deployer) Gone(deploymentID string) {
 			continue
 		}
 		if delete(users, deploymentID); len(users) > 0 {
-			return
+			return "", false
 		}
 		delete(t.users, artefact)
 		old := filepath.Join(t.dir, artefact)
-		aside := old + ".gone" // at once, or half a tree could be taken for a whole one
-		if os.Rename(old, aside) == nil {
-			os.RemoveAll(aside) // what stays is removed at the next start
-		}
-		return
+		return artefact, os.Rename(old, old+asideOf(deploymentID)) == nil
 	}
+	return "", false
+}
+
+// asideOf is what stands behind the name of a tree that a deployment was the last to use.
+func asideOf(deploymentID string) string { return "." + deploymentID + ".gone" }
+
+// compiled is where Node keeps what it has made of an artefact's code.
+func (d *Deployer) compiled(artefact string) string {
+	return filepath.Join(d.o.RunDir, "compiled", artefact)
 }
 
 // OpenFile opens a file of a deployment by its name in the artefact, which is

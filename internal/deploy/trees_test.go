@@ -124,15 +124,19 @@ func TestGone_RemovesWhatNobodyNeeds(t *testing.T) {
 		}
 		return names
 	}
+	compiled := filepath.Join(run, "compiled", shared) // by Node
+	if err := os.MkdirAll(filepath.Join(compiled, "v22"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	d.Gone("dep_9")
 	d.Gone("dep_1")
-	if got := trees(); len(got) != 2 {
-		t.Errorf("with one of two gone there are %v", got)
+	if _, err := os.Stat(compiled); len(trees()) != 2 || err != nil {
+		t.Errorf("with one of two gone there are %v, and of what was compiled: %v", trees(), err)
 	}
 	d.Gone("dep_2")
 	d.Gone("dep_2")
-	if got := trees(); !slices.Equal(got, []string{other}) {
-		t.Errorf("with both gone there are %v", got)
+	if _, err := os.Stat(compiled); !slices.Equal(trees(), []string{other}) || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("with both gone there are %v, and of what was compiled: %v", trees(), err)
 	}
 	if got := read(t, begun, nil); len(got) != 500_000 {
 		t.Errorf("who read it got %d bytes", len(got))

@@ -15,8 +15,8 @@ import (
 // Code says why a WebSocket ended (RFC 6455 §7.4.1).
 type Code = websocket.StatusCode
 
-// The codes with which the gateway itself ends one, and those that are never in
-// a close frame: there was none in it, and there was no frame.
+// The codes with which the gateway itself ends one, and the one that is never in
+// a close frame: there was none.
 const (
 	GoingAway = websocket.StatusGoingAway
 	Malformed = websocket.StatusProtocolError
@@ -25,7 +25,6 @@ const (
 	TooBig    = websocket.StatusMessageTooBig
 	Failed    = websocket.StatusInternalError
 	Restart   = websocket.StatusServiceRestart
-	NoCode    = websocket.StatusNoStatusRcvd
 	Lost      = websocket.StatusAbnormalClosure
 )
 
