@@ -223,6 +223,60 @@ func TestPrograms_NodeWebSocket(t *testing.T) {
 	}
 }
 
+// slowToAccept is a program that takes its connections one by one, with pauses:
+// who waits for a new one is often answered on another that became free.
+const slowToAccept = `import os, socket, threading, time
+s = socket.socket(socket.AF_UNIX)
+s.bind(os.environ['POSTERN_SOCKET'])
+s.listen(0)
+def serve(c):
+    had = b''
+    while True:
+        while b'\r\n\r\n' not in had:
+            more = c.recv(65536)
+            if not more: return
+            had += more
+        head, had = had.split(b'\r\n\r\n', 1)
+        who = [l for l in head.split(b'\r\n') if l.lower().startswith(b'x-who:')][0][6:].strip()
+        time.sleep(0.002)
+        c.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n' % len(who) + who)
+while True:
+    c, _ = s.accept()
+    threading.Thread(target=serve, args=(c,), daemon=True).start()
+    time.sleep(0.02)
+`
+
+// TestPrograms_SlowToAccept: what makes a connection for a request goes on after
+// that was answered, and finds nothing of the next caller's in its place.
+func TestPrograms_SlowToAccept(t *testing.T) {
+	t.Parallel()
+	g := newSite(t).target()
+	dir := t.TempDir()
+	g.files(dir, map[string]string{"postern.json": `{"name":"slow","runtime":"http","command":["python3","app.py"],"port":"socket","routes":[{"path":"GET /{$}","auth":"none"}]}`, "app.py": slowToAccept})
+	g.must("functions", "deploy", dir)
+	var callers sync.WaitGroup
+	for i := range 24 {
+		conn := g.dial()
+		callers.Go(func() {
+			defer conn.Close()
+			r := bufio.NewReader(conn)
+			for j := range 10 {
+				who := fmt.Sprintf("%d of %d", j, i)
+				fmt.Fprintf(conn, "GET /fn/slow/ HTTP/1.1\r\nHost: h\r\nX-Who: %s\r\n\r\n", who)
+				res, err := http.ReadResponse(r, nil)
+				if err != nil {
+					t.Errorf("%s: %v", who, err)
+					return
+				}
+				if body, err := io.ReadAll(res.Body); err != nil || string(body) != who {
+					t.Errorf("%s: %s %q, %v", who, res.Status, body, err)
+				}
+			}
+		})
+	}
+	callers.Wait()
+}
+
 // TestPrograms_CrashAndRedeploy: a program that ends is started again, and a
 // deploy under load drops nothing.
 func TestPrograms_CrashAndRedeploy(t *testing.T) {
