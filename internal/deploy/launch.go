@@ -117,7 +117,7 @@ func (d *Deployer) environment(dep platform.Deployment, m function.Manifest, nod
 	}
 	return append(env,
 		"PATH="+searchPath(node),
-		"NODE_COMPILE_CACHE="+d.compiled(dep.Artefact), // of Node 22 and newer
+		"NODE_COMPILE_CACHE="+d.compiled(tree(dep)), // of Node 22 and newer
 		"HOME="+tmp, "TMPDIR="+tmp, "LANG=C.UTF-8", "TZ=UTC", "NODE_ENV=production",
 		"PROJECT_ID="+dep.ProjectID, "FUNCTION_ID="+dep.FunctionID,
 		"PROJECT_ID_API_KEY="+dep.KeyID, "PROJECT_ID_API_SECRET="+secret,

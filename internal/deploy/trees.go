@@ -18,12 +18,17 @@ import (
 )
 
 // trees are the artefacts as they lie extracted, each for as long as a
-// deployment needs it. The same artefact may be that of several.
+// deployment needs it. The same artefact may be that of several, but not of two
+// projects: a tree is where its workers run, and what one writes there without
+// an absolute path the others find.
 type trees struct {
 	dir   string
 	mu    sync.Mutex
-	users map[string]map[string]bool // artefact → IDs of deployments; guarded by mu
+	users map[string]map[string]bool // tree → IDs of deployments; guarded by mu
 }
+
+// tree is the name of a deployment's tree.
+func tree(dep platform.Deployment) string { return dep.Artefact + "." + dep.ProjectID }
 
 // extract makes the tree of a deployment's artefact, and keeps it until Gone.
 func (d *Deployer) extract(dep platform.Deployment, archive *bundle.Archive) (dir string, err error) {
@@ -32,46 +37,47 @@ func (d *Deployer) extract(dep platform.Deployment, archive *bundle.Archive) (di
 	if err := os.MkdirAll(t.dir, 0o700); err != nil {
 		return "", fmt.Errorf("make %s: %w", t.dir, err)
 	}
-	dir = filepath.Join(t.dir, dep.Artefact)
+	dir = filepath.Join(t.dir, tree(dep))
 	return dir, archive.Extract(dir)
 }
 
 func (t *trees) use(dep platform.Deployment) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.users[dep.Artefact] == nil {
-		t.users[dep.Artefact] = map[string]bool{}
+	name := tree(dep)
+	if t.users[name] == nil {
+		t.users[name] = map[string]bool{}
 	}
-	t.users[dep.Artefact][dep.ID] = true
+	t.users[name][dep.ID] = true
 }
 
 // Gone removes the tree of a deployment that nobody starts or asks for files
 // any more, unless another one has the same artefact. Whoever has opened a file
 // of it reads on.
 func (d *Deployer) Gone(deploymentID string) {
-	artefact, last := d.trees.leave(deploymentID)
+	name, last := d.trees.leave(deploymentID)
 	if !last {
 		return
 	}
-	os.RemoveAll(filepath.Join(d.trees.dir, artefact+asideOf(deploymentID))) // what stays is removed at the next start
-	os.RemoveAll(d.compiled(artefact))
+	os.RemoveAll(filepath.Join(d.trees.dir, name+asideOf(deploymentID))) // what stays is removed at the next start
+	os.RemoveAll(d.compiled(name))
 }
 
 // leave ends a deployment's use of its artefact. Of the last one that has it, the
 // tree is put aside at once, or half of it could be taken for a whole one.
-func (t *trees) leave(deploymentID string) (artefact string, last bool) {
+func (t *trees) leave(deploymentID string) (name string, last bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for artefact, users := range t.users {
+	for name, users := range t.users {
 		if !users[deploymentID] {
 			continue
 		}
 		if delete(users, deploymentID); len(users) > 0 {
 			return "", false
 		}
-		delete(t.users, artefact)
-		old := filepath.Join(t.dir, artefact)
-		return artefact, os.Rename(old, old+asideOf(deploymentID)) == nil
+		delete(t.users, name)
+		old := filepath.Join(t.dir, name)
+		return name, os.Rename(old, old+asideOf(deploymentID)) == nil
 	}
 	return "", false
 }
@@ -79,9 +85,9 @@ func (t *trees) leave(deploymentID string) (artefact string, last bool) {
 // asideOf is what stands behind the name of a tree that a deployment was the last to use.
 func asideOf(deploymentID string) string { return "." + deploymentID + ".gone" }
 
-// compiled is where Node keeps what it has made of an artefact's code.
-func (d *Deployer) compiled(artefact string) string {
-	return filepath.Join(d.o.RunDir, "compiled", artefact)
+// compiled is where Node keeps what it has made of the code in a tree.
+func (d *Deployer) compiled(tree string) string {
+	return filepath.Join(d.o.RunDir, "compiled", tree)
 }
 
 // OpenFile opens a file of a deployment by its name in the artefact, which is
@@ -92,7 +98,7 @@ func (d *Deployer) OpenFile(ctx context.Context, dep platform.Deployment, name s
 	if !ok || !fs.ValidPath(rest) {
 		return nil, fmt.Errorf("open %.100q: it is not served", name)
 	}
-	public := filepath.Join(d.trees.dir, dep.Artefact, filepath.FromSlash(function.PublicDir))
+	public := filepath.Join(d.trees.dir, tree(dep), filepath.FromSlash(function.PublicDir))
 	d.trees.use(dep)
 	f, err := openFile(public, rest)
 	if !errors.Is(err, fs.ErrNotExist) {

@@ -96,6 +96,40 @@ func TestOpenFile_WithoutAWorker(t *testing.T) {
 	}
 }
 
+// Two projects may deploy the very same files. Where one's workers run, and may
+// write, the other's are not.
+func TestOpenFile_ProjectsAreApart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one := platform.Deployment{ID: "dep_1", ProjectID: w.project, Artefact: w.site("f", "hello")}
+	w.project = function.NewProjectID(time.Now())
+	two := platform.Deployment{ID: "dep_2", ProjectID: w.project, Artefact: w.site("f", "hello")}
+	if one.Artefact != two.Artefact {
+		t.Fatal("the artefacts differ")
+	}
+	d := deploy.New(deploy.Options{Artefacts: w.blobs, RunDir: t.TempDir()})
+	var lie []os.FileInfo
+	for _, dep := range []platform.Deployment{one, two, one} {
+		f, err := d.OpenFile(t.Context(), dep, "public/x.txt")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		info, err := f.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		lie = append(lie, info)
+	}
+	if os.SameFile(lie[0], lie[1]) || !os.SameFile(lie[0], lie[2]) {
+		t.Error("a tree is that of two projects, or of one deployment there are two")
+	}
+	d.Gone("dep_1")
+	if f, err := d.OpenFile(t.Context(), two, "public/x.txt"); read(t, f, err) != "hello" {
+		t.Error("with the one project's tree the other's is gone")
+	}
+}
+
 // A tree is removed with the last deployment that needs it; who reads a file of
 // it reads on.
 func TestGone_RemovesWhatNobodyNeeds(t *testing.T) {
@@ -124,7 +158,7 @@ func TestGone_RemovesWhatNobodyNeeds(t *testing.T) {
 		}
 		return names
 	}
-	compiled := filepath.Join(run, "compiled", shared) // by Node
+	compiled := filepath.Join(run, "compiled", shared+"."+w.project) // by Node
 	if err := os.MkdirAll(filepath.Join(compiled, "v22"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +169,7 @@ func TestGone_RemovesWhatNobodyNeeds(t *testing.T) {
 	}
 	d.Gone("dep_2")
 	d.Gone("dep_2")
-	if _, err := os.Stat(compiled); !slices.Equal(trees(), []string{other}) || !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(compiled); !slices.Equal(trees(), []string{other + "." + w.project}) || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("with both gone there are %v, and of what was compiled: %v", trees(), err)
 	}
 	if got := read(t, begun, nil); len(got) != 500_000 {
