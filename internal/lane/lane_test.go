@@ -382,3 +382,52 @@ func BenchmarkServe(b *testing.B) {
 	b.ReportAllocs()
 	s.Serve(context.Background(), &endless{request: []byte("GET " + usual + "\r\n"), left: b.N})
 }
+
+// Who sends a body on may still be reading it when its handler is done and the
+// next request has begun to come. Each gets its own bytes.
+func TestServer_BodyIsReadOnBehindTheHandler(t *testing.T) {
+	t.Parallel()
+	const body = "0123456789"
+	var got sync.WaitGroup
+	var mu sync.Mutex
+	var read []byte
+	dial := open(t, limited(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			return
+		}
+		http.NewResponseController(w).EnableFullDuplex()
+		time.Sleep(500 * time.Millisecond) // it is watched, and the next request's first byte has come
+		began := make(chan struct{})
+		got.Go(func() {
+			one := make([]byte, 1)
+			for i := 0; ; i++ {
+				n, err := r.Body.Read(one)
+				mu.Lock()
+				read = append(read, one[:n]...)
+				mu.Unlock()
+				if i == 100 || err != nil && i < 100 {
+					close(began)
+				}
+				if err != nil {
+					return
+				}
+			}
+		})
+		<-began
+	})))
+	conn := dial()
+	sent := strings.Repeat(body, 300)
+	fmt.Fprintf(conn, "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s", len(sent), sent)
+	time.Sleep(100 * time.Millisecond)
+	io.WriteString(conn, get)
+	r := bufio.NewReader(conn)
+	for range 2 {
+		if status, _ := answer(t, r); status != 200 {
+			t.Error(status)
+		}
+	}
+	got.Wait()
+	if !strings.HasPrefix(sent, string(read)) {
+		t.Errorf("of the body came %.60q", read)
+	}
+}

@@ -151,6 +151,9 @@ func (c *conn) unwatch() {
 	<-w.over
 	c.readBy = time.Time{}
 	if w.n > 0 {
+		b := &c.current.body
+		b.mu.Lock() // who was given the body may be reading it still
+		defer b.mu.Unlock()
 		c.makeRoom(len(c.buf) + 1)
 		c.buf[c.w] = w.got[0]
 		c.w++
