@@ -20,6 +20,10 @@ type HostCall func(ctx context.Context, op string, fields [][]byte) ([][]byte, e
 // worker keeps to half of it by itself.
 const maxHostCalls = 256
 
+// maxCallFields is how many fields a call may have: one that is empty is longer
+// here than in its frame.
+const maxCallFields = 2048
+
 const (
 	resultOK    = 0
 	resultFault = 1
@@ -115,6 +119,9 @@ func parseFields(b []byte) (fields [][]byte, err error) {
 		n := int(binary.BigEndian.Uint32(b))
 		if b = b[4:]; n > len(b) {
 			return nil, protocolError("a field is cut off")
+		}
+		if len(fields) == maxCallFields {
+			return nil, protocolError("a call with more than %d fields", maxCallFields)
 		}
 		fields = append(fields, b[:n:n])
 		b = b[n:]
