@@ -86,7 +86,7 @@ type conn struct {
 	s       *Server
 	nc      net.Conn // to be closed
 	raw     net.Conn // to be read and written
-	ctx     context.Context
+	ctx     *context.Context
 	remote  string
 	buf     []byte // from r to w is what was read and not used yet
 	r, w    int
@@ -120,7 +120,7 @@ const (
 // what came on it first. ctx has the values of the requests' contexts. Where nc
 // has a method NetConn, bytes go by what that returns.
 func (s *Server) Serve(ctx context.Context, nc net.Conn) (rest []byte) {
-	c := &conn{s: s, nc: nc, raw: nc, ctx: ctx, remote: nc.RemoteAddr().String()}
+	c := &conn{s: s, nc: nc, raw: nc, ctx: &ctx, remote: nc.RemoteAddr().String()}
 	if beneath, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		c.raw = beneath.NetConn()
 	}

@@ -431,3 +431,27 @@ func TestServer_BodyIsReadOnBehindTheHandler(t *testing.T) {
 		t.Errorf("of the body came %.60q", read)
 	}
 }
+
+// A handler that keeps a context although it says that it keeps nothing does
+// wrong; but no goroutine of it ends the server.
+func TestRelease_OfWhatIsKept(t *testing.T) {
+	t.Parallel()
+	kept := make(chan context.Context, 1)
+	dial := open(t, limited(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		kept <- r.Context()
+		lane.Release(w)
+	})))
+	conn := dial()
+	io.WriteString(conn, get)
+	if status, _ := answer(t, bufio.NewReader(conn)); status != 200 {
+		t.Error(status)
+	}
+	conn.Close()
+	ctx := <-kept
+	for range 100 {
+		if ctx.Value(http.ServerContextKey) != nil {
+			t.Fatal("there is a server")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}

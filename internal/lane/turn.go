@@ -24,6 +24,7 @@ type turn struct {
 	values   []string // of header
 	ctx      context.Context
 	cancel   context.CancelFunc
+	beneath  atomic.Pointer[context.Context] // of the connection: whose values ctx has
 	body     body
 	readSet  atomic.Bool // the handler has moved the deadline for reading
 	response response
@@ -32,11 +33,18 @@ type turn struct {
 // values are those of a turn's context.
 type values struct {
 	context.Context // never ends
-	t               *turn
+	of              *atomic.Pointer[context.Context]
 }
 
-// Value asks the connection.
-func (v values) Value(key any) any { return v.t.c.ctx.Value(key) }
+// Value asks the connection. Whoever still has the context of a turn that was put
+// back, against all promises, finds nothing: what they do it for may be somebody
+// else's goroutine, where a panic would be the end of the server.
+func (v values) Value(key any) any {
+	if ctx := v.of.Load(); ctx != nil {
+		return (*ctx).Value(key)
+	}
+	return nil
+}
 
 // turn gives a turn that nobody else has.
 func (s *Server) turn(c *conn) *turn {
@@ -44,10 +52,11 @@ func (s *Server) turn(c *conn) *turn {
 	if !ok {
 		t = &turn{header: http.Header{}}
 		t.response.header = http.Header{}
-		t.ctx, t.cancel = context.WithCancel(values{context.Background(), t})
+		t.ctx, t.cancel = context.WithCancel(values{context.Background(), &t.beneath})
 		t.request = new(http.Request).WithContext(t.ctx)
 	}
 	t.c = c
+	t.beneath.Store(c.ctx)
 	t.head.Reset()
 	return t
 }
@@ -55,6 +64,7 @@ func (s *Server) turn(c *conn) *turn {
 // putBack keeps a turn of which nobody holds anything.
 func (s *Server) putBack(t *turn) {
 	t.c = nil
+	t.beneath.Store(nil)
 	t.header, t.response.header = emptied(t.header), emptied(t.response.header)
 	clear(t.values)
 	t.url, t.body.t = url.URL{}, nil

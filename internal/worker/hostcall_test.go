@@ -82,7 +82,7 @@ func TestHostCall_Malformed(t *testing.T) {
 		"a field cut off":     append(callOf("x"), 0, 0, 0, 2, 'a'),
 		"a field of 4 GiB":    append(callOf("x"), 0xff, 0xff, 0xff, 0xff, 'a'),
 		"bytes after a field": append(callOf("x", "a"), 1),
-		"a MiB of no fields":  append(callOf("x"), make([]byte, maxPayload-2)...),
+		"a MiB of no fields":  append(callOf("x"), make([]byte, maxPayload-4)...),
 	} {
 		var ran atomic.Bool
 		p, over := asked(t, func(context.Context, string, [][]byte) ([][]byte, error) { ran.Store(true); return nil, nil })
