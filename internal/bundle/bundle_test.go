@@ -43,6 +43,20 @@ var richProject = map[string]string{
 	"node_modules/pad-cjs/index.js":     "const path = require('path'); module.exports = (s) => path.join(s, 'y');\n",
 }
 
+func TestBuild_FindsFilesByEachName(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"./lib/math.ts", "./lib/math.js", "./lib/math"} {
+		b, err := bundle.Build(t.Context(), project(t, map[string]string{
+			"postern.json": manifest,
+			"function.ts":  "import { twice } from '" + name + "';\nexport const a = () => twice('x');\n",
+			"lib/math.ts":  "export const twice = (s: string): string => [s, 'of the other file', s].join();\n",
+		}))
+		if err != nil || !strings.Contains(unpack(t, b.Archive, "worker.mjs"), "of the other file") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestBuild_SameInputSameHash(t *testing.T) {
 	t.Parallel()
 	a, err := bundle.Build(t.Context(), project(t, richProject))

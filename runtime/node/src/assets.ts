@@ -16,7 +16,7 @@ export async function assets(name: string, as: 'text' | 'buffer' = 'text'): Prom
   } catch (err) {
     const { code } = err as NodeJS.ErrnoException;
     if (code !== 'ENOENT' && code !== 'ENOTDIR' && code !== 'EISDIR') throw err;
-    throw new Error(`there is no file assets/${name}${await near(name)}`, { cause: err });
+    throw new Error(`there is no file assets/${name}${await near(name)}`); // the cause knows nothing more, but where the server keeps it
   }
 }
 

@@ -37,10 +37,15 @@ export class HostCalls {
     if (send === undefined) throw new HostError('call_unknown', `${op}: this host answers no calls`);
     while (this.#out.size >= MAX_OUT) await new Promise<void>((resolve) => { this.#queue.push(resolve); });
     do this.#last = (this.#last % 0xffff_ffff) + 1; while (this.#out.has(this.#last));
-    return new Promise((resolve, reject) => {
-      this.#out.set(this.#last, { resolve, reject });
-      send(this.#last, payload);
-    });
+    try {
+      return await new Promise((resolve, reject) => {
+        this.#out.set(this.#last, { resolve, reject });
+        send(this.#last, payload);
+      });
+    } catch (err) {
+      Error.captureStackTrace(err as Error); // here it is known who waits, and where the result came it is not
+      throw err;
+    }
   }
 
   /** Takes the RESULT of a call. */

@@ -90,6 +90,8 @@ for (const [where, make] of [['in memory', () => new MemoryStorage()], ['at the 
     assert.equal(await storage.delete('k'), false);
     await assert.rejects(storage.read('k'), { code: 'not_found' });
     await assert.rejects(storage.readStream('k'), { code: 'not_found' });
+    const reader = async (): Promise<unknown> => await storage.read('k');
+    await assert.rejects(reader(), (err: Error) => /at (async )?reader /.test(err.stack!), 'the stack says who read');
   });
 
   test(`storage: keys, ${where}`, async () => {
