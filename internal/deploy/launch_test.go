@@ -1,14 +1,10 @@
 package deploy_test
 
 import (
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-
-	"postern.dev/postern/internal/deploy"
-	"postern.dev/postern/internal/platform"
 )
 
 // How a worker is started: with the sources' lines in its stacks, a heap as
@@ -39,26 +35,4 @@ func TestLaunch_Node(t *testing.T) {
 		t.Errorf("%s is not of the artefact", cache)
 	}
 
-}
-
-// What was compiled of an artefact goes with it.
-func TestGone_RemovesWhatWasCompiled(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	run := t.TempDir()
-	d := deploy.New(deploy.Options{Artefacts: w.blobs, RunDir: run})
-	dep := platform.Deployment{ID: "dep_1", ProjectID: w.project, Artefact: w.site("f", "hello")}
-	f, err := d.OpenFile(t.Context(), dep, "public/x.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.Close()
-	compiled := filepath.Join(run, "compiled", dep.Artefact)
-	if err := os.MkdirAll(compiled, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	d.Gone("dep_1")
-	if _, err := os.Stat(compiled); !os.IsNotExist(err) {
-		t.Errorf("it is still there: %v", err)
-	}
 }
