@@ -47,6 +47,9 @@ func measureCold(ctx context.Context, rounds int) ([]*cold, error) {
 			return nil, err
 		}
 	}
+	for len(children(p.pid())) > 0 { // of the deploys
+		<-time.After(10 * time.Millisecond)
+	}
 	list := []*cold{
 		{name: "`node -e 0`", once: nothing(ctx, "-e", "0")},
 		{name: "`node --input-type=module -e 0`", once: nothing(ctx, "--input-type=module", "-e", "0")},
@@ -56,6 +59,7 @@ func measureCold(ctx context.Context, rounds int) ([]*cold, error) {
 	}
 	for round := range 2 + 5*rounds { // the first two fill the caches of the disk
 		for _, c := range list {
+			<-time.After(300 * time.Millisecond) // what was before has ended, and its memory is free
 			d, err := c.once()
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c.name, err)
@@ -77,14 +81,12 @@ func nothing(ctx context.Context, args ...string) func() (time.Duration, error) 
 	}
 }
 
-// first waits until no worker runs, and is how long the first byte of an answer
-// takes then, on a connection that is there.
+// first is how long the first byte of an answer takes on a connection that is
+// there, when no worker runs. It waits until that has ended.
 func (p *running) first(ctx context.Context, path string) func() (time.Duration, error) {
 	return func() (took time.Duration, err error) {
-		for deadline := time.Now().Add(30 * time.Second); len(children(p.pid())) > 0; <-time.After(10 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				return 0, errors.New("its workers do not end")
-			}
+		if len(children(p.pid())) > 0 {
+			return 0, errors.New("a worker runs already")
 		}
 		if _, err := get(ctx, p.gateway+"/health"); err != nil {
 			return 0, err
@@ -93,6 +95,11 @@ func (p *running) first(ctx context.Context, path string) func() (time.Duration,
 		body, err := get(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: func() { took = time.Since(began) }}), p.gateway+path)
 		if err == nil && body != `{"received":null}` {
 			err = fmt.Errorf("it answers %.200s", body)
+		}
+		for deadline := time.Now().Add(30 * time.Second); err == nil && len(children(p.pid())) > 0; <-time.After(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				err = errors.New("its worker does not end")
+			}
 		}
 		return took, err
 	}
