@@ -324,13 +324,21 @@ var aims = []struct {
 // withSection is a page with one of its sections replaced, or put at its end.
 func withSection(page, heading, section string) string {
 	section = strings.TrimRight(section, "\n") + "\n"
+	if old := sectionOf(page, heading); old != "" {
+		return strings.Replace(page, old, section, 1)
+	}
+	return strings.TrimRight(page, "\n") + "\n\n" + section
+}
+
+// sectionOf is a section of a page, with its heading; empty where there is none.
+func sectionOf(page, heading string) string {
 	from := strings.Index(page, heading+"\n")
 	if from < 0 {
-		return strings.TrimRight(page, "\n") + "\n\n" + section
+		return ""
 	}
-	rest := page[from+len(heading):]
+	rest := page[from:]
 	if next := strings.Index(rest, "\n## "); next >= 0 {
-		return page[:from] + section + rest[next:]
+		return rest[:next]
 	}
-	return page[:from] + section
+	return rest
 }

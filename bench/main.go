@@ -41,12 +41,13 @@ func main() {
 	connections := flag.Int("connections", 64, "keep-alive connections")
 	dex := flag.String("dex", "", "a dex program (github.com/dexidp/dex) to measure the token server beside")
 	traefik := flag.String("traefik", "", "a traefik program (github.com/traefik/traefik) to measure the gates beside")
-	only := flag.String("only", "", "measure this part alone: gates (and print it), or invoke (and replace it on the page)")
+	only := flag.String("only", "", "measure this part alone: gates (and print it); or cold, idle, invoke, soak (and replace it on the page)")
+	calls := flag.Int64("calls", 1_000_000, "of -only soak")
 	out := flag.String("out", "docs/benchmarks.md", "where the table goes; - for the terminal only")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, options{*rounds, *connections, *duration, *dex, *traefik, *only, *out}); err != nil {
+	if err := run(ctx, options{*rounds, *connections, *duration, *dex, *traefik, *only, *out, *calls}); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -58,6 +59,7 @@ type options struct {
 	duration            time.Duration
 	dex, traefik        string
 	only, out           string
+	calls               int64
 }
 
 func run(ctx context.Context, o options) error {
@@ -75,8 +77,8 @@ func run(ctx context.Context, o options) error {
 		}
 		return err
 	}
-	if o.only == "invoke" {
-		return onlyCalls(ctx, o)
+	if o.only != "" {
+		return onlyPart(ctx, o)
 	}
 	servers, stop, err := startAll(ctx)
 	defer stop()
@@ -121,7 +123,16 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	old, err := os.ReadFile(o.out)
+	if err != nil && o.out != "-" {
+		return err
+	}
 	page := report(ctx, results, callsReport(invoked, rounds, duration)+gatesReport(gates, floods, connections), tokens, keys, micro, rounds, duration, connections)
+	for _, heading := range []string{coldHeading, idleHeading, soakHeading} { // measured by themselves
+		if section := sectionOf(string(old), heading); section != "" {
+			page = withSection(page, heading, section)
+		}
+	}
 	fmt.Print(page)
 	if o.out == "-" {
 		return nil
@@ -129,22 +140,50 @@ func run(ctx context.Context, o options) error {
 	return os.WriteFile(o.out, []byte(page), 0o644)
 }
 
-// onlyCalls measures calls alone.
-func onlyCalls(ctx context.Context, o options) error {
-	invoked, err := measureCalls(ctx, o.rounds, o.duration)
-	if err != nil {
-		return err
-	}
-	section := callsReport(invoked, o.rounds, o.duration)
+// onlyPart measures one part, and puts it on the page in place of what it was.
+func onlyPart(ctx context.Context, o options) error {
+	heading, section, err := part(ctx, o)
 	fmt.Print(section)
-	if o.out == "-" {
-		return nil
+	if err != nil || o.out == "-" {
+		return err
 	}
 	page, err := os.ReadFile(o.out)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(o.out, []byte(withSection(string(page), callsHeading, section)), 0o644)
+	return os.WriteFile(o.out, []byte(withSection(string(page), heading, section)), 0o644)
+}
+
+// part is a part of the page that can be measured alone. What was measured is
+// returned with the error that it is too much.
+func part(ctx context.Context, o options) (heading, section string, err error) {
+	switch o.only {
+	case "invoke":
+		invoked, err := measureCalls(ctx, o.rounds, o.duration)
+		if err != nil {
+			return "", "", err
+		}
+		return callsHeading, callsReport(invoked, o.rounds, o.duration), nil
+	case "cold":
+		starts, err := measureCold(ctx, o.rounds)
+		if err != nil {
+			return "", "", err
+		}
+		return coldHeading, coldReport(starts), nil
+	case "idle":
+		held, err := measureIdle(ctx)
+		if err != nil {
+			return "", "", err
+		}
+		return idleHeading, idleReport(held), nil
+	case "soak":
+		samples, err := measureSoak(ctx, o.calls)
+		if len(samples) == 0 {
+			return "", "", err
+		}
+		return soakHeading, soakReport(samples), err
+	}
+	return "", "", fmt.Errorf("there is no part %q", o.only)
 }
 
 // load runs wrk against a server. The figure counts only if every connection

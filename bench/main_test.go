@@ -97,3 +97,39 @@ func TestWays(t *testing.T) {
 		}
 	}
 }
+
+// The acts of a soak come as often as they say, and each answer is flat or not.
+func TestSoak(t *testing.T) {
+	t.Parallel()
+	count := map[string]int{}
+	for _, a := range hundred() {
+		count[a.name]++
+	}
+	for _, a := range acts {
+		if count[a.name] != a.often {
+			t.Errorf("%s: %d of a hundred, not %d", a.name, count[a.name], a.often)
+		}
+	}
+	held := func(grow func(i int) int64) (list []sample) {
+		for i := range soakSamples {
+			list = append(list, sample{calls: int64(i), held: [2]int64{50 << 20, 70<<20 + grow(i)}})
+		}
+		return list
+	}
+	for name, c := range map[string]struct {
+		grow func(int) int64
+		want bool
+	}{
+		"flat":           {func(int) int64 { return 0 }, true},
+		"up and down":    {func(i int) int64 { return int64(i%2) * (20 << 20) }, true},
+		"it had to warm": {func(i int) int64 { return int64(min(i, 5)) * (20 << 20) }, true},
+		"it leaks":       {func(i int) int64 { return int64(i) * (4 << 20) }, false},
+	} {
+		if err := flat(held(c.grow)); (err == nil) != c.want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := flat(held(func(int) int64 { return 0 })[:1]); err != nil {
+		t.Errorf("one sample: %v", err)
+	}
+}

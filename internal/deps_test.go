@@ -74,7 +74,6 @@ const policy = `
 	cli        < *
 	cmd/postern < cli
 	bench      < accesskey
-	bench/idle <
 `
 
 // special rules: an import that only the named packages may have.

@@ -76,6 +76,7 @@ var targets = [][3]string{
 	{"internal/gateway", "FuzzNext", "a sign-in never leads to another host"},
 	{"internal/state", "FuzzService", "whatever a worker asks for, the host answers in one frame or says why not, and fails in no way of its own"},
 	{"internal/function", "FuzzPattern", "a pattern that is accepted comes back as it was, answers the path that it is, and never one above it"},
+	{"internal/state", "FuzzService", "whatever a worker asks for, the host answers in one frame or says why not, and fails in no way of its own"},
 	{"internal/function", "FuzzTable_Match", "whatever the path, a call is guarded as its handler is"},
 	{"internal/function", "FuzzParseManifest", "a manifest is refused with a place in it, or an artefact carries it unchanged"},
 	{"internal/function", "FuzzCheckOrigin", "an origin is refused, or is one that a browser sends letter for letter"},

@@ -88,3 +88,23 @@ func TestMemory_FarOverTheLimitIsKilled(t *testing.T) {
 		}
 	}
 }
+
+// What a process holds in memory, secrets too, is not for a file when it crashes.
+func TestMemory_NoCoreDumps(t *testing.T) {
+	t.Parallel()
+	w, _ := start(t, `import { readFileSync } from 'node:fs';
+export const limits = () => readFileSync('/proc/self/limits', 'utf8');`)
+	_, _, body, err := call(t, w, request("limits"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(body) {
+		if rest, ok := strings.CutPrefix(line, "Max core file size"); ok {
+			if f := strings.Fields(rest); f[0] != "0" || f[1] != "0" {
+				t.Errorf("core files may have %s bytes, %s at most", f[0], f[1])
+			}
+			return
+		}
+	}
+	t.Errorf("no limit of core files in %s", body)
+}
