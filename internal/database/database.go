@@ -21,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -46,6 +47,7 @@ type Blobs interface {
 	Open(ctx context.Context, functionID, name string) (io.ReadCloser, error)
 	Remove(ctx context.Context, functionID, name string) error
 	Clear(ctx context.Context, functionID string) error
+	Each(ctx context.Context, tell func(functionID, name string) error) error
 }
 
 // Options are what a keeper works with.
@@ -62,12 +64,18 @@ type Options struct {
 // File is the name of a function's database in its own directory.
 const File = "function.db"
 
+// What lies beside it while it is copied, or put back.
+const (
+	copying   = ".copy-*"
+	restoring = ".restore-*"
+)
+
 // Keeper is safe for concurrent use.
 type Keeper struct {
 	o     Options
 	mu    sync.Mutex
-	known map[string]*copied // by function ID; guarded by mu
-	locks map[string]*sync.Mutex
+	known map[string]*copied     // by function ID; guarded by mu
+	locks map[string]*sync.Mutex // guarded by mu
 }
 
 // copied is what is known of a function's last copy.
@@ -146,7 +154,7 @@ func (k *Keeper) restore(ctx context.Context, id, path string, c platform.Databa
 			return err
 		}
 	}
-	f, err := os.CreateTemp(k.dir(id), ".restore-*")
+	f, err := os.CreateTemp(k.dir(id), restoring)
 	if err != nil {
 		return err
 	}
@@ -246,7 +254,7 @@ func fingerprint(path string) (print string) {
 // The copy before is only let go of when this one is whole.
 func (k *Keeper) Copy(ctx context.Context, id string) error {
 	defer k.lock(id)()
-	tmp := filepath.Join(k.dir(id), ".copy-"+rand.Text())
+	tmp := filepath.Join(k.dir(id), strings.Replace(copying, "*", rand.Text(), 1))
 	defer os.Remove(tmp)
 	if err := vacuumInto(ctx, filepath.Join(k.dir(id), File), tmp); err != nil {
 		return err
@@ -272,7 +280,7 @@ func (k *Keeper) Copy(ctx context.Context, id string) error {
 	}
 	replaced, err := k.o.Index.PutDatabaseCopy(ctx, id, c)
 	if err != nil {
-		return errors.Join(err, k.o.Blobs.Remove(ctx, id, c.Blob))
+		return err // where only the answer was lost it is the last copy; else it is swept
 	}
 	if replaced != "" {
 		return k.o.Blobs.Remove(ctx, id, replaced)
@@ -292,8 +300,13 @@ func (k *Keeper) Forget(ctx context.Context, id string) error {
 	return errors.Join(os.RemoveAll(k.dir(id)), k.o.Index.DropDatabaseCopy(ctx, id), k.o.Blobs.Clear(ctx, id))
 }
 
-// Sweep removes databases of functions that are gone: a server that was killed
-// while it deleted one leaves them. Call it before any deploy.
+// sweepAge is how old a copy to which nothing leads must be before it is taken for
+// a leftover: on another node it may be about to be recorded.
+const sweepAge = time.Hour
+
+// Sweep removes databases of functions that are gone, copies that were replaced,
+// and what was begun and not finished: a server that was killed leaves them. Call
+// it before any deploy.
 func (k *Keeper) Sweep(ctx context.Context) error {
 	entries, err := os.ReadDir(k.o.Dir)
 	if err != nil {
@@ -307,9 +320,44 @@ func (k *Keeper) Sweep(ctx context.Context) error {
 		if err == nil && !there {
 			err = k.Forget(ctx, e.Name())
 		}
+		if err == nil && there {
+			err = k.tidy(e.Name())
+		}
 		if err != nil {
 			return err
 		}
 	}
+	return k.sweepCopies(ctx)
+}
+
+// tidy removes files of copies that were not finished.
+func (k *Keeper) tidy(id string) error {
+	for _, pattern := range []string{copying, restoring} {
+		left, err := filepath.Glob(filepath.Join(k.dir(id), pattern))
+		if err != nil {
+			return err
+		}
+		for _, name := range left {
+			if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
 	return nil
+}
+
+// sweepCopies removes the copies that are no function's last one.
+func (k *Keeper) sweepCopies(ctx context.Context) error {
+	oldest := time.Now().Add(-sweepAge).UnixMilli()
+	return k.o.Blobs.Each(ctx, func(id, name string) error {
+		stamp, _, _ := strings.Cut(name, "-")
+		if made, err := strconv.ParseInt(stamp, 16, 64); err == nil && made > oldest {
+			return nil
+		}
+		c, err := k.o.Index.DatabaseCopy(ctx, id)
+		if err != nil && fault.KindOf(err) != fault.NotFound || err == nil && c.Blob == name {
+			return err
+		}
+		return k.o.Blobs.Remove(ctx, id, name)
+	})
 }

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -31,6 +33,7 @@ type shelf struct {
 	blobs  map[string][]byte // by function and name
 	copies map[string]platform.DatabaseCopy
 	gone   bool
+	lost   error // the answer to PutDatabaseCopy, which has done it
 }
 
 type draft struct {
@@ -83,6 +86,19 @@ func (s *shelf) Clear(_ context.Context, id string) error {
 	return nil
 }
 
+func (s *shelf) Each(_ context.Context, tell func(functionID, name string) error) error {
+	s.mu.Lock()
+	names := slices.Sorted(maps.Keys(s.blobs))
+	s.mu.Unlock()
+	for _, n := range names {
+		id, name, _ := strings.Cut(n, "/")
+		if err := tell(id, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (s *shelf) DatabaseCopy(_ context.Context, id string) (platform.DatabaseCopy, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,7 +114,7 @@ func (s *shelf) PutDatabaseCopy(_ context.Context, id string, c platform.Databas
 	defer s.mu.Unlock()
 	before := s.copies[id]
 	s.copies[id] = c
-	return before.Blob, nil
+	return before.Blob, s.lost
 }
 
 func (s *shelf) DropDatabaseCopy(_ context.Context, id string) error {
@@ -313,5 +329,47 @@ func TestKeeper_Forgets(t *testing.T) {
 		if got, err := k.Path(t.Context(), bad); err == nil {
 			t.Errorf("the ID %q leads to %s", bad, got)
 		}
+	}
+}
+
+// Where the answer of the index was lost, the copy that it may lead to stays; and
+// what a server that was killed has left beside the last copy goes, but for what
+// another one may just be recording.
+func TestKeeper_SweepsWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	dir, s := t.TempDir(), newShelf()
+	k := keeper(t, dir, s)
+	path, err := k.Path(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exec(t, open(t, path, ""), "CREATE TABLE t (a)")
+	if err := k.Copy(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	s.lost = errors.New("the connection was lost")
+	if err := k.Copy(t.Context(), id); !errors.Is(err, s.lost) {
+		t.Fatalf("err = %v", err)
+	}
+	last := s.copies[id].Blob
+	if _, ok := s.blobs[id+"/"+last]; !ok || s.count() != 2 {
+		t.Fatalf("the last copy is not there, of %d", s.count())
+	}
+	old := "000000000001-" + strings.Repeat("a", 26)
+	s.blobs[id+"/"+old] = nil
+	for _, name := range []string{".copy-X", ".restore-1"} {
+		if err := os.WriteFile(filepath.Join(filepath.Dir(path), name), []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := k.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := s.blobs[id+"/"+old]; ok || s.count() != 2 {
+		t.Errorf("of three copies there are %d", s.count())
+	}
+	left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".*"))
+	if _, err := os.Stat(path); err != nil || len(left) != 0 {
+		t.Errorf("beside the database: %v %v", left, err)
 	}
 }
