@@ -141,59 +141,6 @@ var ways = []func(http.ResponseWriter){
 	},
 }
 
-// script is a connection whose client has sent text, in pieces of size, and
-// closed its half.
-type script struct {
-	text   []byte
-	size   int
-	mu     sync.Mutex
-	out    bytes.Buffer // guarded by mu
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (s *script) Read(p []byte) (int, error) {
-	if len(s.text) == 0 {
-		return 0, io.EOF
-	}
-	if s.size > 0 && len(p) > s.size {
-		p = p[:s.size]
-	}
-	n := copy(p, s.text)
-	s.text = s.text[n:]
-	return n, nil
-}
-
-func (s *script) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.out.Write(p)
-}
-
-func (s *script) Close() error                     { s.once.Do(func() { close(s.closed) }); return nil }
-func (s *script) LocalAddr() net.Addr              { return &net.TCPAddr{} }
-func (s *script) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
-func (s *script) SetDeadline(time.Time) error      { return nil }
-func (s *script) SetReadDeadline(time.Time) error  { return nil }
-func (s *script) SetWriteDeadline(time.Time) error { return nil }
-
-// one is a listener with one connection.
-type one struct {
-	conn chan net.Conn
-	done chan struct{}
-}
-
-func (o *one) Accept() (net.Conn, error) {
-	select {
-	case c := <-o.conn:
-		return c, nil
-	case <-o.done:
-		return nil, net.ErrClosed
-	}
-}
-func (o *one) Close() error   { return nil }
-func (o *one) Addr() net.Addr { return &net.TCPAddr{} }
-
 // again is a connection whose first bytes are read again.
 type again struct {
 	net.Conn
@@ -220,30 +167,21 @@ func limited(h http.Handler) *lane.Server {
 // asked is what becomes of a client's bytes: by net/http alone, or by a lane
 // first.
 func asked(text []byte, size int, byLane bool) (requests []seen, answers []told, wrong string, lost bool) {
-	s := &script{text: bytes.Clone(text), size: size, closed: make(chan struct{})}
+	c := wiretest.NewClient(text, size)
 	rec := new(recorder)
-	conn := net.Conn(s)
+	conn := net.Conn(c)
 	if byLane {
-		rest := limited(rec).Serve(context.Background(), s)
+		rest := limited(rec).Serve(context.Background(), c)
 		if rest == nil {
-			return rec.all, answersOf(s.out.Bytes(), rec.all), "", true
+			return rec.all, answersOf(c.Answered(), rec.all), "", true
 		}
-		conn = &again{s, rest}
+		conn = &again{c, rest}
 	}
 	srv := &http.Server{Handler: rec, ErrorLog: log.New(io.Discard, "", 0), DisableGeneralOptionsHandler: true, MaxHeaderBytes: 64 << 10}
-	ln := &one{make(chan net.Conn, 1), make(chan struct{})}
-	ln.conn <- wire.New(conn, func(_ net.Addr, why string) { wrong = why })
-	ended := make(chan struct{})
-	go func() { srv.Serve(ln); close(ended) }()
-	<-s.closed
-	close(ln.done)
-	<-ended
-	srv.Close()
+	wiretest.Serve(srv, wire.New(conn, func(_ net.Addr, why string) { wrong = why }), c)
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return rec.all, answersOf(s.out.Bytes(), rec.all), wrong, false
+	return rec.all, answersOf(c.Answered(), rec.all), wrong, false
 }
 
 func answersOf(text []byte, requests []seen) (all []told) {

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"postern.dev/postern/internal/wire/wiretest"
 )
@@ -60,63 +59,10 @@ func requests(text []byte) (all []seen, wrong string) {
 	return all, ""
 }
 
-// script is a connection whose client has sent text, in pieces of size, and
-// closed its half.
-type script struct {
-	text   []byte
-	size   int
-	mu     sync.Mutex
-	out    bytes.Buffer // guarded by mu
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (s *script) Read(p []byte) (int, error) {
-	if len(s.text) == 0 {
-		return 0, io.EOF
-	}
-	if s.size > 0 && len(p) > s.size {
-		p = p[:s.size]
-	}
-	n := copy(p, s.text)
-	s.text = s.text[n:]
-	return n, nil
-}
-
-func (s *script) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.out.Write(p)
-}
-
-func (s *script) Close() error                     { s.once.Do(func() { close(s.closed) }); return nil }
-func (s *script) LocalAddr() net.Addr              { return &net.TCPAddr{} }
-func (s *script) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
-func (s *script) SetDeadline(time.Time) error      { return nil }
-func (s *script) SetReadDeadline(time.Time) error  { return nil }
-func (s *script) SetWriteDeadline(time.Time) error { return nil }
-
-// one is a listener with one connection.
-type one struct {
-	conn chan net.Conn
-	done chan struct{}
-}
-
-func (o *one) Accept() (net.Conn, error) {
-	select {
-	case c := <-o.conn:
-		return c, nil
-	case <-o.done:
-		return nil, net.ErrClosed
-	}
-}
-func (o *one) Close() error   { return nil }
-func (o *one) Addr() net.Addr { return &net.TCPAddr{} }
-
 // served is what net/http makes of a client's bytes that came through a Conn:
 // the requests that its handler saw, and all that it answered.
 func served(text []byte, size int) (all []seen, answers string, wrong string) {
-	s := &script{text: bytes.Clone(text), size: size, closed: make(chan struct{})}
+	c := wiretest.NewClient(text, size)
 	var mu sync.Mutex
 	srv := &http.Server{DisableGeneralOptionsHandler: true, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n, err := io.Copy(io.Discard, r.Body)
@@ -125,17 +71,10 @@ func served(text []byte, size int) (all []seen, answers string, wrong string) {
 		all = append(all, seen{n, err == nil})
 	})}
 	srv.ErrorLog = nil
-	ln := &one{make(chan net.Conn, 1), make(chan struct{})}
-	ln.conn <- New(s, func(_ net.Addr, why string) { wrong = why })
-	ended := make(chan struct{})
-	go func() { srv.Serve(ln); close(ended) }()
-	<-s.closed
-	close(ln.done)
-	<-ended
-	srv.Close()
+	wiretest.Serve(srv, New(c, func(_ net.Addr, why string) { wrong = why }), c)
 	mu.Lock()
 	defer mu.Unlock()
-	return all, s.out.String(), wrong
+	return all, string(c.Answered()), wrong
 }
 
 const get = wiretest.Get
@@ -245,7 +184,7 @@ func TestConn_Hijacked(t *testing.T) {
 	t.Parallel()
 	const upgrade = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 	const frames = "\x81\x02hi\n\x00\x01\r\n"
-	c := New(&script{text: []byte(upgrade + frames), closed: make(chan struct{})}, nil)
+	c := New(wiretest.NewClient([]byte(upgrade+frames), 0), nil)
 	buf := make([]byte, len(upgrade))
 	if _, err := io.ReadFull(c, buf); err != nil {
 		t.Fatal(err)
@@ -254,7 +193,7 @@ func TestConn_Hijacked(t *testing.T) {
 	if got, err := io.ReadAll(c); err != nil || string(got) != frames {
 		t.Errorf("after it was taken over: %q, %v", got, err)
 	}
-	c = New(&script{text: []byte(upgrade + frames), closed: make(chan struct{})}, nil)
+	c = New(wiretest.NewClient([]byte(upgrade+frames), 0), nil)
 	if got, err := io.ReadAll(c); err != nil || string(got) != upgrade+broken {
 		t.Errorf("not taken over: %q, %v", got, err)
 	}

@@ -1,4 +1,5 @@
-// Package wiretest has the requests that readers of HTTP/1 are tried with.
+// Package wiretest has what readers of HTTP/1 are tried with: requests, and a
+// client that sends them.
 package wiretest
 
 import "strings"
