@@ -38,8 +38,8 @@ interface Outgoing { bytes: Uint8Array | undefined; readonly binary: boolean; at
 
 type Done = ((err?: Error) => void) | undefined;
 type Listener = (...args: any[]) => unknown;
-/** A listener, and whether it takes an event, as in a browser, or arguments, as those of the package ws. */
-interface Heard { readonly type: string; readonly f: Listener; readonly event: boolean; readonly once: boolean }
+/** A listener as it was given, what is called of it, and whether that takes an event, as in a browser, or arguments, as those of the package ws. */
+interface Heard { readonly type: string; readonly given: unknown; readonly f: Listener; readonly event: boolean; readonly once: boolean }
 
 const PROPERTIES = new Set(['open', 'message', 'close', 'error']);
 
@@ -372,9 +372,9 @@ export class Session implements Running {
 
   #hears(type: string): boolean { return this.properties[type] != null || this.#heard.some((l) => l.type === type); }
 
-  listen(type: string, f: Listener, event: boolean, once: boolean): void {
+  listen(type: string, f: Listener, event: boolean, once: boolean, given: unknown = f): void {
     if (typeof f !== 'function') throw new TypeError('a listener is a function');
-    this.#heard.push({ type, f, event, once });
+    this.#heard.push({ type, given, f, event, once });
     this.heard(type);
   }
 
@@ -383,13 +383,13 @@ export class Session implements Running {
     if (type === 'message' && this.#queue.length > 0) queueMicrotask(() => { this.#flow(); });
   }
 
-  unlisten(type: string, f?: Listener): void {
-    const i = f === undefined ? -1 : this.#heard.findLastIndex((l) => l.type === type && l.f === f);
-    if (f === undefined) this.#heard = this.#heard.filter((l) => l.type !== type);
+  unlisten(type: string, given?: unknown): void {
+    const i = given === undefined ? -1 : this.#heard.findLastIndex((l) => l.type === type && l.given === given);
+    if (given === undefined) this.#heard = this.#heard.filter((l) => l.type !== type);
     else if (i >= 0) this.#heard = this.#heard.toSpliced(i, 1);
   }
 
-  hasListener(type: string, f: Listener): boolean { return this.#heard.some((l) => l.type === type && l.f === f); }
+  hasListener(type: string, given: unknown): boolean { return this.#heard.some((l) => l.type === type && l.given === given); }
 
   #emit(type: string, args: unknown[], of: object | (() => object)): void {
     let event: object | undefined;
@@ -398,7 +398,7 @@ export class Session implements Running {
     if (property != null) this.#guard(() => property.call(this.#ws, made()));
     for (const l of this.#heard) {
       if (l.type !== type) continue;
-      if (l.once) this.unlisten(type, l.f);
+      if (l.once) this.unlisten(type, l.given);
       this.#guard(() => l.f.apply(this.#ws, l.event ? [made()] : args));
     }
   }
@@ -462,14 +462,14 @@ class WebSocket implements FunctionSocket {
   pong(): void {}
 
   addEventListener(type: string, listener: any, options?: boolean | { once?: boolean; signal?: AbortSignal }): void {
-    if (listener == null || this.#s.hasListener(type, listener as Listener)) return;
+    if (listener == null || this.#s.hasListener(type, listener)) return;
     const { once = false, signal } = typeof options === 'object' ? options : {};
     if (signal?.aborted === true) return;
-    this.#s.listen(type, typeof listener === 'function' ? (listener as Listener) : (e: unknown) => (listener as { handleEvent(e: unknown): unknown }).handleEvent(e), true, once);
-    signal?.addEventListener('abort', () => { this.removeEventListener(type, listener as Listener); }, { once: true });
+    this.#s.listen(type, typeof listener === 'function' ? (listener as Listener) : (e: unknown) => (listener as { handleEvent(e: unknown): unknown }).handleEvent(e), true, once, listener);
+    signal?.addEventListener('abort', () => { this.removeEventListener(type, listener); }, { once: true });
   }
 
-  removeEventListener(type: string, listener: any): void { if (listener != null) this.#s.unlisten(type, listener as Listener); }
+  removeEventListener(type: string, listener: any): void { if (listener != null) this.#s.unlisten(type, listener); }
   on(type: string, listener: Listener): this { this.#s.listen(type, listener, false, false); return this; }
   once(type: string, listener: Listener): this { this.#s.listen(type, listener, false, true); return this; }
   addListener(type: string, listener: Listener): this { return this.on(type, listener); }

@@ -259,8 +259,15 @@ test('listeners come and go', () => {
   ws.onmessage = (): void => { seen.push('property'); };
   host.text('');
   ws.onmessage = null;
+  const object = { handleEvent: (): void => { seen.push('object'); } };
+  ws.addEventListener('message', object);
+  ws.addEventListener('message', object); // twice is once, as in a browser
+  host.text('');
+  ws.removeEventListener('message', object);
+  ws.addEventListener('message', () => { seen.push('last'); }, { once: true });
+  host.text('');
   ws.removeAllListeners();
-  assert.deepEqual(seen, ['a', 'signalled', 'once', 'a', 'property']);
+  assert.deepEqual(seen, ['a', 'signalled', 'once', 'a', 'property', 'object', 'last']);
 });
 
 test('ping is answered while the socket is open, terminate ends it at once', async () => {
