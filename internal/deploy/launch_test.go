@@ -31,7 +31,7 @@ func TestLaunch_Node(t *testing.T) {
 		t.Fatalf("no NODE_COMPILE_CACHE in %q", launch.Spec.Env)
 	}
 	cache := strings.TrimPrefix(launch.Spec.Env[i], "NODE_COMPILE_CACHE=")
-	if filepath.Base(cache) != done.Deployment.Artefact {
+	if !strings.HasPrefix(filepath.Base(cache), done.Deployment.Artefact+".") {
 		t.Errorf("%s is not of the artefact", cache)
 	}
 
