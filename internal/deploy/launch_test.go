@@ -31,8 +31,7 @@ func TestLaunch_Node(t *testing.T) {
 		t.Fatalf("no NODE_COMPILE_CACHE in %q", launch.Spec.Env)
 	}
 	cache := strings.TrimPrefix(launch.Spec.Env[i], "NODE_COMPILE_CACHE=")
-	if !strings.HasPrefix(filepath.Base(cache), done.Deployment.Artefact+".") {
-		t.Errorf("%s is not of the artefact", cache)
+	if filepath.Base(cache) != filepath.Base(launch.Spec.Dir) || !strings.HasPrefix(filepath.Base(cache), done.Deployment.Artefact) {
+		t.Errorf("%s is not of the tree %s", cache, launch.Spec.Dir)
 	}
-
 }
