@@ -162,7 +162,7 @@ func TestSockets_Echo(t *testing.T) {
 // How a WebSocket ends, and that the others do not end with it.
 func TestSockets_Ends(t *testing.T) {
 	t.Parallel()
-	g := newTalking(t, "--drain-timeout", "1s", "--socket-ping", "300ms")
+	g := newTalking(t, "--drain-timeout", "5s", "--socket-ping", "300ms") // longer than a deploy takes to end on a busy machine
 	shown := http.Header{"Authorization": {g.basic}}
 	open := func(path string) *websocket.Conn {
 		t.Helper()
