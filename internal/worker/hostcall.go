@@ -58,7 +58,7 @@ func (c *conn) handleCall(f frame) error {
 		}
 		c.answering--
 		if c.err == nil {
-			c.buf = c.appendResult(c.buf, f.stream, op, out, err)
+			c.buf = appendResult(c.buf, f.stream, out, err)
 			c.turn()
 			c.wakeWriter()
 		}
@@ -66,23 +66,32 @@ func (c *conn) handleCall(f frame) error {
 	return nil
 }
 
+// answerCall is what the host says to a call, and what is told of it. A result
+// that does not fit into a frame is a fault of whoever answered.
 func (c *conn) answerCall(op string, fields [][]byte) ([][]byte, error) {
 	if c.events.call == nil {
 		return nil, fault.New(fault.Unavailable, "this server answers no calls of functions").WithCode("call_unknown")
 	}
-	return c.events.call(c.ctx, op, fields)
+	out, err := c.events.call(c.ctx, op, fields)
+	if err == nil && resultSize(out) > maxPayload {
+		err = errors.New("the result does not fit into a frame")
+	}
+	if err != nil && fault.KindOf(err) == fault.Internal {
+		c.events.log(slog.LevelError, "", "[postern] "+op+" failed: "+err.Error())
+	}
+	return out, err
 }
 
-// appendResult appends the RESULT of a call. One that does not fit into a frame
-// is a fault of whoever answered.
-func (c *conn) appendResult(b []byte, stream uint32, op string, fields [][]byte, err error) []byte {
+func resultSize(fields [][]byte) int {
 	size := 1
 	for _, f := range fields {
 		size += 4 + len(f)
 	}
-	if err == nil && size > maxPayload {
-		err = errors.New("the result does not fit into a frame")
-	}
+	return size
+}
+
+// appendResult appends the RESULT of a call; of an internal error without details.
+func appendResult(b []byte, stream uint32, fields [][]byte, err error) []byte {
 	if err != nil {
 		said := struct {
 			Code    string `json:"code"`
@@ -90,13 +99,11 @@ func (c *conn) appendResult(b []byte, stream uint32, op string, fields [][]byte,
 		}{"internal", "the server failed"}
 		if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind != fault.Internal {
 			said.Code, said.Message = f.Code, f.Text
-		} else {
-			c.events.log(slog.LevelError, "", "[postern] "+op+" failed: "+err.Error())
 		}
 		text, _ := json.Marshal(said) // two strings: cannot fail
 		return appendFrame(b, frameResult, 0, stream, append([]byte{resultFault}, text...))
 	}
-	b = binary.BigEndian.AppendUint32(b, uint32(size))
+	b = binary.BigEndian.AppendUint32(b, uint32(resultSize(fields)))
 	b = append(b, byte(frameResult), 0)
 	b = binary.BigEndian.AppendUint32(b, stream)
 	return appendFields(append(b, resultOK), fields)
