@@ -27,8 +27,8 @@ const policy = `
 	ground: platform, fault
 
 	wire       <
-	lane       < wire
 	field      <
+	lane       < wire
 	httpx      < ground, wire, lane
 	telemetry  < ground
 	scaffold   < ground
@@ -65,7 +65,7 @@ const policy = `
 	policy     < ground, accesskey, function, signature, upstream
 	deploy     < ground, accesskey, bundle, function, policy, signature, signin, supervisor, worker
 
-	gateway    < ground, httpx, telemetry, accesskey, audit, auth, function, limit, signature, signin, supervisor, token, upstream, usage, websocket, worker
+	gateway    < ground, wire, httpx, telemetry, accesskey, audit, auth, function, limit, signature, signin, supervisor, token, upstream, usage, websocket, worker
 	oauth      < ground, httpx, accesskey, auth, limit, token
 	admin      < ground, httpx, api, blob, accesskey, audit, auth, bundle, deploy, funclog, function, limit, policy, supervisor
 

@@ -1,8 +1,8 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
-	"net/http"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -14,6 +14,7 @@ import (
 	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/httpx"
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/wire"
 )
 
 // passage is what is remembered of a request that is over: how far it came and
@@ -73,27 +74,8 @@ func (t *target) owns(p auth.Principal) bool {
 	return own != "" && (own == t.function.ProjectID || own == t.function.ParentProjectID)
 }
 
-// knownMethod is a method in a text of ours: the caller's is a piece of its
-// whole request line, which would stay in memory with it.
-func knownMethod(m string) string {
-	switch m {
-	case http.MethodGet:
-		return http.MethodGet
-	case http.MethodPost:
-		return http.MethodPost
-	case http.MethodPut:
-		return http.MethodPut
-	case http.MethodPatch:
-		return http.MethodPatch
-	case http.MethodDelete:
-		return http.MethodDelete
-	case http.MethodHead:
-		return http.MethodHead
-	case http.MethodOptions:
-		return http.MethodOptions
-	}
-	return otherMethod
-}
+// knownMethod is a method for what is kept and counted.
+func knownMethod(m string) string { return cmp.Or(wire.Method(m), otherMethod) }
 
 const otherMethod = "another method"
 

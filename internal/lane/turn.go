@@ -87,7 +87,7 @@ func emptied(h http.Header) http.Header {
 // nothing, where that is not plain in all.
 func (t *turn) take(c *conn, n int) bool {
 	text := c.buf[c.r : c.r+n]
-	method := methodOf(t.head.Method.In(text))
+	method := wire.Method(t.head.Method.In(text))
 	if method == "" {
 		return false
 	}
@@ -124,28 +124,6 @@ func (t *turn) take(c *conn, n int) bool {
 	}
 	t.response.begin(t)
 	return true
-}
-
-// methodOf is a method as a text that is not the caller's; empty: it is none of
-// the usual ones.
-func methodOf(text []byte) string {
-	switch string(text) {
-	case http.MethodGet:
-		return http.MethodGet
-	case http.MethodPost:
-		return http.MethodPost
-	case http.MethodPut:
-		return http.MethodPut
-	case http.MethodPatch:
-		return http.MethodPatch
-	case http.MethodDelete:
-		return http.MethodDelete
-	case http.MethodHead:
-		return http.MethodHead
-	case http.MethodOptions:
-		return http.MethodOptions
-	}
-	return ""
 }
 
 // isSimple reports whether a path with its query is what url.ParseRequestURI
