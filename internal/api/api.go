@@ -62,6 +62,12 @@ type Functions struct {
 type DeployRequest struct {
 	Artefact string `json:"artefact" pattern:"^[0-9a-f]{64}$" doc:"SHA-256 of an artefact that was uploaded."`
 	Force    bool   `json:"force,omitempty" doc:"Deploy it again even if it is the active one."`
+	// Variables are what .env says beside the manifest; they win over it.
+	Variables map[string]string `json:"variables,omitempty" doc:"Plain settings that the manifest does not have, or that differ from it."`
+	Secrets   map[string]string `json:"secrets,omitempty" doc:"Values to set in the same moment as the deploy; those that are left out stay as they are."`
+	Declares  []string          `json:"declares,omitempty" doc:"Names of the secrets that the function needs, beside those that its manifest names."`
+	Percent   int               `json:"percent,omitempty" minimum:"0" maximum:"100" doc:"Of the calls that it gets at first, beside the active one; absent: all."`
+	NoWait    bool              `json:"noWait,omitempty" doc:"Answer at once; the status of the function tells what becomes of it."`
 }
 
 // DeployResponse is what a deploy did.

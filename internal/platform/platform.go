@@ -151,8 +151,12 @@ type Function struct {
 	Slug            string // unique on the installation; the address
 	// ActiveDeploymentID is the deployment that serves; empty before the first.
 	ActiveDeploymentID string
-	CreatedAt          time.Time
-	UpdatedAt          time.Time
+	// CandidateID is the deployment that gets CandidatePercent of the calls
+	// beside the active one; empty: none does.
+	CandidateID      string
+	CandidatePercent int // 1 to 99 with a candidate, else 0
+	CreatedAt        time.Time
+	UpdatedAt        time.Time
 }
 
 // Deployment is one immutable version of a function: an artefact and what its
@@ -166,8 +170,14 @@ type Deployment struct {
 	Runtime     string // "node"
 	Declaration Declaration
 	Handlers    []Handler         // the declaration with guards decided
-	Variables   map[string]string // the manifest's plain variables
-	Visibility  Visibility
+	Variables   map[string]string // plain settings: the manifest's, and over them .env's
+	// SecretNames are the secrets that it declares. It gets those of its own
+	// function in any case, and what its project shares only where it is named here.
+	SecretNames []string
+	// RestoredFrom is the number of the deployment that this one is again; 0: it
+	// is new.
+	RestoredFrom int
+	Visibility   Visibility
 	// KeyID names the access key that the function itself is given;
 	// SealedKeySecret is that key's secret, sealed (package secret).
 	KeyID           string
@@ -252,6 +262,7 @@ const (
 	ChangeSigning  ChangeKind = "signing"  // a signing key was made, retired or removed
 	ChangeToken    ChangeKind = "token"    // one access token was revoked
 	ChangePolicy   ChangeKind = "policy"   // a project's policy was applied; the ID is the project's
+	ChangeSecret   ChangeKind = "secret"   // secrets were changed; the ID is the function's, or that of the project that shares them
 )
 
 // Change is one row of the ordered change log. Seq grows by one for each row;

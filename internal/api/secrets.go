@@ -1,0 +1,55 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Secret is a secret of the platform without its value, which nobody is told.
+type Secret struct {
+	Name       string    `json:"name"`
+	Version    int       `json:"version" doc:"The active one; counts the values that it has had, from 1."`
+	Shared     bool      `json:"shared,omitempty" doc:"It is the project's: every function that declares its name and has none of its own gets it."`
+	CreateTime time.Time `json:"createTime"`
+	UpdateTime time.Time `json:"updateTime" doc:"When it got its value."`
+	UpdatedBy  string    `json:"updatedBy,omitempty" doc:"The access key that set it."`
+}
+
+// Secrets are the secrets of a function, or those that a project's functions
+// share, sorted by name.
+type Secrets struct {
+	Secrets []Secret `json:"secrets"`
+}
+
+// ChangeSecretsRequest sets and removes secrets: all of it happens, or nothing.
+type ChangeSecretsRequest struct {
+	Set    map[string]string `json:"set,omitempty" doc:"New values by name."`
+	Remove []string          `json:"remove,omitempty"`
+}
+
+// ChangeSecretsResponse is what became of that.
+type ChangeSecretsResponse struct {
+	Secrets   []Secret `json:"secrets" doc:"All that there are now."`
+	Restarted []string `json:"restarted" doc:"The functions whose workers were replaced, by name: they have the new values."`
+	Warnings  []string `json:"warnings"`
+}
+
+// Secrets lists the secrets of a function, those included that its project
+// shares with it; with an empty name all that the project shares.
+func (c *Client) Secrets(ctx context.Context, function string) (out Secrets, err error) {
+	return out, c.call(ctx, http.MethodGet, c.secrets(function), nil, &out)
+}
+
+// ChangeSecrets sets and removes secrets of a function; with an empty name
+// those that the project shares.
+func (c *Client) ChangeSecrets(ctx context.Context, function string, in ChangeSecretsRequest) (out ChangeSecretsResponse, err error) {
+	return out, c.call(ctx, http.MethodPatch, c.secrets(function), in, &out)
+}
+
+func (c *Client) secrets(function string) string {
+	if function == "" {
+		return c.project("secrets")
+	}
+	return c.project("functions", function, "secrets")
+}
