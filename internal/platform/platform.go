@@ -327,6 +327,8 @@ type DeployInput struct {
 	// ExpectPolicy is the number of the project's policy that the handlers were
 	// checked against; 0: it had none.
 	ExpectPolicy int
+	// Secrets are set and removed in the same moment; the zero value changes none.
+	Secrets SecretInput
 	// OldKeyExpiresAt is when the keys of earlier deployments end; their calls
 	// in flight may use them until then.
 	OldKeyExpiresAt time.Time

@@ -12,7 +12,7 @@ import (
 	"postern.dev/postern/internal/platform"
 )
 
-const deploymentColumns = `d.id, d.function_id, f.project_id, d.number, d.artefact, d.runtime, d.declaration, d.handlers, d.variables, d.visibility, d.key_id, d.sealed_key_secret, d.created_at`
+const deploymentColumns = `d.id, d.function_id, f.project_id, d.number, d.artefact, d.runtime, d.declaration, d.handlers, d.variables, d.secret_names, d.visibility, d.key_id, d.sealed_key_secret, d.created_at`
 
 // Deploy records a deployment and makes it the active one, in one transaction:
 // after a crash either all of it is there or nothing.
@@ -48,6 +48,11 @@ func (db *DB) Deploy(ctx context.Context, in platform.DeployInput) (out platform
 			return fmt.Errorf("activate deployment %s: %w", d.ID, err)
 		}
 		out.Function, out.Deployment = f, d
+		if in.Secrets.Changes() {
+			if err := changeSecrets(ctx, t, in.Secrets); err != nil {
+				return err
+			}
+		}
 		return t.log(ctx, platform.ChangeFunction, f.ID, at)
 	})
 	return out, err
@@ -56,9 +61,9 @@ func (db *DB) Deploy(ctx context.Context, in platform.DeployInput) (out platform
 func insertDeployment(ctx context.Context, t *tx, d *platform.Deployment) error {
 	err := t.QueryRowContext(ctx, `SELECT COALESCE(MAX(number), 0) + 1 FROM deployments WHERE function_id = $1`, d.FunctionID).Scan(&d.Number)
 	if err == nil {
-		_, err = t.ExecContext(ctx, `INSERT INTO deployments (id, function_id, number, artefact, runtime, declaration, handlers, variables, visibility, key_id, sealed_key_secret, created_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, d.ID, d.FunctionID, d.Number, d.Artefact, d.Runtime, encode(d.Declaration), encode(d.Handlers),
-			encode(d.Variables), string(d.Visibility), d.KeyID, base64.StdEncoding.EncodeToString(d.SealedKeySecret), micros(d.CreatedAt))
+		_, err = t.ExecContext(ctx, `INSERT INTO deployments (id, function_id, number, artefact, runtime, declaration, handlers, variables, secret_names, visibility, key_id, sealed_key_secret, created_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`, d.ID, d.FunctionID, d.Number, d.Artefact, d.Runtime, encode(d.Declaration), encode(d.Handlers),
+			encode(d.Variables), encode(orEmpty(d.SecretNames)), string(d.Visibility), d.KeyID, base64.StdEncoding.EncodeToString(d.SealedKeySecret), micros(d.CreatedAt))
 	}
 	if err != nil {
 		return fmt.Errorf("insert deployment %s: %w", d.ID, err)
@@ -111,22 +116,25 @@ func (db *DB) Deployments(ctx context.Context, functionID string, limit int) ([]
 
 func scanDeployment(row scanner, before ...any) (platform.Deployment, error) {
 	var d platform.Deployment
-	var declaration, handlers, variables, sealed string
+	var declaration, handlers, variables, names, sealed string
 	var created int64
-	err := row.Scan(append(before, &d.ID, &d.FunctionID, &d.ProjectID, &d.Number, &d.Artefact, &d.Runtime, &declaration, &handlers, &variables, &d.Visibility, &d.KeyID, &sealed, &created)...)
+	err := row.Scan(append(before, &d.ID, &d.FunctionID, &d.ProjectID, &d.Number, &d.Artefact, &d.Runtime, &declaration, &handlers, &variables, &names, &d.Visibility, &d.KeyID, &sealed, &created)...)
 	if err != nil {
 		return platform.Deployment{}, notFound(err, "deployment")
 	}
 	for _, column := range []struct {
 		text string
 		into any
-	}{{declaration, &d.Declaration}, {handlers, &d.Handlers}, {variables, &d.Variables}} {
+	}{{declaration, &d.Declaration}, {handlers, &d.Handlers}, {variables, &d.Variables}, {names, &d.SecretNames}} {
 		if err := json.Unmarshal([]byte(column.text), column.into); err != nil {
 			return platform.Deployment{}, unreadable(d.ID, err)
 		}
 	}
 	if d.SealedKeySecret, err = base64.StdEncoding.DecodeString(sealed); err != nil {
 		return platform.Deployment{}, unreadable(d.ID, err)
+	}
+	if len(d.SecretNames) == 0 {
+		d.SecretNames = nil
 	}
 	d.CreatedAt = fromMicros(created)
 	return d, nil

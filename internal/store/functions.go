@@ -35,8 +35,8 @@ func (db *DB) Functions(ctx context.Context, projectID, after string, limit int)
 	return out, failed("list functions", rows.Err())
 }
 
-// DeleteFunction removes a function, its deployments and what its storage's keys
-// lead to, and revokes the access keys that it was given. What it returns is the function as it was.
+// DeleteFunction removes a function, its deployments, its secrets and what its
+// storage's keys lead to, and revokes the access keys that it was given. What it returns is the function as it was.
 func (db *DB) DeleteFunction(ctx context.Context, projectID, name string, at time.Time) (f platform.Function, seq int64, err error) {
 	seq, err = db.update(ctx, func(t *tx) error {
 		f, err = scanFunction(t.QueryRowContext(ctx, `SELECT `+functionColumns+` FROM functions f WHERE f.project_id = $1 AND f.name = $2`, projectID, name))
@@ -53,6 +53,9 @@ func (db *DB) DeleteFunction(ctx context.Context, projectID, name string, at tim
 			return err
 		}
 		if err := forgetStorage(ctx, t, f.ID); err != nil {
+			return err
+		}
+		if err := forgetSecrets(ctx, t, f.ID); err != nil {
 			return err
 		}
 		return t.log(ctx, platform.ChangeFunction, f.ID, at)

@@ -122,6 +122,9 @@ func (db *DB) DeleteSubproject(ctx context.Context, id string, at time.Time) (se
 		if err := endPolicy(ctx, t, id, at); err != nil {
 			return err
 		}
+		if err := forgetSecrets(ctx, t, id); err != nil {
+			return err
+		}
 		return endKeys(ctx, t, `project_id`, id, at)
 	})
 }

@@ -42,6 +42,12 @@ func Run(t *testing.T, open func(*testing.T) *store.DB) {
 		"usage counted once":        testUsageOnce,
 		"usage pruned":              testUsagePruned,
 		"copies of databases":       testDatabaseCopies,
+		"secrets":                   testSecrets,
+		"secrets at once":           testSecretsAtOnce,
+		"secrets of a deploy":       testSecretsOfDeploy,
+		"secrets end":               testSecretsEnd,
+		"data keys":                 testDataKeys,
+		"keepers":                   testKeepers,
 		"callbacks":                 testMarks,
 		"callbacks at once":         testMarksAtOnce,
 		"callbacks pruned":          testMarksPruned,
@@ -104,7 +110,7 @@ func deployInput(projectID, functionID, name, active string) platform.DeployInpu
 		Deployment: platform.Deployment{ID: function.NewDeploymentID(at), FunctionID: functionID, ProjectID: projectID, Artefact: "aa", Runtime: "node",
 			Declaration: platform.Declaration{Handlers: []platform.DeclaredHandler{{Name: "a"}}, Auth: platform.AuthDeclaration{Present: true, Names: []string{"a"}}, Style: platform.StyleEvent},
 			Handlers: []platform.Handler{{Name: "a", Guard: platform.GuardOpen, Rule: platform.Rule{Timeout: time.Second},
-				Routes: []platform.Route{{Pattern: "GET /a/{ü}", Guard: platform.GuardOpen, Loosened: true, Rule: platform.Rule{Group: "public", Scopes: []platform.Scope{platform.ScopeControl}, BodyLimit: 1, Timeout: time.Minute}}, {Pattern: "/b"}}}}, Variables: map[string]string{"A": "ü"}, Visibility: platform.Private,
+				Routes: []platform.Route{{Pattern: "GET /a/{ü}", Guard: platform.GuardOpen, Loosened: true, Rule: platform.Rule{Group: "public", Scopes: []platform.Scope{platform.ScopeControl}, BodyLimit: 1, Timeout: time.Minute}}, {Pattern: "/b"}}}}, Variables: map[string]string{"A": "ü"}, SecretNames: []string{"B", "C"}, Visibility: platform.Private,
 			KeyID: k.ID, SealedKeySecret: []byte{0, 1, 255}, CreatedAt: at},
 		Key: k, ExpectActive: active, OldKeyExpiresAt: at.Add(time.Minute)}
 }
