@@ -33,8 +33,9 @@ const policy = `
 	telemetry  < ground
 	scaffold   < ground
 	userfile   < ground
+	redact     <
 	config     < ground, userfile
-	base: wire, lane, field, httpx, telemetry, scaffold, userfile, config
+	base: wire, lane, field, httpx, telemetry, scaffold, userfile, redact, config
 
 	blob       < ground
 	store      < ground
@@ -54,7 +55,7 @@ const policy = `
 	bundle     < ground, function, runtime/node
 	websocket  < ground, field
 	upstream   < ground, field, websocket
-	worker     < ground, field, upstream
+	worker     < ground, field, redact, upstream
 	audit      < ground
 	usage      < ground
 	database   < ground
@@ -63,7 +64,7 @@ const policy = `
 	auth       < ground, accesskey, limit, token
 	supervisor < ground, upstream, worker
 	policy     < ground, accesskey, function, signature, upstream
-	deploy     < ground, accesskey, bundle, function, policy, signature, signin, supervisor, worker
+	deploy     < ground, redact, accesskey, bundle, function, policy, signature, signin, supervisor, worker
 
 	gateway    < ground, wire, httpx, telemetry, accesskey, audit, auth, function, limit, signature, signin, supervisor, token, upstream, usage, websocket, worker
 	oauth      < ground, httpx, accesskey, auth, limit, token
