@@ -36,12 +36,15 @@ const (
 
 // Manifest is a function's manifest, checked and normalised.
 type Manifest struct {
-	Name        string                    `json:"name"`
-	Runtime     string                    `json:"runtime"` // RuntimeNode or RuntimeHTTP
-	Description string                    `json:"description,omitempty"`
-	Variables   map[string]string         `json:"variables,omitempty"`
-	Handlers    map[string]HandlerOptions `json:"handlers,omitempty"`
-	Source      string                    `json:"source"` // SourcePostern or SourceSinch
+	Name        string            `json:"name"`
+	Runtime     string            `json:"runtime"` // RuntimeNode or RuntimeHTTP
+	Description string            `json:"description,omitempty"`
+	Variables   map[string]string `json:"variables,omitempty"`
+	// Secrets are the names of the secrets that it needs, sorted; none is a
+	// variable's. Their values are nowhere here.
+	Secrets  []string                  `json:"secrets,omitempty"`
+	Handlers map[string]HandlerOptions `json:"handlers,omitempty"`
+	Source   string                    `json:"source"` // SourcePostern or SourceSinch
 	// Style is how handlers are called: "event", "context", or empty for what
 	// the module's exports say. EventFormat is the shape of an event: "simple"
 	// or empty, or "v2".
@@ -104,11 +107,14 @@ func DecodeManifest(data []byte) (Manifest, error) {
 	}
 	for k, v := range m.Variables {
 		if err == nil {
-			err = validVariable(k, v)
+			err = CheckSetting(k, v)
 		}
 	}
 	if err == nil {
-		err = variablesFit(m.Variables)
+		err = CheckSettings(m.Variables)
+	}
+	if err == nil {
+		err = m.validSecrets()
 	}
 	for _, o := range m.Handlers {
 		if err == nil && (o.Body > platform.BodyStream || o.BodyLimit < 0 || o.BodyLimit > maxBodyLimit || o.Timeout < 0 || o.Timeout > MaxTimeout) {

@@ -22,11 +22,11 @@ const maxBodyLimit = 1 << 40 // 1 TiB: more is a mistake
 // nothing here.
 var sinchFields = []string{"functionId", "tunnel", "createdResources", "projectId"}
 
-var posternFields = []string{"$schema", "name", "runtime", "description", "variables", "handlers", "routes", "style", "eventFormat", "webhookProtection", "visibility", "workers", "command", "build", "include", "ready", "port"}
+var posternFields = []string{"$schema", "name", "runtime", "description", "variables", "secrets", "handlers", "routes", "style", "eventFormat", "webhookProtection", "visibility", "workers", "command", "build", "include", "ready", "port"}
 
 // ParseManifest checks a manifest's bytes. Errors name source, line and column.
 func ParseManifest(source string, data []byte) (Manifest, []string, error) {
-	p := &parser{source: source, data: data, m: Manifest{Source: source}}
+	p := &parser{source: source, data: data, m: Manifest{Source: source}, named: map[string]int64{}}
 	root, err := parseJSON(data)
 	if err != nil {
 		at := err.(*syntaxError)
@@ -63,8 +63,9 @@ type parser struct {
 	data     []byte
 	m        Manifest
 	warnings []string
-	mentions []mention // of variables
-	program  bool      // the runtime is RuntimeHTTP
+	mentions []mention        // of variables and secrets
+	named    map[string]int64 // where each variable or secret stands
+	program  bool             // the runtime is RuntimeHTTP
 }
 
 func (p *parser) fail(offset int64, hint, format string, args ...any) error {
@@ -95,6 +96,8 @@ func (p *parser) field(f member) (err error) {
 		p.m.Description, err = p.text(f)
 	case "variables":
 		err = p.variables(f)
+	case "secrets":
+		err = p.secrets(f)
 	case "handlers":
 		err = p.handlers(f)
 	case "routes", "style", "eventFormat":
@@ -127,10 +130,6 @@ func (p *parser) field(f member) (err error) {
 
 func (p *parser) unknown(f member) error {
 	if p.source == SourceSinch {
-		if f.key == "secrets" {
-			p.warnings = append(p.warnings, "sinch.json: secrets are not given to functions by this version; the field is ignored")
-			return nil
-		}
 		if !slices.Contains(sinchFields, f.key) {
 			p.warnings = append(p.warnings, fmt.Sprintf("sinch.json: the field %q is not used here", f.key))
 		}
@@ -166,65 +165,6 @@ func (p *parser) runtime(f member) error {
 		return p.fail(f.value.offset, `use "runtime": "node", or "http" in postern.json for any program that serves HTTP`, "the runtime %q is not one that this version runs", s)
 	}
 	p.m.Runtime = RuntimeNode
-	return nil
-}
-
-var variablePattern = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*$`)
-
-// Names that the platform or Node's loader gives a meaning to, and that a
-// variable must not pretend to be: it would be overruled without a word.
-var platformVariables = []string{"PROJECT_ID", "PROJECT_ID_API_KEY", "PROJECT_ID_API_SECRET", "FUNCTION_ID", "NODE_ENV",
-	"PATH", "HOME", "TMPDIR", "LANG", "TZ", "NODE_OPTIONS", "NODE_COMPILE_CACHE"}
-
-// maxVariableBytes bounds all names and values together: they become the
-// environment of a process, which the kernel limits.
-const maxVariableBytes = 64 << 10
-
-func validVariable(name, value string) error {
-	switch {
-	case len(name) > 128 || !variablePattern.MatchString(name):
-		return fmt.Errorf("%.128q is no variable name: use upper-case letters, digits and underscores", name)
-	case slices.Contains(platformVariables, name) || strings.HasPrefix(name, "POSTERN_") || strings.HasPrefix(name, "LD_"):
-		return fmt.Errorf("the variable %s belongs to the platform", name)
-	case strings.ContainsRune(value, 0):
-		return fmt.Errorf("the variable %s has a NUL character", name)
-	}
-	return nil
-}
-
-func variablesFit(variables map[string]string) error {
-	size := 0
-	for name, value := range variables {
-		size += len(name) + len(value)
-	}
-	if size > maxVariableBytes {
-		return fmt.Errorf("the variables have %d bytes; at most %d fit", size, maxVariableBytes)
-	}
-	return nil
-}
-
-func (p *parser) variables(f member) error {
-	if !f.value.isObject {
-		return p.fail(f.value.offset, `write: "variables": { "GREETING": "hello" }`, "variables must be an object")
-	}
-	p.m.Variables = make(map[string]string, len(f.value.object))
-	for _, v := range f.value.object {
-		s, ok := v.value.value.(string)
-		err := validVariable(v.key, s)
-		if p.program && slices.Contains(programVariables, v.key) {
-			err = fmt.Errorf("the variable %s belongs to the platform: a program is told where to listen", v.key)
-		}
-		if err != nil {
-			return p.fail(v.offset, "", "%s", err)
-		}
-		if !ok {
-			return p.fail(v.value.offset, fmt.Sprintf("put it in quotes: %q: \"…\"", v.key), "the variable %s must be a string", v.key)
-		}
-		p.m.Variables[v.key] = s
-	}
-	if err := variablesFit(p.m.Variables); err != nil {
-		return p.fail(f.offset, "keep large values in a file that function.ts imports", "%s", err)
-	}
 	return nil
 }
 

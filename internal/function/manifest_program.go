@@ -208,7 +208,7 @@ func (m Manifest) validProgram() error {
 		return errors.New("a route of a program names a handler")
 	}
 	for _, name := range programVariables {
-		if _, ok := m.Variables[name]; ok {
+		if m.has(name) {
 			return fmt.Errorf("the variable %s belongs to the platform", name)
 		}
 	}

@@ -15,7 +15,7 @@ const AuthSignature = "signature"
 
 const signatureExample = `write: "signature": { "scheme": "github", "secrets": ["GITHUB_SECRET"] }`
 
-// mention is a variable that is named somewhere, to be looked for when the
+// mention is a variable or a secret that is named somewhere, to be looked for when the
 // whole manifest is read.
 type mention struct {
 	name   string
@@ -55,7 +55,7 @@ func (p *parser) signatureField(s *platform.Signature, f member, of string) (err
 			p.mentions = append(p.mentions, mention{name, n.offset, of})
 		}
 		if len(s.Secrets) == 0 {
-			err = p.fail(f.value.offset, signatureExample, "secrets of %s must be a list of names of variables", of)
+			err = p.fail(f.value.offset, signatureExample, "secrets of %s must be a list of names of secrets or variables", of)
 		}
 	case "keyId":
 		if s.KeyID, err = p.text(f); err == nil {
@@ -98,23 +98,15 @@ func (p *parser) customScheme(f member, of string) (*platform.SignatureScheme, e
 // or says it will have: a misspelt name would shut the door for good.
 func (p *parser) declared() error {
 	for _, s := range p.mentions {
-		if _, ok := p.m.Variables[s.name]; !ok {
-			hint := fmt.Sprintf(`declare it: "variables": { %q: "" }`, s.name)
-			if near := Nearest(s.name, variableNames(p.m)); near != "" {
+		if !p.m.has(s.name) {
+			hint := fmt.Sprintf(`declare it: "secrets": [%q]`, s.name)
+			if near := Nearest(s.name, p.m.names()); near != "" {
 				hint = fmt.Sprintf("did you mean %q?", near)
 			}
 			return p.fail(s.offset, hint, "signature of %s names %.64q, which the function has not", s.of, s.name)
 		}
 	}
 	return nil
-}
-
-func variableNames(m Manifest) (names []string) {
-	for name := range m.Variables {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // validSignatures checks signatures that no parser of ours has read.
@@ -134,7 +126,7 @@ func (m Manifest) validSignatures() error {
 			return err
 		}
 		for _, name := range append(slices.Clip(s.Secrets), s.KeyID) {
-			if _, ok := m.Variables[name]; !ok && name != "" {
+			if name != "" && !m.has(name) {
 				return fmt.Errorf("a signature names %.64q, which the function has not", name)
 			}
 		}
