@@ -51,6 +51,7 @@ const policy = `
 	funclog    < ground
 	signature  < ground
 	function   < ground, signature
+	environ    < ground, function
 	runtime/node <
 	bundle     < ground, function, runtime/node
 	websocket  < ground, field

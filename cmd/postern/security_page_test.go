@@ -79,6 +79,7 @@ var targets = [][3]string{
 	{"internal/state", "FuzzService", "whatever a worker asks for, the host answers in one frame or says why not, and fails in no way of its own"},
 	{"internal/function", "FuzzTable_Match", "whatever the path, a call is guarded as its handler is"},
 	{"internal/function", "FuzzParseManifest", "a manifest is refused with a place in it, or an artefact carries it unchanged"},
+	{"internal/environ", "FuzzParseDotenv", "a .env file is refused, or says the same when it is written in another way"},
 	{"internal/function", "FuzzCheckOrigin", "an origin is refused, or is one that a browser sends letter for letter"},
 	{"internal/auth", "FuzzAuthenticate", "only the one spelling of the one credential lets in"},
 	{"internal/accesskey", "FuzzParseSecret", "a secret is refused, or prints back as it was"},
