@@ -71,7 +71,7 @@ type ProjectChanges interface {
 
 // Deployer deploys and deletes functions. *deploy.Deployer is one.
 type Deployer interface {
-	Deploy(ctx context.Context, projectID, name, artefact string, force bool) (deploy.Result, error)
+	Deploy(ctx context.Context, in deploy.Request) (deploy.Result, error)
 	Delete(ctx context.Context, projectID, name string) (platform.Function, error)
 }
 

@@ -65,21 +65,21 @@ func (b *lockedBuffer) Write(p []byte) (int, error) {
 	return b.Buffer.Write(p)
 }
 
-func (w *world) Deploy(_ context.Context, projectID, name, artefact string, force bool) (deploy.Result, error) {
+func (w *world) Deploy(_ context.Context, in deploy.Request) (deploy.Result, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.acts = append(w.acts, "deploy "+name)
-	if name == "panics" {
+	w.acts = append(w.acts, "deploy "+in.Name)
+	if in.Name == "panics" {
 		panic("as a programmer's mistake does")
 	}
-	if name == "no-node" {
+	if in.Name == "no-node" {
 		return deploy.Result{}, fault.New(fault.Unavailable, "there is no Node").WithCode("node_missing")
 	}
-	if name == "broken" {
+	if in.Name == "broken" {
 		return deploy.Result{}, fault.New(fault.Invalid, "it threw").WithCode("module_failed")
 	}
-	f := platform.Function{ID: function.NewFunctionID(time.Now()), ProjectID: projectID, Name: name, Slug: name}
-	return deploy.Result{Function: f, Deployment: platform.Deployment{ID: "dep_1", Number: 1, Artefact: artefact, Handlers: []platform.Handler{{Name: "a"}}}}, nil
+	f := platform.Function{ID: function.NewFunctionID(time.Now()), ProjectID: in.ProjectID, Name: in.Name, Slug: in.Name}
+	return deploy.Result{Function: f, Deployment: platform.Deployment{ID: "dep_1", Number: 1, Artefact: in.Artefact, Handlers: []platform.Handler{{Name: "a"}}}}, nil
 }
 
 func (w *world) Delete(_ context.Context, projectID, name string) (platform.Function, error) {

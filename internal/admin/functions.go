@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"postern.dev/postern/internal/api"
+	"postern.dev/postern/internal/deploy"
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
@@ -111,7 +112,8 @@ func (s *service) deploy(ctx context.Context, in *struct {
 	FunctionPath
 	Body api.DeployRequest
 }) (*body[api.DeployResponse], error) {
-	r, err := s.o.Deployer.Deploy(ctx, in.ProjectID, in.Name, in.Body.Artefact, in.Body.Force)
+	r, err := s.o.Deployer.Deploy(ctx, deploy.Request{ProjectID: in.ProjectID, Name: in.Name, Artefact: in.Body.Artefact, Force: in.Body.Force,
+		Variables: in.Body.Variables, Secrets: in.Body.Secrets, Declares: in.Body.Declares, Percent: in.Body.Percent, By: principal(ctx).ID()})
 	if err != nil {
 		return nil, err
 	}

@@ -109,9 +109,9 @@ func note(ctx context.Context, r telemetry.Record, err error) {
 type tracedDeployer struct{ *deploy.Deployer }
 
 // Deploy deploys.
-func (d tracedDeployer) Deploy(ctx context.Context, projectID, name, artefact string, force bool) (deploy.Result, error) {
+func (d tracedDeployer) Deploy(ctx context.Context, in deploy.Request) (deploy.Result, error) {
 	began := time.Now()
-	result, err := d.Deployer.Deploy(ctx, projectID, name, artefact, force)
+	result, err := d.Deployer.Deploy(ctx, in)
 	r := telemetry.Record{Name: "deploy", Began: began}
 	if err == nil {
 		r.Attrs = []slog.Attr{slog.String("postern.function", result.Function.Slug), slog.String("postern.deployment", result.Deployment.ID)}

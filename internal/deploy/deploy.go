@@ -128,30 +128,30 @@ type Result struct {
 
 // Deploy makes the artefact the active deployment of a function, which is made
 // when there is none of that name. Deploys of one function come one after
-// another. With force an identical artefact is deployed again.
-func (d *Deployer) Deploy(ctx context.Context, projectID, name, artefact string, force bool) (Result, error) {
-	archive, err := d.open(ctx, projectID, name, artefact)
+// another. What is active already is deployed again only with Force.
+func (d *Deployer) Deploy(ctx context.Context, in Request) (Result, error) {
+	archive, err := d.open(ctx, in.ProjectID, in.Name, in.Artefact)
 	if err != nil {
 		return Result{}, err
 	}
-	unlock, err := d.lock(ctx, projectID+"/"+name)
+	unlock, err := d.lock(ctx, in.ProjectID+"/"+in.Name)
 	if err != nil {
 		return Result{}, err
 	}
 	defer unlock()
-	f, err := d.o.Store.Function(ctx, projectID, name)
+	f, err := d.o.Store.Function(ctx, in.ProjectID, in.Name)
 	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return Result{}, err
 	}
-	if err == nil && !force {
-		if r, same, err := d.same(ctx, f, artefact, archive.Manifest()); same || err != nil {
+	if err == nil && !in.Force {
+		if r, same, err := d.same(ctx, f, in, archive.Manifest()); same || err != nil {
 			return r, err
 		}
 	}
 	if f.ID == "" {
-		f = platform.Function{ID: function.NewFunctionID(time.Now()), ProjectID: projectID, Name: name}
+		f = platform.Function{ID: function.NewFunctionID(time.Now()), ProjectID: in.ProjectID, Name: in.Name}
 	}
-	return d.rollOut(ctx, f, artefact, archive)
+	return d.rollOut(ctx, f, in, archive)
 }
 
 // open reads an artefact and checks that it is one of this function.
@@ -170,10 +170,10 @@ func (d *Deployer) open(ctx context.Context, projectID, name, artefact string) (
 	return archive, nil
 }
 
-// same reports whether the artefact is active already.
-func (d *Deployer) same(ctx context.Context, f platform.Function, artefact string, m function.Manifest) (Result, bool, error) {
+// same reports whether what is asked for is active already.
+func (d *Deployer) same(ctx context.Context, f platform.Function, in Request, m function.Manifest) (Result, bool, error) {
 	active, err := d.o.Store.Deployment(ctx, f.ActiveDeploymentID)
-	if err != nil || active.Artefact != artefact {
+	if err != nil || active.Artefact != in.Artefact || d.changes(ctx, active, in, m.Variables) {
 		return Result{}, false, err
 	}
 	handlers, warnings, err := function.Protect(m, active.Declaration, true)
@@ -198,14 +198,14 @@ func warningsOf(m function.Manifest, handlers []platform.Handler) []string {
 }
 
 // rollOut starts the new deployment, then makes it the active one.
-func (d *Deployer) rollOut(ctx context.Context, f platform.Function, artefact string, archive *bundle.Archive) (Result, error) {
+func (d *Deployer) rollOut(ctx context.Context, f platform.Function, in Request, archive *bundle.Archive) (Result, error) {
 	now := time.Now()
 	m := archive.Manifest()
 	secret := accesskey.NewSecret()
 	key := platform.AccessKey{ID: accesskey.NewID(now), ProjectID: f.ProjectID, DisplayName: "function:" + f.Name, SecretHash: secret.Hash(),
 		Scopes: []platform.Scope{platform.ScopeInvoke}, FunctionID: f.ID, CreatedAt: now}
-	dep := platform.Deployment{ID: function.NewDeploymentID(now), FunctionID: f.ID, ProjectID: f.ProjectID, Artefact: artefact, Runtime: m.Runtime,
-		Variables: m.Variables, Visibility: m.Visibility, KeyID: key.ID, CreatedAt: now}
+	dep := platform.Deployment{ID: function.NewDeploymentID(now), FunctionID: f.ID, ProjectID: f.ProjectID, Artefact: in.Artefact, Runtime: m.Runtime,
+		Variables: in.variables(m.Variables), Visibility: m.Visibility, KeyID: key.ID, CreatedAt: now}
 	var err error
 	if dep.SealedKeySecret, err = d.o.Sealer.Seal(ctx, dep.ID, []byte(secret.Reveal())); err != nil {
 		return Result{}, err

@@ -134,7 +134,7 @@ func TestDeploy_Style(t *testing.T) {
 		{`,"style":"event","routes":[{"path":"/a","handler":"handler"},{"path":"/b","handler":"handler"}]`, "stringundefinedundefinedundefined", platform.StyleEvent, 2},
 	} {
 		name := fmt.Sprintf("f%d", i)
-		r, err := w.d.Deploy(t.Context(), w.project, name, w.build(name, source, tc.more), false)
+		r, err := w.d.Deploy(t.Context(), deploy.Request{ProjectID: w.project, Name: name, Artefact: w.build(name, source, tc.more)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +166,7 @@ func TestDeploy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	hash := w.build("f", environment, `,"variables":{"GREETING":"hi","NODE_DEBUG":""}`)
-	r, err := w.d.Deploy(t.Context(), w.project, "f", hash, false)
+	r, err := w.d.Deploy(t.Context(), deploy.Request{ProjectID: w.project, Name: "f", Artefact: hash})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,11 +187,11 @@ func TestDeploy(t *testing.T) {
 	if home := os.Getenv("HOME"); strings.Contains(env, `"HOME":"`+home+`"`) || strings.Contains(env, "GOPATH") || strings.Contains(env, "POSTERN_WORKER_FD") {
 		t.Errorf("the server's environment is seen: %s", env)
 	}
-	again, err := w.d.Deploy(t.Context(), w.project, "f", hash, false)
+	again, err := w.d.Deploy(t.Context(), deploy.Request{ProjectID: w.project, Name: "f", Artefact: hash})
 	if err != nil || !again.Reused || again.Deployment.ID != r.Deployment.ID {
 		t.Errorf("the same again: %+v, %v", again, err)
 	}
-	forced, err := w.d.Deploy(t.Context(), w.project, "f", hash, true)
+	forced, err := w.d.Deploy(t.Context(), deploy.Request{ProjectID: w.project, Name: "f", Artefact: hash, Force: true})
 	if err != nil || forced.Reused || forced.Deployment.Number != 2 || forced.Deployment.KeyID == r.Deployment.KeyID {
 		t.Errorf("forced: %+v, %v", forced, err)
 	}
@@ -212,7 +212,7 @@ func TestDeploy(t *testing.T) {
 func TestDeploy_FailureLeavesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	good, err := w.d.Deploy(t.Context(), w.project, "f", w.build("f", environment, ""), false)
+	good, err := w.d.Deploy(t.Context(), deploy.Request{ProjectID: w.project, Name: "f", Artefact: w.build("f", environment, "")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +228,7 @@ func TestDeploy_FailureLeavesNothing(t *testing.T) {
 		"not uploaded":    {strings.Repeat("0", 64), "artefact_missing", ""},
 		"no hash":         {"../x", "artefact_invalid", ""},
 	} {
-		_, err := w.d.Deploy(t.Context(), w.project, "f", tc.artefact, false)
+		_, err := w.d.Deploy(t.Context(), deploy.Request{ProjectID: w.project, Name: "f", Artefact: tc.artefact})
 		f, ok := errors.AsType[*fault.Error](err)
 		if !ok || f.Code != tc.code || !strings.Contains(f.Text, tc.text) {
 			t.Errorf("%s: %v", name, err)
@@ -237,7 +237,7 @@ func TestDeploy_FailureLeavesNothing(t *testing.T) {
 			t.Errorf("the stack is not the developer's own: %s", f.Text)
 		}
 	}
-	if _, err := w.d.Deploy(t.Context(), w.project, "never", w.build("never", `throw 1;`, ""), false); err == nil {
+	if _, err := w.d.Deploy(t.Context(), deploy.Request{ProjectID: w.project, Name: "never", Artefact: w.build("never", `throw 1;`, "")}); err == nil {
 		t.Error("a first deploy that throws succeeds")
 	}
 	if _, err := w.db.Function(t.Context(), w.project, "never"); fault.KindOf(err) != fault.NotFound {
@@ -259,7 +259,7 @@ func TestDeploy_TwoAtOnce(t *testing.T) {
 	for i := range 4 {
 		hash := w.build("f", fmt.Sprintf(`export const a = () => %d;`, i), "")
 		wg.Go(func() {
-			if _, err := w.d.Deploy(t.Context(), w.project, "f", hash, false); err != nil {
+			if _, err := w.d.Deploy(t.Context(), deploy.Request{ProjectID: w.project, Name: "f", Artefact: hash}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -279,12 +279,12 @@ func TestDeploy_NodeMissing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	_, w.nodeErr = worker.FindNode(t.Context(), "/nonexistent/node")
-	_, err := w.d.Deploy(t.Context(), w.project, "f", w.build("f", environment, ""), false)
+	_, err := w.d.Deploy(t.Context(), deploy.Request{ProjectID: w.project, Name: "f", Artefact: w.build("f", environment, "")})
 	if f, ok := errors.AsType[*fault.Error](err); !ok || f.Code != "node_missing" || f.Kind != fault.Unavailable {
 		t.Errorf("%v", err)
 	}
 	w.nodeErr = nil
-	if _, err := w.d.Deploy(t.Context(), w.project, "f", w.build("f", environment, ""), false); err != nil {
+	if _, err := w.d.Deploy(t.Context(), deploy.Request{ProjectID: w.project, Name: "f", Artefact: w.build("f", environment, "")}); err != nil {
 		t.Errorf("after Node was installed: %v", err)
 	}
 	if _, err := exec.LookPath("node"); err != nil {
@@ -307,7 +307,7 @@ func TestDeploy_NodeGoesAway(t *testing.T) {
 		if err := step(); err != nil {
 			t.Fatal(err)
 		}
-		_, err := w.d.Deploy(t.Context(), w.project, "f", w.build("f", environment, ""), true)
+		_, err := w.d.Deploy(t.Context(), deploy.Request{ProjectID: w.project, Name: "f", Artefact: w.build("f", environment, ""), Force: true})
 		f, ok := errors.AsType[*fault.Error](err)
 		if gone := i == 1; gone != (err != nil) || gone && (!ok || f.Code != "node_missing" || f.Kind != fault.Unavailable) {
 			t.Errorf("step %d: %v", i, err)

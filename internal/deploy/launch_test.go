@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"postern.dev/postern/internal/deploy"
 )
 
 // How a worker is started: with the sources' lines in its stacks, a heap as
@@ -12,7 +14,7 @@ import (
 func TestLaunch_Node(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	done, err := w.d.Deploy(t.Context(), w.project, "f", w.build("f", "export const a = () => 1;", `,"workers":{"memory":"96MiB","max":3,"spare":1}`), false)
+	done, err := w.d.Deploy(t.Context(), deploy.Request{ProjectID: w.project, Name: "f", Artefact: w.build("f", "export const a = () => 1;", `,"workers":{"memory":"96MiB","max":3,"spare":1}`)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -139,7 +139,7 @@ func newBench(t *testing.T) *bench {
 }
 
 func (b *bench) deploy(ctx context.Context) (deploy.Result, error) {
-	return b.d.Deploy(ctx, b.project, "f", b.artefact, true)
+	return b.d.Deploy(ctx, deploy.Request{ProjectID: b.project, Name: "f", Artefact: b.artefact, Force: true})
 }
 
 // Nothing was written: the new workers end, and the old deployment is left alone.
@@ -266,7 +266,7 @@ func TestDeploy_BadArchives(t *testing.T) {
 		if err := b.blobs.Put(t.Context(), b.project, hash, bytes.NewReader(data), bundle.MaxBytes); err != nil {
 			t.Fatal(err)
 		}
-		_, err := b.d.Deploy(t.Context(), b.project, "f", hash, false)
+		_, err := b.d.Deploy(t.Context(), deploy.Request{ProjectID: b.project, Name: "f", Artefact: hash})
 		if f, ok := errors.AsType[*fault.Error](err); !ok || f.Kind != fault.Invalid || f.Code != "artefact_invalid" && f.Code != "manifest_invalid" {
 			t.Errorf("%s: %v", name, err)
 		}

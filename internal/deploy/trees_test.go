@@ -52,7 +52,7 @@ func read(t *testing.T, f *os.File, err error) string {
 func TestDeploy_RecordsFiles(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	r, err := w.d.Deploy(t.Context(), w.project, "f", w.site("f", "hello"), false)
+	r, err := w.d.Deploy(t.Context(), deploy.Request{ProjectID: w.project, Name: "f", Artefact: w.site("f", "hello")})
 	if err != nil {
 		t.Fatal(err)
 	}

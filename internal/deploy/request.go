@@ -1,0 +1,58 @@
+package deploy
+
+import (
+	"context"
+	"maps"
+
+	"postern.dev/postern/internal/platform"
+)
+
+// Request is one deploy that is asked for.
+type Request struct {
+	ProjectID, Name string
+	Artefact        string // hex SHA-256 of what was uploaded
+	// Force deploys again what is active already.
+	Force bool
+	// Variables win over those of the manifest.
+	Variables map[string]string
+	// Secrets are set in the same transaction; those that are left out stay.
+	Secrets Values
+	// Declares names the secrets that the function needs beside those that its
+	// manifest names.
+	Declares []string
+	// Percent of the calls go to it beside the active one; 0: all.
+	Percent int
+	// By is the access key that asks.
+	By string
+}
+
+// Values are secrets by name, which nothing prints.
+type Values map[string]string
+
+// String hides the values.
+func (Values) String() string { return "[redacted]" }
+
+// GoString hides the values.
+func (Values) GoString() string { return "[redacted]" }
+
+// MarshalJSON hides the values.
+func (Values) MarshalJSON() ([]byte, error) { return []byte(`"[redacted]"`), nil }
+
+// variables are the plain settings of a deployment: the manifest's, and over
+// them those that were sent with the deploy.
+func (r Request) variables(manifest map[string]string) map[string]string {
+	if len(r.Variables) == 0 {
+		return manifest
+	}
+	all := maps.Clone(manifest)
+	if all == nil {
+		all = map[string]string{}
+	}
+	maps.Copy(all, r.Variables)
+	return all
+}
+
+// changes reports whether a deploy of the active artefact would change anything.
+func (d *Deployer) changes(_ context.Context, active platform.Deployment, in Request, manifest map[string]string) bool {
+	return len(in.Secrets) > 0 || in.Percent > 0 || !maps.Equal(active.Variables, in.variables(manifest))
+}
