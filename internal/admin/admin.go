@@ -72,7 +72,11 @@ type ProjectChanges interface {
 // Deployer deploys and deletes functions. *deploy.Deployer is one.
 type Deployer interface {
 	Deploy(ctx context.Context, in deploy.Request) (deploy.Result, error)
+	// Start deploys behind the caller's back; done is told what became of it.
+	Start(ctx context.Context, in deploy.Request, done func(deploy.Result, error)) error
 	Delete(ctx context.Context, projectID, name string) (platform.Function, error)
+	// Attempts are the deploys under way or failed last, by function.
+	Attempts(projectID string) map[string]deploy.Attempt
 }
 
 // Options are what the API works with; all of them are needed.

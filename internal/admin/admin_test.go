@@ -52,6 +52,7 @@ type world struct {
 	acts      []string
 	dir       *auth.Directory
 	late      error // why the gateway does not apply changes
+	attempts  map[string]map[string]deploy.Attempt
 }
 
 type lockedBuffer struct {
@@ -81,6 +82,15 @@ func (w *world) Deploy(_ context.Context, in deploy.Request) (deploy.Result, err
 	f := platform.Function{ID: function.NewFunctionID(time.Now()), ProjectID: in.ProjectID, Name: in.Name, Slug: in.Name}
 	return deploy.Result{Function: f, Deployment: platform.Deployment{ID: "dep_1", Number: 1, Artefact: in.Artefact, Handlers: []platform.Handler{{Name: "a"}}}}, nil
 }
+
+// Start implements admin.Deployer: what is not waited for is done at once.
+func (w *world) Start(ctx context.Context, in deploy.Request, done func(deploy.Result, error)) error {
+	done(w.Deploy(ctx, in))
+	return nil
+}
+
+// Attempts implements admin.Deployer.
+func (w *world) Attempts(projectID string) map[string]deploy.Attempt { return w.attempts[projectID] }
 
 func (w *world) Delete(_ context.Context, projectID, name string) (platform.Function, error) {
 	w.mu.Lock()

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -80,23 +79,43 @@ func (s *service) listFunctions(ctx context.Context, in *struct {
 		}
 		out.Functions = append(out.Functions, s.describe(f, d, p))
 	}
+	if out.NextPageToken == "" {
+		more, err := s.attempted(ctx, in.ProjectID)
+		if err != nil {
+			return nil, err
+		}
+		out.Functions = append(out.Functions, more...)
+	}
 	return &body[api.Functions]{out}, nil
 }
 
 func (s *service) getFunction(ctx context.Context, in *FunctionPath) (*body[api.Function], error) {
-	f, err := s.o.Store.Function(ctx, in.ProjectID, in.Name)
+	f, err := s.function(ctx, in.ProjectID, in.Name)
 	if err != nil {
 		return nil, err
+	}
+	return &body[api.Function]{f}, nil
+}
+
+// function is one function as the API shows it, or the attempt to deploy it first.
+func (s *service) function(ctx context.Context, projectID, name string) (api.Function, error) {
+	a, attempted := s.o.Deployer.Attempts(projectID)[name] // before it is read: one that ends meanwhile is read as it is then
+	f, err := s.o.Store.Function(ctx, projectID, name)
+	if attempted && fault.KindOf(err) == fault.NotFound {
+		return unborn(projectID, name, a), nil
+	}
+	if err != nil {
+		return api.Function{}, err
 	}
 	d, err := s.o.Store.Deployment(ctx, f.ActiveDeploymentID)
 	if err != nil {
-		return nil, err
+		return api.Function{}, err
 	}
-	p, err := s.inForce(ctx, in.ProjectID)
+	p, err := s.inForce(ctx, projectID)
 	if err != nil {
-		return nil, err
+		return api.Function{}, err
 	}
-	return &body[api.Function]{s.describe(f, d, p)}, nil
+	return s.describe(f, d, p), nil
 }
 
 func (s *service) deleteFunction(ctx context.Context, in *FunctionPath) (*struct{}, error) {
@@ -112,16 +131,17 @@ func (s *service) deploy(ctx context.Context, in *struct {
 	FunctionPath
 	Body api.DeployRequest
 }) (*body[api.DeployResponse], error) {
-	r, err := s.o.Deployer.Deploy(ctx, deploy.Request{ProjectID: in.ProjectID, Name: in.Name, Artefact: in.Body.Artefact, Force: in.Body.Force,
-		Variables: in.Body.Variables, Secrets: in.Body.Secrets, Declares: in.Body.Declares, Percent: in.Body.Percent, By: principal(ctx).ID()})
+	req := deploy.Request{ProjectID: in.ProjectID, Name: in.Name, Artefact: in.Body.Artefact, Force: in.Body.Force, Variables: in.Body.Variables, Secrets: in.Body.Secrets,
+		Declares: in.Body.Declares, Percent: in.Body.Percent, Attempt: in.Body.Attempt, By: principal(ctx).ID()}
+	if in.Body.NoWait {
+		return s.start(ctx, req)
+	}
+	r, err := s.o.Deployer.Deploy(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	if open := function.Loosened(r.Deployment.Handlers); len(open) > 0 {
-		noteDetail(ctx, "authNone", fmt.Sprintf("%d: %s", len(open), strings.Join(open, ", "))) // a long list is cut, its number not
-	}
-	if open := function.Unsigned(r.Deployment.Handlers); len(open) > 0 {
-		noteDetail(ctx, "unsigned", fmt.Sprintf("%d: %s", len(open), strings.Join(open, ", ")))
+	for name, text := range guardDetail(r.Deployment.Handlers) {
+		noteDetail(ctx, name, text)
 	}
 	p, err := s.inForce(ctx, in.ProjectID)
 	if err != nil {
@@ -166,6 +186,10 @@ func (s *service) describe(f platform.Function, d platform.Deployment, p *platfo
 	out := api.Function{ID: f.ID, Name: f.Name, Slug: f.Slug, ProjectID: f.ProjectID, URLs: s.o.URLs(f.Slug), CreateTime: f.CreatedAt, UpdateTime: f.UpdatedAt,
 		Deployment: api.Deployment{ID: d.ID, Number: d.Number, Artefact: d.Artefact, Runtime: d.Runtime, CreateTime: d.CreatedAt.UTC()},
 		Status:     api.Status{State: st.State, Workers: st.Workers, InFlight: st.InFlight, Waiting: st.Waiting, Failures: st.Failures, LastErr: st.LastErr}}
+	out.State = stateOf(out.Status)
+	if a, ok := s.o.Deployer.Attempts(f.ProjectID)[f.Name]; ok {
+		out.Attempt = attemptOf(a)
+	}
 	if function.VisibilityOf(d, function.PolicyOf(p, f.Name)) != platform.Public {
 		out.URLs, out.Visibility = []string{}, string(platform.Private)
 	}
@@ -174,6 +198,7 @@ func (s *service) describe(f platform.Function, d platform.Deployment, p *platfo
 		var err error
 		if hs, err = function.Govern(hs, function.PolicyOf(p, f.Name), p.Groups); err != nil || p.Number == 0 {
 			out.Routes = []api.Route{}
+			out.State = stateStopped
 			return out
 		}
 	}

@@ -41,6 +41,15 @@ func noteDetail(ctx context.Context, name, text string) {
 	}
 }
 
+// eventOfAction is the audit event of the operation in ctx, as far as it is known.
+func eventOfAction(ctx context.Context) (audit.Event, bool) {
+	a, ok := ctx.Value(actionKey{}).(*action)
+	if !ok {
+		return audit.Event{}, false
+	}
+	return a.event, true
+}
+
 // remoteAddr is from where the operation in ctx was asked for.
 func remoteAddr(ctx context.Context) string {
 	if a, ok := ctx.Value(actionKey{}).(*action); ok {

@@ -19,14 +19,28 @@ type Function struct {
 	Deployment Deployment `json:"deployment" doc:"The active one."`
 	Routes     []Route    `json:"routes" doc:"Every address and how it is guarded."`
 	Status     Status     `json:"status"`
+	State      string     `json:"state" enum:"Queued,Deploying,Running,Stopped,Failed" doc:"Running: it answers, also where no worker runs at the moment. Stopped: its policy shuts it. Failed: its workers do not start, or no deploy has succeeded. Queued and Deploying: the first deploy is under way."`
+	Attempt    *Attempt   `json:"attempt,omitempty" doc:"The deploy that is under way on the node that was asked, or the last one if it failed."`
 	CreateTime time.Time  `json:"createTime"`
 	UpdateTime time.Time  `json:"updateTime"`
+}
+
+// Attempt is a deploy that is under way, or that failed.
+type Attempt struct {
+	ID        string     `json:"id,omitempty" doc:"What the caller called it."`
+	Artefact  string     `json:"artefact"`
+	State     string     `json:"state" enum:"Queued,Deploying,Failed"`
+	Error     string     `json:"error,omitempty"`
+	Code      string     `json:"code,omitempty" doc:"The problem's code."`
+	Hint      string     `json:"hint,omitempty"`
+	StartTime time.Time  `json:"startTime"`
+	EndTime   *time.Time `json:"endTime,omitempty"`
 }
 
 // Deployment is one version of a function.
 type Deployment struct {
 	ID         string    `json:"id"`
-	Number     int       `json:"number" doc:"Counts the deployments of the function, from 1."`
+	Number     int       `json:"number" doc:"Counts the deployments of the function, from 1; 0: there is none yet."`
 	Artefact   string    `json:"artefact" doc:"SHA-256 of the artefact."`
 	Runtime    string    `json:"runtime"`
 	CreateTime time.Time `json:"createTime"`
@@ -68,6 +82,7 @@ type DeployRequest struct {
 	Declares  []string          `json:"declares,omitempty" doc:"Names of the secrets that the function needs, beside those that its manifest names."`
 	Percent   int               `json:"percent,omitempty" minimum:"0" maximum:"100" doc:"Of the calls that it gets at first, beside the active one; absent: all."`
 	NoWait    bool              `json:"noWait,omitempty" doc:"Answer at once; the status of the function tells what becomes of it."`
+	Attempt   string            `json:"attempt,omitempty" maxLength:"64" pattern:"^[0-9A-Za-z_-]*$" doc:"A name of the caller's for this deploy: asked for again by the same name, it is done once."`
 }
 
 // DeployResponse is what a deploy did.

@@ -43,6 +43,7 @@ func (s *Server) Run(ctx context.Context) error {
 	// so does all that follows.
 	s.gateway.WaitApplied(ctx, s.firstSeq)
 	workers.start("supervisor", s.supervisor.Run)
+	control.start("deploys", s.deployer.Run)
 	calls.start("internal door", s.internalListener().Serve)
 	doors.start("gateway", s.listener("gateway", httpx.Server{Listener: s.gatewayLn, Handler: s.gateway, TLS: s.tls}).Serve)
 	doors.start("sockets", s.drainSockets)

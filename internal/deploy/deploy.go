@@ -91,8 +91,14 @@ type Deployer struct {
 	o       Options
 	workers Workers
 
-	mu    sync.Mutex
-	locks map[string]*lock // by project and name; guarded by mu
+	mu     sync.Mutex
+	locks  map[string]*lock // by project and name; guarded by mu
+	behind int              // deploys that nobody waits for; guarded by mu
+
+	attempts   attempts
+	background sync.WaitGroup // those deploys
+	base       context.Context
+	stop       context.CancelFunc // of base
 
 	trees trees
 
@@ -109,7 +115,10 @@ const recordTimeout = 30 * time.Second
 
 // New makes a deployer.
 func New(o Options) *Deployer {
-	return &Deployer{o: o, locks: map[string]*lock{}, trees: trees{dir: filepath.Join(o.RunDir, "artefacts"), users: map[string]map[string]bool{}}}
+	d := &Deployer{o: o, locks: map[string]*lock{}, trees: trees{dir: filepath.Join(o.RunDir, "artefacts"), users: map[string]map[string]bool{}},
+		attempts: attempts{running: map[string][]*attempt{}, ended: map[string]*attempt{}}}
+	d.base, d.stop = context.WithCancel(context.Background())
+	return d
 }
 
 // Use gives the deployer its workers. The supervisor needs the deployer to
@@ -128,8 +137,29 @@ type Result struct {
 
 // Deploy makes the artefact the active deployment of a function, which is made
 // when there is none of that name. Deploys of one function come one after
-// another. What is active already is deployed again only with Force.
+// another. What is active already is deployed again only with Force. A deploy
+// that is asked for twice, for its answer was lost, is done once.
 func (d *Deployer) Deploy(ctx context.Context, in Request) (Result, error) {
+	for {
+		it, known := d.attempts.begin(in)
+		if !known {
+			return d.try(ctx, in, it)
+		}
+		if r, again, err := it.wait(ctx); !again {
+			return r, err
+		}
+	}
+}
+
+// try is one attempt.
+func (d *Deployer) try(ctx context.Context, in Request, it *attempt) (r Result, err error) {
+	err = errors.New("the deploy panicked") // unless it gets to its end
+	defer func() { d.attempts.end(it, r, err) }()
+	r, err = d.deploy(ctx, in, it)
+	return r, err
+}
+
+func (d *Deployer) deploy(ctx context.Context, in Request, it *attempt) (Result, error) {
 	archive, err := d.open(ctx, in.ProjectID, in.Name, in.Artefact)
 	if err != nil {
 		return Result{}, err
@@ -139,6 +169,7 @@ func (d *Deployer) Deploy(ctx context.Context, in Request) (Result, error) {
 		return Result{}, err
 	}
 	defer unlock()
+	d.attempts.turn(it)
 	f, err := d.o.Store.Function(ctx, in.ProjectID, in.Name)
 	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return Result{}, err
@@ -268,6 +299,7 @@ func (d *Deployer) Delete(ctx context.Context, projectID, name string) (platform
 		return platform.Function{}, err
 	}
 	defer unlock()
+	d.attempts.forget(projectID + "/" + name) // also of one that never came to be
 	f, seq, err := d.o.Store.DeleteFunction(ctx, projectID, name, time.Now())
 	if err != nil {
 		return platform.Function{}, err

@@ -22,6 +22,9 @@ type Request struct {
 	Declares []string
 	// Percent of the calls go to it beside the active one; 0: all.
 	Percent int
+	// Attempt is what the caller calls this deploy, to ask for it again when the
+	// answer was lost; empty: each request is another.
+	Attempt string
 	// By is the access key that asks.
 	By string
 }

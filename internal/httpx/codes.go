@@ -74,6 +74,7 @@ var codes = []Code{
 	{"upgrade_required", 426, "This address is a WebSocket", "open a WebSocket here, with HTTP/1.1"},
 	{"rate_limited", 429, "A rate is used up", "wait as long as Retry-After says"},
 	{"quota_exceeded", 429, "The access key has used up its quota", "wait until the day or month ends, as Retry-After says, or raise the key's quota"},
+	{"deploys_waiting", 429, "Too many deploys wait already", "wait until some have ended: postern functions list shows them"},
 	{"basic_limited", 429, "Showing the bare secret is for trying things out", "get a token with this key at POST /oauth2/token (grant_type=client_credentials) and send it as Authorization: Bearer"},
 	{"signin_locked", 429, "Too many attempts to sign in have failed", "wait as long as Retry-After says; until then the right password is refused too"},
 	{"client_closed", 499, "The caller went away", "nothing to do"},
