@@ -12,6 +12,7 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"os"
 	"sync"
@@ -20,6 +21,7 @@ import (
 
 	"postern.dev/postern/internal/audit"
 	"postern.dev/postern/internal/auth"
+	"postern.dev/postern/internal/httpx"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/signature"
 	"postern.dev/postern/internal/signin"
@@ -86,6 +88,12 @@ type Options struct {
 	Public bool
 	Issuer string
 	URLs   func(slug string) []string
+	// Only is the ID of a function that answers at every host and path, also if
+	// it is private; empty: functions answer at their addresses.
+	Only string
+	// Problem answers with a refusal or a failure and returns what it said; nil:
+	// httpx.WriteProblem.
+	Problem func(w http.ResponseWriter, r *http.Request, err error, requestID string) httpx.Problem
 	// Secrets is asked for what callbacks are verified with, before the
 	// variables of the deployment; nil knows nothing. Callbacks remembers them;
 	// nil is a memory of this process.
@@ -175,6 +183,11 @@ func New(o Options, invoker Invoker) *Gateway {
 	}
 	if o.URLs == nil {
 		o.URLs = func(slug string) []string { return []string{o.URL + "/fn/" + slug} }
+	}
+	if o.Problem == nil {
+		o.Problem = func(w http.ResponseWriter, _ *http.Request, err error, requestID string) httpx.Problem {
+			return httpx.WriteProblem(w, err, requestID)
+		}
 	}
 	if o.SignInKey == (signin.Key{}) {
 		o.SignInKey = signin.RandomKey()

@@ -78,7 +78,7 @@ func (g *Gateway) routeMetadata(x *exchange) error {
 	if rest == "" {
 		rest = "/"
 	}
-	t, own := x.snapshot.find(x.r.Host, rest, g.options.BaseDomain)
+	t, own := g.find(x, rest)
 	if t == nil || own != "/" || t.described(rest != "/").document == nil {
 		return errNoMetadata
 	}

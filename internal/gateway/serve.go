@@ -182,7 +182,7 @@ func (g *Gateway) route(x *exchange) error {
 		}
 	} else if strings.HasPrefix(x.path, wellKnown) {
 		return g.routeMetadata(x)
-	} else if x.target, x.own = x.snapshot.find(x.r.Host, x.path, g.options.BaseDomain); x.target == nil {
+	} else if x.target, x.own = g.find(x, x.path); x.target == nil {
 		if x.snapshot.seq == 0 && !g.State().Loaded {
 			return errLoading
 		}
@@ -211,6 +211,15 @@ func (g *Gateway) route(x *exchange) error {
 		return &methodError{x.match.Allow}
 	}
 	return errNoHandler
+}
+
+// find is the function that the request's host and a path address, and what of
+// the path is its own.
+func (g *Gateway) find(x *exchange, path string) (t *target, rest string) {
+	if g.options.Only != "" {
+		return x.snapshot.byID[g.options.Only], path
+	}
+	return x.snapshot.find(x.r.Host, path, g.options.BaseDomain)
 }
 
 // methodError refuses a method on a path that knows others.
@@ -392,7 +401,7 @@ func (g *Gateway) refuse(x *exchange, err error) {
 		h[auth.ChallengeHeader] = x.challenge(err)
 	}
 	g.decorate(x, h)
-	p := httpx.WriteProblem(x.w, err, x.id)
+	p := g.options.Problem(x.w, x.r, err, x.id)
 	x.status, x.code = p.Status, p.Code
 	if x.ran && p.Status >= 500 || p.Status == http.StatusInternalServerError {
 		// A refusal is in the access log; a line more for each would be a way to flood this one.
