@@ -177,6 +177,11 @@ type Deployment struct {
 	// RestoredFrom is the number of the deployment that this one is again; 0: it
 	// is new.
 	RestoredFrom int
+	// ActiveAt is when it became the active one; zero: it never was.
+	ActiveAt time.Time
+	// EndedBecause says why the platform itself ended it as a candidate; empty:
+	// it did not.
+	EndedBecause string
 	Visibility   Visibility
 	// KeyID names the access key that the function itself is given;
 	// SealedKeySecret is that key's secret, sealed (package secret).
@@ -324,14 +329,38 @@ type DeployInput struct {
 	// ExpectActive is the deployment that the deploy means to replace; empty
 	// for the first. When another is active the deploy has been raced.
 	ExpectActive string
+	// Percent makes it a candidate, which gets so many of a hundred calls beside
+	// the active one; 0: it becomes the active one. Either takes the place of the
+	// candidate that there is.
+	Percent int
+	// ExpectCandidate is that candidate. Another one means that the deploy has
+	// been raced; none, because it was ended meanwhile, does not.
+	ExpectCandidate string
 	// ExpectPolicy is the number of the project's policy that the handlers were
 	// checked against; 0: it had none.
 	ExpectPolicy int
 	// Secrets are set and removed in the same moment; the zero value changes none.
 	Secrets SecretInput
 	// OldKeyExpiresAt is when the keys of earlier deployments end; their calls
-	// in flight may use them until then.
+	// in flight may use them until then. That of the active one lives on beside a
+	// candidate.
 	OldKeyExpiresAt time.Time
+}
+
+// PromoteInput gives a function's candidate another part of the calls.
+type PromoteInput struct {
+	FunctionID string
+	// ExpectActive and ExpectCandidate are the deployments that it is meant for:
+	// when there are others, it has been raced.
+	ExpectActive, ExpectCandidate string
+	// Percent of the calls is what the candidate gets from now on. 100 makes it
+	// the active one, 0 ends it.
+	Percent int
+	// Because is why the platform ends it; empty: somebody asked for it.
+	Because string
+	// OldKeyExpiresAt is when the key ends of the deployment that goes.
+	OldKeyExpiresAt time.Time
+	At              time.Time
 }
 
 // DeployResult is what a deploy wrote.

@@ -22,6 +22,7 @@ type Policy struct {
 type ActiveFunction struct {
 	Function   Function
 	Deployment Deployment
+	Candidate  *Deployment // that which gets a part of the calls; nil: none does
 }
 
 // PolicyApply is an apply as it is asked for.

@@ -81,14 +81,17 @@ func (db *DB) ActiveFunctions(ctx context.Context, projectID string) (out []plat
 		}
 		out = append(out, platform.ActiveFunction{Function: f, Deployment: d})
 	}
-	return out, failed("list active functions", rows.Err())
+	if err := rows.Err(); err != nil {
+		return nil, failed("list active functions", err)
+	}
+	return out, candidates(ctx, db.read, out)
 }
 
 const activeOf = activeQuery + ` WHERE f.project_id = $1 ORDER BY f.name`
 
 func scanActive(row scanner) (f platform.Function, d platform.Deployment, err error) {
 	var created, updated int64
-	d, err = scanDeployment(row, &f.ID, &f.ProjectID, &f.Name, &f.Slug, &f.ActiveDeploymentID, &created, &updated, &f.ParentProjectID)
+	d, err = scanDeployment(row, &f.ID, &f.ProjectID, &f.Name, &f.Slug, &f.ActiveDeploymentID, &f.CandidateID, &f.CandidatePercent, &created, &updated, &f.ParentProjectID)
 	f.CreatedAt, f.UpdatedAt = fromMicros(created), fromMicros(updated)
 	return f, d, err
 }

@@ -12,10 +12,10 @@ import (
 	"postern.dev/postern/internal/platform"
 )
 
-const deploymentColumns = `d.id, d.function_id, f.project_id, d.number, d.artefact, d.runtime, d.declaration, d.handlers, d.variables, d.secret_names, d.visibility, d.key_id, d.sealed_key_secret, d.created_at`
+const deploymentColumns = `d.id, d.function_id, f.project_id, d.number, d.artefact, d.runtime, d.declaration, d.handlers, d.variables, d.secret_names, d.visibility, d.key_id, d.sealed_key_secret, d.created_at, d.restored_from, d.active_at, d.ended_because`
 
-// Deploy records a deployment and makes it the active one, in one transaction:
-// after a crash either all of it is there or nothing.
+// Deploy records a deployment and makes it the active one, or a candidate beside
+// that, in one transaction: after a crash either all of it is there or nothing.
 func (db *DB) Deploy(ctx context.Context, in platform.DeployInput) (out platform.DeployResult, err error) {
 	at := in.Deployment.CreatedAt
 	out.Seq, err = db.update(ctx, func(t *tx) error {
@@ -23,37 +23,37 @@ func (db *DB) Deploy(ctx context.Context, in platform.DeployInput) (out platform
 		if err != nil {
 			return err
 		}
-		if f.ActiveDeploymentID != in.ExpectActive {
+		if f.ActiveDeploymentID != in.ExpectActive || f.CandidateID != "" && f.CandidateID != in.ExpectCandidate {
 			return fault.New(fault.Conflict, "another deploy of this function was faster").WithCode("deploy_raced")
 		}
 		if now, err := policyNumber(ctx, t, f.ProjectID); err != nil || now != in.ExpectPolicy {
 			return cmp.Or(err, error(fault.New(fault.Conflict, "the project's policy was changed during the deploy").WithCode("policy_raced")))
 		}
-		expires := in.OldKeyExpiresAt
-		if expires.IsZero() {
-			expires = at // zero is "never" in a row: it would revive keys that have ended
+		serves := "" // whose key lives on
+		if in.Percent > 0 {
+			serves = f.ActiveDeploymentID
 		}
-		if err := expireKeys(ctx, t, f.ID, expires, at); err != nil {
+		if err := expireKeys(ctx, t, f.ID, serves, in.OldKeyExpiresAt, at); err != nil {
 			return err
 		}
 		if err := db.insertKey(ctx, t, in.Key); err != nil {
 			return err
 		}
 		d := in.Deployment
+		if f.CandidateID, f.CandidatePercent = d.ID, in.Percent; in.Percent == 0 {
+			f.ActiveDeploymentID, f.CandidateID, d.ActiveAt = d.ID, "", fromMicros(micros(at))
+		}
 		if err := insertDeployment(ctx, t, &d); err != nil {
 			return err
 		}
-		f.ActiveDeploymentID, f.UpdatedAt = d.ID, fromMicros(micros(at))
-		if _, err := t.ExecContext(ctx, `UPDATE functions SET active_deployment_id = $1, updated_at = $2 WHERE id = $3`, d.ID, micros(at), f.ID); err != nil {
-			return fmt.Errorf("activate deployment %s: %w", d.ID, err)
-		}
-		out.Function, out.Deployment = f, d
 		if in.Secrets.Changes() {
 			if err := changeSecrets(ctx, t, in.Secrets); err != nil {
 				return err
 			}
 		}
-		return t.log(ctx, platform.ChangeFunction, f.ID, at)
+		out.Deployment = d
+		out.Function, err = t.shift(ctx, f, at)
+		return err
 	})
 	return out, err
 }
@@ -61,9 +61,9 @@ func (db *DB) Deploy(ctx context.Context, in platform.DeployInput) (out platform
 func insertDeployment(ctx context.Context, t *tx, d *platform.Deployment) error {
 	err := t.QueryRowContext(ctx, `SELECT COALESCE(MAX(number), 0) + 1 FROM deployments WHERE function_id = $1`, d.FunctionID).Scan(&d.Number)
 	if err == nil {
-		_, err = t.ExecContext(ctx, `INSERT INTO deployments (id, function_id, number, artefact, runtime, declaration, handlers, variables, secret_names, visibility, key_id, sealed_key_secret, created_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`, d.ID, d.FunctionID, d.Number, d.Artefact, d.Runtime, encode(d.Declaration), encode(d.Handlers),
-			encode(d.Variables), encode(orEmpty(d.SecretNames)), string(d.Visibility), d.KeyID, base64.StdEncoding.EncodeToString(d.SealedKeySecret), micros(d.CreatedAt))
+		_, err = t.ExecContext(ctx, `INSERT INTO deployments (id, function_id, number, artefact, runtime, declaration, handlers, variables, secret_names, visibility, key_id, sealed_key_secret, created_at, restored_from, active_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`, d.ID, d.FunctionID, d.Number, d.Artefact, d.Runtime, encode(d.Declaration), encode(d.Handlers),
+			encode(d.Variables), encode(orEmpty(d.SecretNames)), string(d.Visibility), d.KeyID, base64.StdEncoding.EncodeToString(d.SealedKeySecret), micros(d.CreatedAt), d.RestoredFrom, micros(d.ActiveAt))
 	}
 	if err != nil {
 		return fmt.Errorf("insert deployment %s: %w", d.ID, err)
@@ -71,10 +71,13 @@ func insertDeployment(ctx context.Context, t *tx, d *platform.Deployment) error 
 	return nil
 }
 
-// expireKeys gives the function's earlier keys an end.
-func expireKeys(ctx context.Context, t *tx, functionID string, expires, at time.Time) error {
-	rows, err := t.QueryContext(ctx, `UPDATE access_keys SET expires_at = $1 WHERE function_id = $2 AND revoked_at = 0 AND (expires_at = 0 OR expires_at > $1) RETURNING id`,
-		micros(expires), functionID)
+// expireKeys gives the function's keys an end, but for that of one deployment.
+func expireKeys(ctx context.Context, t *tx, functionID, serves string, expires, at time.Time) error {
+	if expires.IsZero() {
+		expires = at // zero is "never" in a row: it would revive keys that have ended
+	}
+	rows, err := t.QueryContext(ctx, `UPDATE access_keys SET expires_at = $1 WHERE function_id = $2 AND revoked_at = 0 AND (expires_at = 0 OR expires_at > $1)
+		AND id NOT IN (SELECT key_id FROM deployments WHERE id = $3) RETURNING id`, micros(expires), functionID, serves)
 	if err != nil {
 		return fmt.Errorf("end the earlier keys of function %s: %w", functionID, err)
 	}
@@ -92,7 +95,7 @@ func expireKeys(ctx context.Context, t *tx, functionID string, expires, at time.
 
 // Deployment returns a deployment by its ID.
 func (db *DB) Deployment(ctx context.Context, id string) (platform.Deployment, error) {
-	return scanDeployment(db.read.QueryRowContext(ctx, `SELECT `+deploymentColumns+` FROM deployments d JOIN functions f ON f.id = d.function_id WHERE d.id = $1`, id))
+	return deploymentOf(ctx, db.read, id)
 }
 
 // Deployments lists the newest limit deployments of a function, newest first.
@@ -117,8 +120,8 @@ func (db *DB) Deployments(ctx context.Context, functionID string, limit int) ([]
 func scanDeployment(row scanner, before ...any) (platform.Deployment, error) {
 	var d platform.Deployment
 	var declaration, handlers, variables, names, sealed string
-	var created int64
-	err := row.Scan(append(before, &d.ID, &d.FunctionID, &d.ProjectID, &d.Number, &d.Artefact, &d.Runtime, &declaration, &handlers, &variables, &names, &d.Visibility, &d.KeyID, &sealed, &created)...)
+	var created, active int64
+	err := row.Scan(append(before, &d.ID, &d.FunctionID, &d.ProjectID, &d.Number, &d.Artefact, &d.Runtime, &declaration, &handlers, &variables, &names, &d.Visibility, &d.KeyID, &sealed, &created, &d.RestoredFrom, &active, &d.EndedBecause)...)
 	if err != nil {
 		return platform.Deployment{}, notFound(err, "deployment")
 	}
@@ -136,6 +139,6 @@ func scanDeployment(row scanner, before ...any) (platform.Deployment, error) {
 	if len(d.SecretNames) == 0 {
 		d.SecretNames = nil
 	}
-	d.CreatedAt = fromMicros(created)
+	d.CreatedAt, d.ActiveAt = fromMicros(created), fromMicros(active)
 	return d, nil
 }

@@ -10,7 +10,7 @@ import (
 	"postern.dev/postern/internal/platform"
 )
 
-const functionColumns = `f.id, f.project_id, f.name, f.slug, f.active_deployment_id, f.created_at, f.updated_at`
+const functionColumns = `f.id, f.project_id, f.name, f.slug, f.active_deployment_id, f.candidate_deployment_id, f.candidate_percent, f.created_at, f.updated_at`
 
 // Function returns a function of a project by its name.
 func (db *DB) Function(ctx context.Context, projectID, name string) (platform.Function, error) {
@@ -116,7 +116,7 @@ func (db *DB) upsertFunction(ctx context.Context, t *tx, f platform.Function, at
 	if f.Slug, err = takeSlug(ctx, t, f.Name, f.ID); err != nil {
 		return f, err
 	}
-	f.CreatedAt, f.UpdatedAt, f.ActiveDeploymentID = at, at, ""
+	f.CreatedAt, f.UpdatedAt, f.ActiveDeploymentID, f.CandidateID, f.CandidatePercent = at, at, "", "", 0
 	_, err = t.ExecContext(ctx, `INSERT INTO functions (id, project_id, name, slug, active_deployment_id, created_at, updated_at) VALUES ($1, $2, $3, $4, '', $5, $5)`,
 		f.ID, f.ProjectID, f.Name, f.Slug, micros(at))
 	if err != nil {
@@ -128,7 +128,7 @@ func (db *DB) upsertFunction(ctx context.Context, t *tx, f platform.Function, at
 func scanFunction(row scanner) (platform.Function, error) {
 	var f platform.Function
 	var created, updated int64
-	if err := row.Scan(&f.ID, &f.ProjectID, &f.Name, &f.Slug, &f.ActiveDeploymentID, &created, &updated); err != nil {
+	if err := row.Scan(&f.ID, &f.ProjectID, &f.Name, &f.Slug, &f.ActiveDeploymentID, &f.CandidateID, &f.CandidatePercent, &created, &updated); err != nil {
 		if err = notFound(err, "function"); fault.KindOf(err) == fault.NotFound {
 			err = err.(*fault.Error).WithCode("function_not_found")
 		}

@@ -214,6 +214,9 @@ func (db *DB) policyState(ctx context.Context, t *tx, projectID string, keyIDs [
 		}
 		return err
 	}, activeOf, projectID)
+	if err == nil {
+		err = candidates(ctx, t, s.Functions)
+	}
 	if err != nil {
 		return s, err
 	}

@@ -24,7 +24,7 @@ func testDeploy(t *testing.T, db *store.DB) {
 	if first.Function.Slug != "orders" || first.Deployment.Number != 1 || first.Function.ActiveDeploymentID != in.Deployment.ID {
 		t.Errorf("first deploy: %+v", first)
 	}
-	in.Deployment.Number = 1
+	in.Deployment.Number, in.Deployment.ActiveAt = 1, at
 	f, d, err := db.ActiveFunction(t.Context(), first.Function.ID)
 	if err != nil || f.Name != "orders" {
 		t.Fatal(f, err)
