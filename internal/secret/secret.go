@@ -1,9 +1,13 @@
-// Package secret seals small secrets, such as a function's own key, so that
-// they can lie in the database.
+// Package secret seals small secrets so that they can lie in the database: a
+// function's own key, and the secrets that people give to functions.
 //
-// [Box] is the type to know. What it seals is bound to a name: a sealed value
-// that is moved to another row does not open there. Values are sealed with
-// NaCl secretbox under the installation's sealing key.
+// [Box] seals under the installation's sealing key, with NaCl secretbox. What it
+// seals is bound to a name: a sealed value that is moved to another row does not
+// open there. [Vault] keeps the secrets of functions and of projects: each owner
+// has a data key of its own, which seals the values, and which a [Keeper] seals:
+// a key derived from the sealing key, or one that a KMS or a Vault never gives
+// away. In memory are data keys and what is sealed; a value is opened for whom
+// it is for, and not kept here.
 package secret
 
 import (
@@ -42,16 +46,24 @@ const keySize = 32
 // no file. A key file that others may read is refused: what it sealed must be
 // taken as known.
 func OpenBox(keyFile string) (*Box, error) {
-	key, err := readKey(keyFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = writeKey(keyFile); err == nil || errors.Is(err, fs.ErrExist) {
-			key, err = readKey(keyFile)
-		}
-	}
+	key, err := openKey(keyFile)
 	if err != nil {
 		return nil, err
 	}
-	return &Box{localsecrets.NewKeeper(key), key}, nil
+	return newBox(key), nil
+}
+
+func newBox(key [keySize]byte) *Box { return &Box{localsecrets.NewKeeper(key), key} }
+
+// openKey reads a key, and makes one when there is no file.
+func openKey(path string) ([keySize]byte, error) {
+	key, err := readKey(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = writeKey(path); err == nil || errors.Is(err, fs.ErrExist) {
+			key, err = readKey(path)
+		}
+	}
+	return key, err
 }
 
 func readKey(path string) (key [keySize]byte, err error) {
@@ -131,9 +143,7 @@ func (b *Box) Derive(purpose string) (key [32]byte, err error) {
 
 // Seal seals plain under the name bind.
 func (b *Box) Seal(ctx context.Context, bind string, plain []byte) ([]byte, error) {
-	message := binary.AppendUvarint(nil, uint64(len(bind)))
-	message = append(append(message, bind...), plain...)
-	sealed, err := b.keeper.Encrypt(ctx, message)
+	sealed, err := b.keeper.Encrypt(ctx, bound(bind, plain))
 	if err != nil {
 		return nil, fmt.Errorf("seal %s: %w", bind, err)
 	}
@@ -146,6 +156,17 @@ func (b *Box) Open(ctx context.Context, bind string, sealed []byte) ([]byte, err
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", bind, ErrUnsealable)
 	}
+	return unbound(bind, message)
+}
+
+// bound is plain with the name that it is sealed under.
+func bound(bind string, plain []byte) []byte {
+	message := binary.AppendUvarint(make([]byte, 0, len(bind)+len(plain)+binary.MaxVarintLen64), uint64(len(bind)))
+	return append(append(message, bind...), plain...)
+}
+
+// unbound undoes bound; under another name it is ErrUnsealable.
+func unbound(bind string, message []byte) ([]byte, error) {
 	n, used := binary.Uvarint(message)
 	if used <= 0 || n > uint64(len(message)-used) || string(message[used:used+int(n)]) != bind {
 		return nil, fmt.Errorf("open %s: %w", bind, ErrUnsealable)
