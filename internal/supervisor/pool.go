@@ -30,6 +30,7 @@ type pool struct {
 	mu       sync.Mutex
 	launch   *Launch   // guarded by mu; nil until the launcher was asked
 	slots    []*slot   // ready workers that take calls; guarded by mu
+	epoch    int       // counts what launch has been; guarded by mu
 	starting bool      // guarded by mu
 	retrying bool      // a timer will try the next start; guarded by mu
 	waiters  []*waiter // guarded by mu

@@ -103,6 +103,8 @@ type Launch struct {
 	// Workers is the most that run at a time, Spare how many without a call are
 	// kept ready within that; 0: as many as Options say, and none.
 	Workers, Spare int
+	// Secrets is the version of the secrets that are in the environment.
+	Secrets string
 }
 
 // Launcher prepares the launch of a deployment: its files and environment.

@@ -39,6 +39,7 @@ func (l *launcher) Launch(_ context.Context, id string) (supervisor.Launch, erro
 // sources are the functions of these tests, by deployment.
 var sources = map[string]string{
 	"good":   `export const pid = () => process.pid; export const slow = () => new Promise((f) => setTimeout(() => f(process.pid), 400)); export const die = () => { process.kill(process.pid, 'SIGKILL'); return new Promise(() => {}); }; export const spin = () => { const until = Date.now() + 400; while (Date.now() < until); return process.pid; }; export const exit = () => { process.exit(0); }; export const hang = () => new Promise(() => {}); export const fork = async () => { const { spawn } = await import('node:child_process'); return String(spawn('sleep', ['1000']).pid); };`,
+	"values": `import { writeFileSync } from 'node:fs'; if (process.env.VALUE === 'throw') throw new Error('no such value'); if (process.env.PIDFILE) writeFileSync(process.env.PIDFILE, String(process.pid)); export const value = () => process.env.VALUE; export const pid = () => process.pid; export const slow = () => new Promise((f) => setTimeout(() => f(process.env.VALUE), 400));`,
 	"throws": `throw new Error('bad config');`,
 	"other":  `export const something = () => 1;`,
 }

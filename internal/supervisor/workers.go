@@ -73,7 +73,7 @@ func (p *pool) start() {
 	ctx := p.s.ctx
 	began := time.Now()
 	p.mu.Lock()
-	launch := p.launch
+	launch, epoch := p.launch, p.epoch
 	p.mu.Unlock()
 	var w *worker.Worker
 	var err error
@@ -94,6 +94,10 @@ func (p *pool) start() {
 		p.ended, p.usedAt = ErrRetired, time.Now()
 		p.refuse(ErrRetired)
 		p.sendAway()
+		return
+	}
+	if epoch != p.epoch && p.ended == nil {
+		p.outdated(w, err)
 		return
 	}
 	if err != nil {
