@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/redact"
 )
 
 var (
@@ -96,6 +97,8 @@ type events struct {
 	token func(now time.Time) (Token, error)
 	// call answers the worker's calls; nil: none.
 	call HostCall
+	// redact is taken out of what the worker says; nil: nothing.
+	redact *redact.Set
 }
 
 func newConn(nc net.Conn, ev events) *conn {

@@ -77,7 +77,7 @@ func (c *conn) answerCall(op string, fields [][]byte) ([][]byte, error) {
 		err = errors.New("the result does not fit into a frame")
 	}
 	if err != nil && fault.KindOf(err) == fault.Internal {
-		c.events.log(slog.LevelError, "", "[postern] "+op+" failed: "+err.Error())
+		c.events.log(slog.LevelError, "", redactText(c.events.redact, "[postern] "+op+" failed: "+err.Error()))
 	}
 	return out, err
 }

@@ -1,14 +1,15 @@
 package worker
 
 import (
-	"bufio"
-	"errors"
+	"bytes"
 	"log/slog"
 	"os"
 	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
+
+	"postern.dev/postern/internal/redact"
 )
 
 const (
@@ -34,28 +35,81 @@ func cutLine(b []byte) string {
 	return strings.ToValidUTF8(string(b), "\ufffd") + mark
 }
 
+// redactLine takes the values of secrets out of a line that a worker sent, which
+// may have cut it in the middle of one.
+func redactLine(set *redact.Set, line []byte) []byte {
+	if n := len(line) - len(cutMark); n > maxLine-utf8.UTFMax && string(line[n:]) == cutMark {
+		return append(set.Cut(line[:n:n]), cutMark...)
+	}
+	return set.Bytes(line)
+}
+
+// redactText is the same for a message or a stack, which a worker cuts without a
+// mark.
+func redactText(set *redact.Set, text string) string {
+	if len(text) >= maxLine {
+		return string(set.Cut([]byte(text)))
+	}
+	return set.String(text)
+}
+
 // readLines reads a stream to its end, whatever comes: a reader that stopped
-// would in the end stop the writer. Lines are cut at maxLine.
-func (p *process) readLines(f *os.File, level slog.Level, log func(Line)) {
+// would in the end stop the writer. Lines are cut at maxLine, when no value of a
+// secret is in them any more.
+func (p *process) readLines(f *os.File, level slog.Level, set *redact.Set, log func(Line)) {
 	defer f.Close()
-	r := bufio.NewReaderSize(f, maxLine+1)
-	for {
-		line, err := r.ReadSlice('\n')
-		some := len(line) > 0
-		if n := len(line); n > 0 && line[n-1] == '\n' {
-			line = line[:n-1]
-		}
+	lines := splitter{take: func(line []byte) {
 		text := cutLine(line)
-		for errors.Is(err, bufio.ErrBufferFull) { // the rest of a long line
-			_, err = r.ReadSlice('\n')
-		}
-		if some {
-			p.last.add(text)
-			log(Line{At: time.Now(), Level: level, Text: text})
-		}
+		p.last.add(text)
+		log(Line{At: time.Now(), Level: level, Text: text})
+	}}
+	w := set.Writer(&lines)
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := f.Read(buf)
+		w.Write(buf[:n]) // the splitter does not fail
 		if err != nil {
+			w.Close()
+			lines.end()
 			return
 		}
+	}
+}
+
+// splitter takes a stream apart into lines, of which it keeps no more than shows
+// that they are to be cut.
+type splitter struct {
+	take func(line []byte)
+	line []byte // what came of it without its end
+}
+
+func (s *splitter) Write(p []byte) (int, error) {
+	rest := p
+	for {
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			s.add(rest)
+			return len(p), nil
+		}
+		if len(s.line) == 0 {
+			s.take(rest[:i])
+		} else {
+			s.add(rest[:i])
+			s.take(s.line)
+			s.line = s.line[:0]
+		}
+		rest = rest[i+1:]
+	}
+}
+
+func (s *splitter) add(part []byte) {
+	s.line = append(s.line, part[:min(len(part), maxLine+1-len(s.line))]...)
+}
+
+// end takes what is left as a line.
+func (s *splitter) end() {
+	if len(s.line) > 0 {
+		s.take(s.line)
 	}
 }
 

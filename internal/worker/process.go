@@ -77,7 +77,7 @@ func launch(spec Spec, inherits []*os.File, log func(Line)) (*process, error) {
 	// not have. An old kernel that cannot do it leaves Go's own guarantee.
 	unix.CloseRange(workerFD, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	started := make(chan error)
-	go p.own(cmd, started, pipes, log)
+	go p.own(cmd, started, pipes, spec, log)
 	if err := <-started; err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func launch(spec Spec, inherits []*os.File, log func(Line)) (*process, error) {
 // own starts the process and waits for it, on a thread of its own: the kernel
 // sends the parent-death signal when the *thread* that started the process
 // ends (prctl(2)), and Go ends threads at will.
-func (p *process) own(cmd *exec.Cmd, started chan<- error, pipes [2]*os.File, log func(Line)) {
+func (p *process) own(cmd *exec.Cmd, started chan<- error, pipes [2]*os.File, spec Spec, log func(Line)) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := cmd.Start(); err != nil {
@@ -100,8 +100,8 @@ func (p *process) own(cmd *exec.Cmd, started chan<- error, pipes [2]*os.File, lo
 	// What it holds in memory, secrets too, is not for a file.
 	unix.Prlimit(p.pid, unix.RLIMIT_CORE, &unix.Rlimit{}, nil)
 	var readers sync.WaitGroup
-	readers.Go(func() { p.readLines(pipes[0], slog.LevelInfo, log) })
-	readers.Go(func() { p.readLines(pipes[1], slog.LevelError, log) })
+	readers.Go(func() { p.readLines(pipes[0], slog.LevelInfo, spec.Redact, log) })
+	readers.Go(func() { p.readLines(pipes[1], slog.LevelError, spec.Redact, log) })
 	started <- nil
 	// The children that it left behind are killed before it is reaped: until
 	// then its number, which is that of the group, cannot become another's.

@@ -141,6 +141,7 @@ func (c *conn) handleFail(p []byte) error {
 	if err := json.Unmarshal(p, e); err != nil || e.Code == "" {
 		return protocolError("FAIL does not parse")
 	}
+	e.Message, e.Stack = redactText(c.events.redact, e.Message), redactText(c.events.redact, e.Stack)
 	c.events.ready(platform.Declaration{}, e)
 	return e
 }
@@ -164,7 +165,7 @@ func (c *conn) handleLog(p []byte) error {
 	}
 	id, text := p[2:2+int(p[1])], p[2+int(p[1]):]
 	levels := [...]slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
-	c.events.log(levels[min(int(p[0]), len(levels)-1)], string(id), cutLine(text))
+	c.events.log(levels[min(int(p[0]), len(levels)-1)], string(id), cutLine(redactLine(c.events.redact, text)))
 	return nil
 }
 
@@ -212,10 +213,10 @@ func (c *conn) handleStream(f frame) error {
 			c.leave() // a worker that drains takes nothing more
 			call.finish(ErrRefused)
 		default:
-			call.finish(&InvocationError{Code: "handler_threw", Message: string(f.payload[1:])})
+			call.finish(&InvocationError{Code: "handler_threw", Message: redactText(c.events.redact, string(f.payload[1:]))})
 		}
 	case frameError:
-		err := parseError(f.payload)
+		err := c.parseError(f.payload)
 		if errors.Is(err, errProtocol) {
 			return err
 		}
@@ -231,11 +232,12 @@ func (c *conn) handleStream(f frame) error {
 }
 
 // parseError reads an ERROR: it returns an *InvocationError, or that it is none.
-func parseError(p []byte) error {
+func (c *conn) parseError(p []byte) error {
 	e := &InvocationError{}
 	if err := json.Unmarshal(p, e); err != nil || e.Code == "" {
 		return protocolError("ERROR does not parse")
 	}
+	e.Message, e.Stack = redactText(c.events.redact, e.Message), redactText(c.events.redact, e.Stack)
 	return e
 }
 

@@ -368,7 +368,7 @@ func (c *conn) refused(s *Socket, f frame) error {
 	case f.kind == frameError && s.open:
 		return protocolError("ERROR after RESPONSE")
 	case f.kind == frameError:
-		if err = parseError(f.payload); errors.Is(err, errProtocol) {
+		if err = c.parseError(f.payload); errors.Is(err, errProtocol) {
 			return err
 		}
 	case len(f.payload) < 1:

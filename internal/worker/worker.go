@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/redact"
 )
 
 // Line is one line that a function wrote.
@@ -53,6 +54,9 @@ type Spec struct {
 	Memory int64
 	// Program is set where the worker is a program that serves HTTP by itself.
 	Program *Program
+	// Redact is taken out of all that the worker says: its lines before they are
+	// split or cut, and its errors. nil: nothing.
+	Redact *redact.Set
 	// Log is called for each line the worker writes, from several goroutines,
 	// and must not block for long; nil drops them.
 	Log func(Line)
@@ -119,7 +123,7 @@ func Start(ctx context.Context, spec Spec) (*Worker, error) {
 		return nil, &StartError{Code: "spawn_failed", Message: err.Error()}
 	}
 	w.proc = proc
-	w.conn = newConn(nc, events{ready: w.onReady, token: spec.Token, call: spec.HostCall, log: func(level slog.Level, id, text string) {
+	w.conn = newConn(nc, events{ready: w.onReady, token: spec.Token, call: spec.HostCall, redact: spec.Redact, log: func(level slog.Level, id, text string) {
 		if level >= slog.LevelWarn {
 			proc.last.add(text)
 		}

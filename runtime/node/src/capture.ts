@@ -1,6 +1,7 @@
 // Takes what user code writes to the console and the standard streams, and gives each line the ID of the request that caused it.
 import { Console } from 'node:console';
 import { Writable } from 'node:stream';
+import { StringDecoder } from 'node:string_decoder';
 import { current } from './context.ts';
 import type { Connection } from './connection.ts';
 
@@ -29,20 +30,34 @@ export function capture(conn: Connection): void {
     };
   }
   for (const [stream, l] of [[process.stdout, 1], [process.stderr, 3]] as const) {
+    const decoder = new StringDecoder('utf8'); // a character may come in two writes
     let partial = '';
+    let over = false; // the line was longer than is kept: its rest is left out
     let owner = '';
     stream.write = ((chunk: string | Uint8Array, encoding?: unknown, done?: unknown): boolean => {
       const id = current.getStore()?.id ?? '';
-      if (id !== owner && partial !== '') { // a line that another request began is not this one's
-        write(l, partial, owner);
+      if (id !== owner) { // a line that another request began is not this one's
+        if (partial !== '') write(l, partial, owner);
         partial = '';
+        over = false;
       }
       owner = id;
-      partial += typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString('utf8');
-      const end = partial.length > MAX_PARTIAL ? partial.length : partial.lastIndexOf('\n');
+      let text = typeof chunk === 'string' ? chunk : decoder.write(Buffer.from(chunk));
+      if (over) {
+        const next = text.indexOf('\n');
+        over = next < 0;
+        text = over ? '' : text.slice(next + 1);
+      }
+      partial += text;
+      const end = partial.lastIndexOf('\n');
       if (end >= 0) {
         write(l, partial.slice(0, end));
         partial = partial.slice(end + 1);
+      }
+      if (partial.length > MAX_PARTIAL) {
+        write(l, partial);
+        partial = '';
+        over = true;
       }
       const callback = typeof encoding === 'function' ? encoding : done;
       if (typeof callback === 'function') queueMicrotask(callback as () => void);
