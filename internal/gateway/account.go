@@ -31,6 +31,7 @@ func (g *Gateway) account(x *exchange) {
 	g.tell(x, x.began.Add(took))
 	g.remember(x, took)
 	g.meter(x, x.began.Add(took))
+	x.weigh()
 	if g.options.AccessLog == AccessLogAll || g.options.AccessLog == AccessLogErrors && x.status >= 400 {
 		g.logAccess(x, took)
 	}

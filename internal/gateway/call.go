@@ -77,7 +77,7 @@ func (g *Gateway) routeCall(x *exchange) (err error) {
 	if t == nil || own == "" || own != t.function.ProjectID && own != t.function.ParentProjectID {
 		return errNoCallee
 	}
-	x.target, x.own = t, x.path
+	x.target, x.own = x.drawn(t), x.path
 	if x.call.Hops > maxHops {
 		return errLoop
 	}

@@ -26,11 +26,10 @@ type door struct {
 // plain is a door that gives nothing.
 var plain door
 
-// doors makes the doors of a function, which is described.
-func (g *Gateway) doors(t *target) []door {
+// doors makes the doors of a version, which is described.
+func (g *Gateway) doors(t *target, sets *limitSet) []door {
 	table := t.routes.Doors()
 	made := make([]door, len(table))
-	sets := g.limits.begin(t.function)
 	for i, d := range table {
 		if d.Handler == nil {
 			continue
@@ -44,7 +43,6 @@ func (g *Gateway) doors(t *target) []door {
 			made[i].byPath, made[i].byHost = []string{auth.Offers(r.Methods, t.byPath.metadata)}, []string{auth.Offers(r.Methods, t.byHost.metadata)}
 		}
 	}
-	sets.end()
 	return made
 }
 

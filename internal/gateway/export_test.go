@@ -90,3 +90,22 @@ func (g *Gateway) Limiters() int {
 
 // SafeNext is where a sign-in leads.
 func SafeNext(to string) string { return safeNext(to) }
+
+// Weigh counts a call of a function's active version, or of its candidate, for
+// their trial: with a status and a code, and whether a worker was asked.
+func (g *Gateway) Weigh(functionID string, candidate bool, status int, code string, ran bool) {
+	x := &exchange{target: g.snapshot.Load().byID[functionID], status: status, code: code, ran: ran}
+	if x.match.Handler = new(platform.Handler); candidate {
+		x.target = x.target.candidate
+	}
+	x.weigh()
+}
+
+// AgeTrials makes what was counted of all candidates older.
+func (g *Gateway) AgeTrials(by time.Duration) {
+	for _, t := range g.snapshot.Load().byID {
+		if t.trial != nil {
+			t.trial.began = t.trial.began.Add(-by)
+		}
+	}
+}

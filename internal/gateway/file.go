@@ -31,7 +31,7 @@ var (
 // a strong ETag and no time (RFC 9110 §8.8).
 func (g *Gateway) sendFile(x *exchange) error {
 	x.enter(stepInvoke)
-	if now := g.snapshot.Load().byID[x.target.function.ID]; now == nil || now.deployment.ID != x.target.deployment.ID {
+	if !g.snapshot.Load().byID[x.target.function.ID].runs(x.target.deployment.ID) {
 		return supervisor.ErrRetired // its files may be gone
 	}
 	f := x.match.Handler.File

@@ -27,6 +27,8 @@ type Source interface {
 	RevokedTokens(ctx context.Context, id string, now time.Time) ([]platform.RevokedToken, error)
 	// ActiveFunction gives a function as it is now; a fault NotFound when it is gone.
 	ActiveFunction(ctx context.Context, functionID string) (platform.Function, platform.Deployment, error)
+	// Deployment gives a deployment by its ID: a candidate.
+	Deployment(ctx context.Context, id string) (platform.Deployment, error)
 	// Policies gives the policy in force of a project, or of all where the ID is
 	// empty. Those that cannot be read it tells of, by their projects.
 	Policies(ctx context.Context, projectID string) ([]platform.Policy, error)
@@ -59,6 +61,9 @@ func (g *Gateway) Load(ctx context.Context, src Source) error {
 	} else if err != nil {
 		return fmt.Errorf("load keys and functions: %w", err)
 	}
+	if err := g.candidates(ctx, src, active); err != nil {
+		return err
+	}
 	if err := g.loadPolicies(ctx, src, next, active, before); err != nil {
 		return err
 	}
@@ -74,8 +79,8 @@ func (g *Gateway) Load(ctx context.Context, src Source) error {
 	// After a reload, what was replaced meanwhile has to go.
 	for id, t := range old.byID {
 		now := next.byID[id]
-		if t.deployment.ID != "" && (now == nil || now.deployment.ID != t.deployment.ID) {
-			g.invoker.Retire(t.deployment.ID)
+		for _, gone := range t.replaced(now) {
+			g.invoker.Retire(gone)
 		}
 		if now == nil {
 			g.limits.drop(id)

@@ -24,16 +24,18 @@ type source struct {
 	keys      map[string]platform.AccessKey
 	functions map[string]platform.Function
 	active    map[string]platform.Deployment
-	policies  map[string]platform.Policy
-	onPolicy  func() // called when policies are read, not locked
-	changes   []platform.Change
-	revoked   []platform.RevokedToken
-	damaged   string // the ID of a key that cannot be read
-	bell      chan struct{}
+	// candidates are deployments by their own ID.
+	candidates map[string]platform.Deployment
+	policies   map[string]platform.Policy
+	onPolicy   func() // called when policies are read, not locked
+	changes    []platform.Change
+	revoked    []platform.RevokedToken
+	damaged    string // the ID of a key that cannot be read
+	bell       chan struct{}
 }
 
 func newSource() *source {
-	return &source{keys: map[string]platform.AccessKey{}, functions: map[string]platform.Function{}, active: map[string]platform.Deployment{}, policies: map[string]platform.Policy{}, bell: make(chan struct{}, 1)}
+	return &source{keys: map[string]platform.AccessKey{}, functions: map[string]platform.Function{}, active: map[string]platform.Deployment{}, candidates: map[string]platform.Deployment{}, policies: map[string]platform.Policy{}, bell: make(chan struct{}, 1)}
 }
 
 func (s *source) Load(_ context.Context, onKey func(platform.AccessKey) error, onFunction func(platform.Function, platform.Deployment) error) (int64, error) {
@@ -99,6 +101,15 @@ func (s *source) ActiveFunction(_ context.Context, id string) (platform.Function
 		return f, s.active[id], nil
 	}
 	return platform.Function{}, platform.Deployment{}, fault.New(fault.NotFound, "no function")
+}
+
+func (s *source) Deployment(_ context.Context, id string) (platform.Deployment, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d, ok := s.candidates[id]; ok {
+		return d, nil
+	}
+	return platform.Deployment{}, fault.New(fault.NotFound, "no deployment")
 }
 
 func (s *source) Policies(_ context.Context, projectID string) ([]platform.Policy, error) {

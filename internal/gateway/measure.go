@@ -59,7 +59,10 @@ func (g *Gateway) Levels(status func(deploymentID string) (workers, inFlight, wa
 	out := telemetry.Levels{Sequence: s.seq, Shut: g.Shut(), Functions: make([]telemetry.FunctionLevels, 0, len(s.byID))}
 	for _, t := range s.byID {
 		f := telemetry.FunctionLevels{Slug: t.function.Slug}
-		f.Workers, f.InFlight, f.Waiting = status(t.deployment.ID)
+		for v := t; v != nil; v = v.candidate {
+			workers, inFlight, waiting := status(v.deployment.ID)
+			f.Workers, f.InFlight, f.Waiting = f.Workers+workers, f.InFlight+inFlight, f.Waiting+waiting
+		}
 		out.Functions = append(out.Functions, f)
 	}
 	g.mu.Lock()
@@ -74,7 +77,7 @@ func (g *Gateway) Levels(status func(deploymentID string) (workers, inFlight, wa
 // them.
 func (g *Gateway) Shut() (n int) {
 	for _, t := range g.snapshot.Load().byID {
-		if t.closed {
+		if t.closed || t.candidate != nil && t.candidate.closed {
 			n++
 		}
 	}

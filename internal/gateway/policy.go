@@ -21,8 +21,8 @@ import (
 // errClosed refuses all that is asked of a function whose policy does not fit.
 var errClosed = fault.New(fault.Unavailable, "this function is shut: the policy of its project does not fit it").WithCode("policy_unfit")
 
-// target is a function as requests find it, under the policy of its project;
-// nil is none. A policy that does not fit was refused when it was applied, and
+// target is a version of a function as requests find it, but for its doors, under
+// the policy of its project; nil is none. A policy that does not fit was refused when it was applied, and
 // the deploy that it does not fit as well: whatever came to be here all the
 // same opens no door.
 func (g *Gateway) target(f platform.Function, d platform.Deployment, p *platform.Policy) *target {
@@ -34,8 +34,6 @@ func (g *Gateway) target(f platform.Function, d platform.Deployment, p *platform
 	t.routes, t.metrics = function.NewTable(t.deployment.Handlers), g.metrics.Function(f.Slug)
 	t.verifiers = g.verifiers(f, t.deployment, t.routes.Doors())
 	t.describe(g.options)
-	t.doors = g.doors(t)
-	t.admin = g.admin(t)
 	return t
 }
 
@@ -113,7 +111,7 @@ func (g *Gateway) loadPolicies(ctx context.Context, src Source, next *snapshot, 
 	for _, a := range active {
 		f := a.Function
 		if p := next.policies[f.ProjectID]; numbered(before[f.ProjectID], p) {
-			next.put(g.target(f, a.Deployment, p))
+			next.put(g.versions(a, p))
 		} else {
 			moved[f.ProjectID] = append(moved[f.ProjectID], f.ID)
 		}
@@ -145,7 +143,7 @@ func (g *Gateway) project(ctx context.Context, src Source, id string, functions 
 		}
 		var active []platform.ActiveFunction
 		for _, functionID := range functions {
-			f, d, err := src.ActiveFunction(ctx, functionID)
+			a, err := g.active(ctx, src, functionID)
 			switch {
 			case unreadable(err):
 				g.log.Error("a function cannot be read, and is not served any more", "functionId", functionID, "error", err)
@@ -153,7 +151,7 @@ func (g *Gateway) project(ctx context.Context, src Source, id string, functions 
 			case err != nil:
 				return nil, nil, err
 			default:
-				active = append(active, platform.ActiveFunction{Function: f, Deployment: d})
+				active = append(active, a)
 			}
 		}
 		var now map[string]*platform.Policy
@@ -168,15 +166,15 @@ func (g *Gateway) project(ctx context.Context, src Source, id string, functions 
 // applyFunction makes the snapshot after a change of a function. It lists the
 // deployments that no request will be routed to any more.
 func (g *Gateway) applyFunction(ctx context.Context, src Source, s *snapshot, id string) (next *snapshot, retired []string, err error) {
-	f, d, err := src.ActiveFunction(ctx, id)
-	old := s.byID[id]
+	a, err := g.active(ctx, src, id)
+	f, old := a.Function, s.byID[id]
 	switch {
 	case unreadable(err):
 		g.log.Error("a function cannot be read, and is not served any more", "functionId", id, "error", err)
 		fallthrough
 	case fault.KindOf(err) == fault.NotFound:
 		if old != nil {
-			retired = append(retired, old.deployment.ID)
+			retired = old.replaced(nil)
 			g.metrics.Forget(old.function.Slug)
 			g.limits.drop(id)
 		}
@@ -191,10 +189,8 @@ func (g *Gateway) applyFunction(ctx context.Context, src Source, s *snapshot, id
 	if !numbered(s.policies[f.ProjectID], now[f.ProjectID]) {
 		return g.applyPolicy(ctx, src, s, f.ProjectID, id)
 	}
-	if old != nil && old.deployment.ID != d.ID {
-		retired = append(retired, old.deployment.ID)
-	}
-	return s.with(g.target(f, d, s.policies[f.ProjectID])), retired, nil
+	t := g.versions(a, s.policies[f.ProjectID])
+	return s.with(t), old.replaced(t), nil
 }
 
 // applyPolicy makes the snapshot in which all functions and upstreams of a
@@ -216,9 +212,7 @@ func (g *Gateway) applyPolicy(ctx context.Context, src Source, s *snapshot, proj
 	next.govern(g, projectID, p, active)
 	for id, t := range s.byID {
 		now := next.byID[id]
-		if t.deployment.ID != "" && (now == nil || now.deployment.ID != t.deployment.ID) {
-			retired = append(retired, t.deployment.ID)
-		}
+		retired = append(retired, t.replaced(now)...)
 		if now == nil {
 			g.metrics.Forget(t.function.Slug)
 			g.limits.drop(id)
@@ -240,7 +234,7 @@ func (s *snapshot) govern(g *Gateway, projectID string, p *platform.Policy, acti
 		s.policies[projectID] = p
 	}
 	for _, a := range active {
-		s.put(g.target(a.Function, a.Deployment, p))
+		s.put(g.versions(a, p))
 	}
 	s.putUpstreams(g, p)
 }

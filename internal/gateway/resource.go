@@ -79,7 +79,12 @@ func (g *Gateway) routeMetadata(x *exchange) error {
 		rest = "/"
 	}
 	t, own := g.find(x, rest)
-	if t == nil || own != "/" || t.described(rest != "/").document == nil {
+	for ; t != nil; t = t.candidate { // either may be what asked the caller to look here
+		if !g.hides(t) && t.described(rest != "/").document != nil {
+			break
+		}
+	}
+	if t == nil || own != "/" {
 		return errNoMetadata
 	}
 	x.target, x.own, x.match.Guard, x.door = t, own, platform.GuardOpen, &plain

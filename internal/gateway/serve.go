@@ -61,6 +61,8 @@ type exchange struct {
 	step     int8            // that was begun last
 	why      error           // it was refused or failed
 	question *audit.Question // nil of a real request
+	lot      uint8           // by which a version is drawn, from 1; 0: there was none to draw
+	stays    *target         // of a request that is looked at again: what let it in
 	traced   traced          // its place in a trace
 }
 
@@ -182,7 +184,7 @@ func (g *Gateway) route(x *exchange) error {
 		}
 	} else if strings.HasPrefix(x.path, wellKnown) {
 		return g.routeMetadata(x)
-	} else if x.target, x.own = g.find(x, x.path); x.target == nil {
+	} else if !g.findVersion(x) {
 		if x.snapshot.seq == 0 && !g.State().Loaded {
 			return errLoading
 		}

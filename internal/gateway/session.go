@@ -100,7 +100,7 @@ var (
 // recheck takes a session's request through steps 2 to 4 again, and ends it if it
 // would not be let in.
 func (g *Gateway) recheck(s *session) {
-	now := exchange{r: s.x.r, began: time.Now(), id: s.x.id, path: s.x.path, query: s.x.query, callback: s.x.callback}
+	now := exchange{r: s.x.r, began: time.Now(), id: s.x.id, path: s.x.path, query: s.x.query, callback: s.x.callback, stays: s.x.target}
 	if s.x.call != nil {
 		now.call = &worker.Call{}
 	}
@@ -171,7 +171,7 @@ func (g *Gateway) recheckAfter(c platform.Change) {
 		case platform.ChangeToken:
 			return p.Token != nil && (c.ID == "" || p.Token.ID() == c.ID) || p.Admin != nil
 		case platform.ChangeFunction, platform.ChangePolicy:
-			return snapshot.byID[s.x.target.function.ID] != s.x.target
+			return !snapshot.has(s.x.target)
 		}
 		return true
 	}) {

@@ -25,7 +25,7 @@ type snapshot struct {
 	policies map[string]*platform.Policy
 }
 
-// target is one function with its active deployment.
+// target is one function with its active deployment, or with its candidate.
 type target struct {
 	function   platform.Function
 	deployment platform.Deployment
@@ -38,6 +38,11 @@ type target struct {
 	metrics    *telemetry.Function
 	resource          // as a protected resource
 	admin      *admin // its own user; nil: it has none
+	// candidate is the version that gets a part of the calls beside this one, and
+	// trial how both do; nil: there is none. answers is this version's part of it.
+	candidate *target
+	trial     *trial
+	answers   *answers
 }
 
 func emptySnapshot() *snapshot {
@@ -101,16 +106,12 @@ func (s *snapshot) find(host, path, base string) (t *target, rest string) {
 	return s.named(name), rest
 }
 
-// named finds a function by ID or slug, unless it is private. The ID goes first:
-// a slug is chosen by whoever deploys, and must not take the address of
-// somebody's function.
+// named finds a function by ID or slug. The ID goes first: a slug is chosen by
+// whoever deploys, and must not take the address of somebody's function.
 func (s *snapshot) named(name string) *target {
 	t := s.byID[name]
 	if t == nil {
 		t = s.bySlug[name]
-	}
-	if t != nil && t.hidden() {
-		return nil
 	}
 	return t
 }

@@ -62,7 +62,7 @@ func (g *Gateway) upstreamTarget(u platform.Upstream, p *platform.Policy) *targe
 	t.routes, t.metrics = function.NewRoutes(hs[0]), g.metrics.Function(u.Slug)
 	t.verifiers = g.verifiers(t.function, t.deployment, t.routes.Doors())
 	t.describe(g.options)
-	t.doors = g.doors(t)
+	g.openDoors(t)
 	return t
 }
 
