@@ -35,6 +35,7 @@ type Store interface {
 	Deploy(ctx context.Context, in platform.DeployInput) (platform.DeployResult, error)
 	DeleteFunction(ctx context.Context, projectID, name string, at time.Time) (platform.Function, int64, error)
 	Policy(ctx context.Context, projectID string, number int) (platform.Policy, error)
+	Versions
 }
 
 // Artefacts gives the bytes of an artefact, checked. *blob.Store is one.
@@ -133,6 +134,8 @@ type Result struct {
 	// Reused says that the very same artefact was active already, and nothing
 	// was done.
 	Reused bool
+	// Ended is the number of the candidate that was ended, where that was asked for.
+	Ended int
 }
 
 // Deploy makes the artefact the active deployment of a function, which is made
@@ -204,7 +207,7 @@ func (d *Deployer) open(ctx context.Context, projectID, name, artefact string) (
 // same reports whether what is asked for is active already.
 func (d *Deployer) same(ctx context.Context, f platform.Function, in Request, m function.Manifest) (Result, bool, error) {
 	active, err := d.o.Store.Deployment(ctx, f.ActiveDeploymentID)
-	if err != nil || active.Artefact != in.Artefact || d.changes(ctx, active, in, m.Variables) {
+	if err != nil || active.Artefact != in.Artefact || f.CandidateID != "" || d.changes(ctx, active, in, m.Variables) {
 		return Result{}, false, err
 	}
 	handlers, warnings, err := function.Protect(m, active.Declaration, true)
@@ -236,7 +239,7 @@ func (d *Deployer) rollOut(ctx context.Context, f platform.Function, in Request,
 	key := platform.AccessKey{ID: accesskey.NewID(now), ProjectID: f.ProjectID, DisplayName: "function:" + f.Name, SecretHash: secret.Hash(),
 		Scopes: []platform.Scope{platform.ScopeInvoke}, FunctionID: f.ID, CreatedAt: now}
 	dep := platform.Deployment{ID: function.NewDeploymentID(now), FunctionID: f.ID, ProjectID: f.ProjectID, Artefact: in.Artefact, Runtime: m.Runtime,
-		Variables: in.variables(m.Variables), Visibility: m.Visibility, KeyID: key.ID, CreatedAt: now}
+		Variables: in.variables(m.Variables), Visibility: m.Visibility, KeyID: key.ID, RestoredFrom: in.restores, CreatedAt: now}
 	var err error
 	if dep.SealedKeySecret, err = d.o.Sealer.Seal(ctx, dep.ID, []byte(secret.Reveal())); err != nil {
 		return Result{}, err
@@ -256,15 +259,14 @@ func (d *Deployer) rollOut(ctx context.Context, f platform.Function, in Request,
 	}
 	warnings = append(warnings, warningsOf(m, handlers)...)
 	dep.Handlers = handlers
-	out, err := d.record(ctx, platform.DeployInput{Function: f, Deployment: dep, Key: key, ExpectActive: f.ActiveDeploymentID, OldKeyExpiresAt: now.Add(keyGrace)})
+	percent, why := in.beside(f)
+	warnings = append(warnings, why...)
+	out, err := d.record(ctx, platform.DeployInput{Function: f, Deployment: dep, Key: key, ExpectActive: f.ActiveDeploymentID, ExpectCandidate: f.CandidateID, Percent: percent, OldKeyExpiresAt: now.Add(keyGrace)})
 	if err != nil {
 		return Result{}, err
 	}
-	// Recorded is recorded: a gateway that takes longer will still get there.
-	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if err := d.o.Applied(wait, out.Seq); err != nil {
-		warnings = append(warnings, "the gateway has not taken over the new version yet; it will")
+	if late := d.applied(ctx, out.Seq); late != "" {
+		warnings = append(warnings, late)
 	}
 	return Result{Function: out.Function, Deployment: out.Deployment, Warnings: warnings}, nil
 }
@@ -306,9 +308,13 @@ func (d *Deployer) Delete(ctx context.Context, projectID, name string) (platform
 	}
 	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if d.o.Applied(wait, seq) != nil && f.ActiveDeploymentID != "" {
+	if d.o.Applied(wait, seq) != nil {
 		// The gateway is late; what was ended must not run meanwhile.
-		d.workers.Retire(f.ActiveDeploymentID)
+		for _, id := range []string{f.ActiveDeploymentID, f.CandidateID} {
+			if id != "" {
+				d.workers.Retire(id)
+			}
+		}
 	}
 	if d.o.Forget != nil {
 		d.o.Forget(wait, f.ID)

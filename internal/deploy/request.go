@@ -27,6 +27,8 @@ type Request struct {
 	Attempt string
 	// By is the access key that asks.
 	By string
+	// restores is the number of the version that it is again; 0: it is new.
+	restores int
 }
 
 // Values are secrets by name, which nothing prints.
@@ -57,5 +59,17 @@ func (r Request) variables(manifest map[string]string) map[string]string {
 
 // changes reports whether a deploy of the active artefact would change anything.
 func (d *Deployer) changes(_ context.Context, active platform.Deployment, in Request, manifest map[string]string) bool {
-	return len(in.Secrets) > 0 || in.Percent > 0 || !maps.Equal(active.Variables, in.variables(manifest))
+	return len(in.Secrets) > 0 || in.Percent > 0 && in.Percent < 100 || !maps.Equal(active.Variables, in.variables(manifest))
+}
+
+// beside is the part of the calls that a deploy gets beside the active version; 0:
+// it becomes the active one.
+func (r Request) beside(f platform.Function) (percent int, warnings []string) {
+	switch {
+	case r.Percent >= 100:
+		return 0, nil
+	case r.Percent > 0 && f.ActiveDeploymentID == "":
+		return 0, []string{"it is the first version, with none beside it: it gets all calls"}
+	}
+	return r.Percent, nil
 }

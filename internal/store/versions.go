@@ -50,6 +50,26 @@ func (db *DB) Promote(ctx context.Context, in platform.PromoteInput) (out platfo
 	return out, err
 }
 
+// Version returns a deployment of a function by its number.
+func (db *DB) Version(ctx context.Context, functionID string, number int) (platform.Deployment, error) {
+	return db.version(ctx, functionID, `d.number = $2`, number)
+}
+
+// VersionBefore returns the newest deployment of a function below a number that
+// was the active one.
+func (db *DB) VersionBefore(ctx context.Context, functionID string, number int) (platform.Deployment, error) {
+	return db.version(ctx, functionID, `d.number < $2 AND d.active_at > 0`, number)
+}
+
+func (db *DB) version(ctx context.Context, functionID, which string, number int) (platform.Deployment, error) {
+	d, err := scanDeployment(db.read.QueryRowContext(ctx, `SELECT `+deploymentColumns+` FROM deployments d JOIN functions f ON f.id = d.function_id
+		WHERE d.function_id = $1 AND `+which+` ORDER BY d.number DESC LIMIT 1`, functionID, number))
+	if fault.KindOf(err) == fault.NotFound {
+		return d, fault.New(fault.NotFound, fmt.Sprintf("the function has no version %d", number)).WithCode("version_not_found")
+	}
+	return d, err
+}
+
 // shift writes which deployments of a function get calls, and tells of it.
 func (t *tx) shift(ctx context.Context, f platform.Function, at time.Time) (platform.Function, error) {
 	f.UpdatedAt = fromMicros(micros(at))

@@ -155,6 +155,23 @@ func testEndCandidate(t *testing.T, db *store.DB) {
 		t.Error(diff)
 	}
 	wantKeys(t, db, "after its end", []platform.DeployInput{v.active}, []platform.DeployInput{v.candidate})
+	next := deployInput(p.ID, v.functionID, "f", v.active.Deployment.ID)
+	if _, err := db.Deploy(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	// What only a part of the callers has seen is nothing to go back to.
+	if d, err := db.VersionBefore(t.Context(), v.functionID, 3); err != nil || d.Number != 1 {
+		t.Errorf("before 3 was %d, %v", d.Number, err)
+	}
+	_, err = db.VersionBefore(t.Context(), v.functionID, 1)
+	want(t, err, fault.NotFound, "version_not_found")
+	if d, err := db.Version(t.Context(), v.functionID, 2); err != nil || d.ID != v.candidate.Deployment.ID || d.EndedBecause != in.Because {
+		t.Errorf("version 2 is %+v, %v", d, err)
+	}
+	for functionID, number := range map[string]int{v.functionID: 4, "fn-none": 1} {
+		_, err = db.Version(t.Context(), functionID, number)
+		want(t, err, fault.NotFound, "version_not_found")
+	}
 }
 
 // Of all that want to move a function's calls at the same moment one does, and
