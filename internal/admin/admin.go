@@ -27,6 +27,7 @@ import (
 // Store is what the API reads and writes by itself. *store.DB is one.
 type Store interface {
 	Functions
+	Deployments
 	Keys
 	KeyChanges
 	Projects
@@ -71,6 +72,7 @@ type ProjectChanges interface {
 
 // Deployer deploys and deletes functions. *deploy.Deployer is one.
 type Deployer interface {
+	Shifter
 	Deploy(ctx context.Context, in deploy.Request) (deploy.Result, error)
 	// Start deploys behind the caller's back; done is told what became of it.
 	Start(ctx context.Context, in deploy.Request, done func(deploy.Result, error)) error
@@ -139,6 +141,7 @@ func New(o Options) (http.Handler, *huma.OpenAPI) {
 	s := &service{o: o, api: humago.New(mux, config), bare: limit.NewBook[string](o.BasicRate, o.BasicBurst, bareKeys)}
 	s.api.UseMiddleware(s.guard)
 	s.registerFunctions()
+	s.registerVersions()
 	s.registerKeys()
 	s.registerSubprojects()
 	s.registerGateway()

@@ -77,7 +77,11 @@ func (s *service) listFunctions(ctx context.Context, in *struct {
 		if err != nil {
 			return nil, err
 		}
-		out.Functions = append(out.Functions, s.describe(f, d, p))
+		one := s.describe(f, d, p)
+		if err := s.beside(ctx, &one, f); err != nil {
+			return nil, err
+		}
+		out.Functions = append(out.Functions, one)
 	}
 	if out.NextPageToken == "" {
 		more, err := s.attempted(ctx, in.ProjectID)
@@ -115,7 +119,8 @@ func (s *service) function(ctx context.Context, projectID, name string) (api.Fun
 	if err != nil {
 		return api.Function{}, err
 	}
-	return s.describe(f, d, p), nil
+	out := s.describe(f, d, p)
+	return out, s.beside(ctx, &out, f)
 }
 
 func (s *service) deleteFunction(ctx context.Context, in *FunctionPath) (*struct{}, error) {
@@ -148,6 +153,9 @@ func (s *service) deploy(ctx context.Context, in *struct {
 		return nil, err
 	}
 	f := s.describe(r.Function, r.Deployment, p)
+	if err := s.beside(ctx, &f, r.Function); err != nil {
+		return nil, err
+	}
 	return &body[api.DeployResponse]{api.DeployResponse{Function: f, Routes: f.Routes, Warnings: append([]string{}, r.Warnings...), Reused: r.Reused}}, nil
 }
 
@@ -184,7 +192,7 @@ func levelWord(l slog.Level) string {
 func (s *service) describe(f platform.Function, d platform.Deployment, p *platform.Policy) api.Function {
 	st := s.o.Status(d.ID)
 	out := api.Function{ID: f.ID, Name: f.Name, Slug: f.Slug, ProjectID: f.ProjectID, URLs: s.o.URLs(f.Slug), CreateTime: f.CreatedAt, UpdateTime: f.UpdatedAt,
-		Deployment: api.Deployment{ID: d.ID, Number: d.Number, Artefact: d.Artefact, Runtime: d.Runtime, CreateTime: d.CreatedAt.UTC()},
+		Deployment: describeDeployment(d),
 		Status:     api.Status{State: st.State, Workers: st.Workers, InFlight: st.InFlight, Waiting: st.Waiting, Failures: st.Failures, LastErr: st.LastErr}}
 	out.State = stateOf(out.Status)
 	if a, ok := s.o.Deployer.Attempts(f.ProjectID)[f.Name]; ok {

@@ -18,6 +18,7 @@ type Function struct {
 	Visibility string     `json:"visibility,omitempty" enum:"private" doc:"private: only functions of its project may call it."`
 	Deployment Deployment `json:"deployment" doc:"The active one."`
 	Routes     []Route    `json:"routes" doc:"Every address and how it is guarded."`
+	Candidate  *Version   `json:"candidate,omitempty" doc:"The version that gets a part of the calls beside the active one; or the last one, if the platform ended it."`
 	Status     Status     `json:"status"`
 	State      string     `json:"state" enum:"Queued,Deploying,Running,Stopped,Failed" doc:"Running: it answers, also where no worker runs at the moment. Stopped: its policy shuts it. Failed: its workers do not start, or no deploy has succeeded. Queued and Deploying: the first deploy is under way."`
 	Attempt    *Attempt   `json:"attempt,omitempty" doc:"The deploy that is under way on the node that was asked, or the last one if it failed."`
@@ -91,6 +92,9 @@ type DeployResponse struct {
 	Routes   []Route  `json:"routes"`
 	Warnings []string `json:"warnings"`
 	Reused   bool     `json:"reused" doc:"The very same artefact was active already; nothing was done."`
+	// RestoredFrom and Ended are of a promote or a roll-back.
+	RestoredFrom int `json:"restoredFrom,omitempty" doc:"The deployment is an earlier version again: that one's number."`
+	Ended        int `json:"ended,omitempty" doc:"The number of the candidate that was ended."`
 }
 
 // LogEntry is one line that a function wrote.

@@ -11,6 +11,7 @@ type Version struct {
 	State        string `json:"state" enum:"active,candidate,old" doc:"candidate: it gets a part of the calls beside the active one."`
 	Percent      int    `json:"percent" doc:"Of the calls that it gets."`
 	RestoredFrom int    `json:"restoredFrom,omitempty" doc:"It is an earlier version again: that one's number."`
+	EndedBecause string `json:"endedBecause,omitempty" doc:"Why the platform itself ended it as a candidate."`
 }
 
 // Versions are deployments of a function, newest first.
@@ -20,13 +21,13 @@ type Versions struct {
 
 // PromoteRequest gives a version a part of the traffic.
 type PromoteRequest struct {
-	Version int `json:"version,omitempty" doc:"Its number; absent: the candidate."`
+	Version int `json:"version,omitempty" minimum:"0" maximum:"1000000000" doc:"Its number; absent: the candidate."`
 	Percent int `json:"percent" minimum:"0" maximum:"100" doc:"100 makes it the active one; 0 ends a candidate."`
 }
 
 // RollBackRequest makes an earlier version serve again.
 type RollBackRequest struct {
-	Version int `json:"version,omitempty" doc:"Its number; absent: the one before. With a candidate beside the active one, the candidate is ended instead."`
+	Version int `json:"version,omitempty" minimum:"0" maximum:"1000000000" doc:"Its number; absent: the one before. Absent with a candidate beside the active one: that is ended instead."`
 }
 
 // Versions lists the newest versions of a function.

@@ -34,6 +34,7 @@ func (s *Server) Run(ctx context.Context) error {
 	recording.start("traces", s.tracer.Run)
 	parts.start("signing keys", s.ring.Run)
 	parts.start("callbacks", s.callbacks.Run)
+	parts.start("candidates", s.judge)
 	parts.start("use of keys", s.recordUse)
 	for _, i := range s.issuers {
 		parts.start("trusted issuer", i.Run)

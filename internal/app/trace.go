@@ -120,6 +120,27 @@ func (d tracedDeployer) Deploy(ctx context.Context, in deploy.Request) (deploy.R
 	return result, err
 }
 
+// Promote promotes.
+func (d tracedDeployer) Promote(ctx context.Context, in deploy.Shift) (deploy.Result, error) {
+	return shifted(ctx, "promote", in, d.Deployer.Promote)
+}
+
+// RollBack rolls back.
+func (d tracedDeployer) RollBack(ctx context.Context, in deploy.Shift) (deploy.Result, error) {
+	return shifted(ctx, "roll back", in, d.Deployer.RollBack)
+}
+
+func shifted(ctx context.Context, name string, in deploy.Shift, do func(context.Context, deploy.Shift) (deploy.Result, error)) (deploy.Result, error) {
+	began := time.Now()
+	result, err := do(ctx, in)
+	r := telemetry.Record{Name: name, Began: began}
+	if err == nil {
+		r.Attrs = []slog.Attr{slog.String("postern.function", result.Function.Slug), slog.String("postern.deployment", result.Deployment.ID)}
+	}
+	note(ctx, r, err)
+	return result, err
+}
+
 // Delete deletes.
 func (d tracedDeployer) Delete(ctx context.Context, projectID, name string) (platform.Function, error) {
 	began := time.Now()

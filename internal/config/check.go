@@ -74,6 +74,7 @@ func (c *Config) check(already []Problem) []Problem {
 		{"storage-object-size", c.StorageObjectSize, 1, 5 << 10}, {"storage-objects", c.StorageObjects, 1, 100_000_000}, {"storage-size", c.StorageSize, 1, 1 << 30},
 		{"max-connections", c.MaxConnections, 1, 1 << 20}, {"max-connections-per-address", c.MaxPerAddress, 0, 1 << 20},
 		{"refusals-per-address", c.RefusalsPerAddress, 0, 1_000_000},
+		{"rollback-errors", c.RollbackErrors, 0, 100},
 		{"basic-rate", c.BasicRate, 1, 1_000_000}, {"basic-burst", c.BasicBurst, 1, 1_000_000}} {
 		add(n.v >= n.min && n.v <= n.max, n.key, fmt.Sprintf("must be between %d and %d", n.min, n.max), "change {}")
 	}

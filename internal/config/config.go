@@ -77,6 +77,9 @@ type Config struct {
 	// SocketPing is how long one is silent before its client is asked whether it
 	// is there.
 	SocketPing time.Duration
+	// RollbackErrors is by how many percentage points more calls of a candidate may
+	// fail than of the active version, before it is ended; 0: it never is.
+	RollbackErrors int
 	// Queue is the most requests that wait for a worker of one deployment.
 	Queue int
 	// QueueTimeout is how long one of them waits.

@@ -84,6 +84,7 @@ var fields = [...]field{
 	{key: "max-sockets", usage: "most WebSockets that one worker has at a time", preset: fixed("10000"), value: func(c *Config) value { return (*number)(&c.MaxSockets) }},
 	{key: "socket-message", usage: "longest message that a function's WebSocket takes, in bytes", preset: fixed("1048576"), value: func(c *Config) value { return (*number)(&c.SocketMessage) }},
 	{key: "socket-ping", usage: "how long a WebSocket is silent before its client is asked whether it is there", preset: fixed("30s"), value: func(c *Config) value { return (*period)(&c.SocketPing) }},
+	{key: "rollback-errors", usage: "percentage points by which more calls of a candidate may fail than of the active version, before it is ended; 0: it never is", preset: fixed("5"), value: func(c *Config) value { return (*number)(&c.RollbackErrors) }},
 	{key: "queue", usage: "most calls that wait for a worker of one deployment", preset: fixed("1024"), value: func(c *Config) value { return (*number)(&c.Queue) }},
 	{key: "queue-timeout", usage: "how long one of them waits", preset: fixed("10s"), value: func(c *Config) value { return (*period)(&c.QueueTimeout) }},
 	{key: "start-timeout", usage: "how long a worker may take to be ready", preset: fixed("10s"), value: func(c *Config) value { return (*period)(&c.StartTimeout) }},
