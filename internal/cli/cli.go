@@ -45,6 +45,9 @@ func Main(args []string, std Stdio) int {
 		<-ctx.Done()
 		stop() // from here on a signal has its usual, deadly effect
 	}()
+	if hasFlag(args, "--non-interactive") {
+		std.In = unasked(std.In)
+	}
 	cmd := root(std)
 	cmd.SetArgs(args)
 	cmd.PersistentPreRunE = func(*cobra.Command, []string) error { return noSecret(args) }
@@ -74,6 +77,7 @@ func root(std Stdio) *cobra.Command {
 		return usageError{err.Error(), "see " + cmd.CommandPath() + " --help"}
 	})
 	cmd.PersistentFlags().String("config", "", "YAML file with settings (POSTERN_CONFIG)")
+	cmd.PersistentFlags().Bool("non-interactive", false, "ask nothing, also at a terminal; what would be asked has to be given")
 	cmd.CompletionOptions.HiddenDefaultCmd = false
 	cmd.AddCommand(
 		newServe(std),
@@ -189,10 +193,13 @@ func noSecret(args []string) error {
 }
 
 // hasJSON looks for --json without parsing, because the parsing may be what failed.
-func hasJSON(args []string) bool {
+func hasJSON(args []string) bool { return hasFlag(args, "--json") }
+
+// hasFlag looks for a flag that is true or false without parsing.
+func hasFlag(args []string, flag string) bool {
 	for _, a := range args {
 		switch a {
-		case "--json", "--json=true":
+		case flag, flag + "=true":
 			return true
 		case "--":
 			return false

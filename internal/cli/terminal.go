@@ -26,6 +26,15 @@ func terminalOf(std Stdio) *terminal {
 	return &terminal{f, newPrinter(std.Err)}
 }
 
+// unasked is standard input that nobody is asked at: a terminal has nothing to
+// say then, and anything else is what it was.
+func unasked(in io.Reader) io.Reader {
+	if interactive(in) {
+		return strings.NewReader("")
+	}
+	return in
+}
+
 // line asks a question; an empty answer is preset.
 func (t *terminal) line(ctx context.Context, question, preset string) (string, error) {
 	if preset != "" {

@@ -87,6 +87,9 @@ type Resolved struct {
 	// Declares are the names of all secrets that the function needs, Missing those
 	// that have no value here: the platform may have one.
 	Declares, Missing []string
+	// Unasked says why the keychain was not asked for those of Missing that it may
+	// have; empty: it was.
+	Unasked string
 	// Base are values of the platform's own names that .env or the environment
 	// has: of use where the function is run locally, and never deployed.
 	Base     []Setting
@@ -126,7 +129,7 @@ func (r Resolved) Environ() []string {
 // Resolve puts all together. A secret without a value is no error. One is what
 // stands in two places that exclude one another (with all of them), what is no
 // setting or too much, and a keychain that fails in another way than by being
-// away: that is a warning, because the platform may have what it would have.
+// away: then the platform may have what it would have.
 func Resolve(ctx context.Context, in Input) (Resolved, error) {
 	r := resolver{Input: in, settings: map[string]Setting{}, secrets: map[string]string{}}
 	for name, value := range in.Manifest.Variables {
@@ -154,6 +157,7 @@ type resolver struct {
 	secrets  map[string]string // names to where they are declared
 	base     []Setting
 	missing  []string
+	unasked  string
 	warnings []string
 }
 
@@ -233,7 +237,7 @@ func (r *resolver) process() {
 // keychain asks for the secrets that no other place has a value for, which would win.
 func (r *resolver) keychain(ctx context.Context) error {
 	names := slices.DeleteFunc(slices.Sorted(maps.Keys(r.secrets)), func(name string) bool { _, ok := r.settings[name]; return ok })
-	for i, name := range names {
+	for _, name := range names {
 		if r.Keychain == nil {
 			r.missing = append(r.missing, name)
 			continue
@@ -245,7 +249,7 @@ func (r *resolver) keychain(ctx context.Context) error {
 		case err == nil || kind == fault.NotFound:
 			r.missing = append(r.missing, name)
 		case kind == fault.Unavailable:
-			r.warn("the keychain was not asked for %s: %s", strings.Join(names[i:], ", "), sentence(err))
+			r.unasked = sentence(err)
 			r.missing, r.Keychain = append(r.missing, name), nil // and it is not waited for once more
 		default:
 			return err
@@ -284,6 +288,7 @@ func (r *resolver) done() (Resolved, error) {
 		Settings: slices.SortedFunc(maps.Values(r.settings), byName),
 		Declares: slices.Sorted(maps.Keys(r.secrets)),
 		Missing:  r.missing,
+		Unasked:  r.unasked,
 		Base:     slices.SortedFunc(slices.Values(r.base), byName),
 		Warnings: r.warnings,
 	}, nil

@@ -72,6 +72,7 @@ func TestResolve(t *testing.T) {
 		process           []string
 		want, base        []string
 		declares, missing []string
+		unasked           string
 		warnings          []string
 	}{
 		"nothing":                         {m: manifest(nil)},
@@ -86,7 +87,7 @@ func TestResolve(t *testing.T) {
 		"a credential in .env":            {m: manifest(nil), dotenv: "API_TOKEN=abc\nMAX_TOKENS=4\nPUBLIC_KEY=p\n", want: []string{"API_TOKEN*=abc .env:1", "MAX_TOKENS=4 .env:2", "PUBLIC_KEY=p .env:3"}, declares: []string{"API_TOKEN"}},
 		"no keychain":                     {m: manifest(nil, "A", "B"), declares: []string{"A", "B"}, missing: []string{"A", "B"}},
 		"an empty secret is missing":      {m: manifest(nil, "A"), box: box{"shop/A": ""}, declares: []string{"A"}, missing: []string{"A"}},
-		"a keychain that is away":         {m: manifest(nil, "A", "B", "C"), dotenv: "B=1", box: box{"shop/A": away, "shop/C": "c"}, want: []string{"B*=1 .env:1"}, declares: []string{"A", "B", "C"}, missing: []string{"A", "C"}, warnings: []string{"the keychain was not asked for A, C: no keychain answers; unlock it"}},
+		"a keychain that is away":         {m: manifest(nil, "A", "B", "C"), dotenv: "B=1", box: box{"shop/A": away, "shop/C": "c"}, want: []string{"B*=1 .env:1"}, declares: []string{"A", "B", "C"}, missing: []string{"A", "C"}, unasked: "no keychain answers; unlock it"},
 		"the environment wins":            {m: manifest(map[string]string{"COLOUR": "red"}, "TOKEN"), dotenv: "TOKEN=mine\nSIZE=4", process: []string{"COLOUR=green", "TOKEN=theirs", "SIZE=5", "OTHER=x", "COLOUR2", "=z"}, want: []string{"COLOUR=green environment", "SIZE=5 environment", "TOKEN*=theirs environment"}, declares: []string{"TOKEN"}},
 		"blank there is not set":          {m: manifest(map[string]string{"COLOUR": "red"}, "TOKEN"), box: box{"shop/TOKEN": "t"}, process: []string{"COLOUR=", "TOKEN="}, want: []string{"COLOUR=red postern.json", "TOKEN*=t keychain"}, declares: []string{"TOKEN"}},
 		"the platform's own, blank":       {m: manifest(nil), dotenv: "PROJECT_ID=\nPROJECT_ID_API_KEY=\nPROJECT_ID_API_SECRET=\nFUNCTION_ID=\n"},
@@ -107,8 +108,8 @@ func TestResolve(t *testing.T) {
 			if d := cmp.Diff([][]string{tc.want, tc.base, tc.declares, tc.missing}, [][]string{told(got.Settings), told(got.Base), got.Declares, got.Missing}); d != "" {
 				t.Error(d)
 			}
-			if len(got.Warnings) != len(tc.warnings) {
-				t.Fatalf("warnings %q", got.Warnings)
+			if len(got.Warnings) != len(tc.warnings) || got.Unasked != tc.unasked {
+				t.Fatalf("warnings %q, %q", got.Warnings, got.Unasked)
 			}
 			for i, w := range tc.warnings {
 				if !strings.HasPrefix(got.Warnings[i], w) {
