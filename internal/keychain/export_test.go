@@ -31,3 +31,10 @@ func (h hanging) set(account, secret string) error {
 }
 func (h hanging) delete(account string) error { <-h.release; delete(h.stored, account); return nil }
 func (h hanging) unanswered() error           { return system{}.unanswered() }
+
+// Bounded is a keychain in memory with the limits of a system's.
+func Bounded(goos string, stored map[string]string) *Keychain {
+	release := make(chan struct{})
+	close(release)
+	return newKeychain(withBounds(goos, hanging{release, stored}), "a keychain of "+goos, limit)
+}

@@ -3,6 +3,7 @@ package keychain
 import (
 	"errors"
 	"fmt"
+	"runtime"
 
 	"github.com/zalando/go-keyring"
 
@@ -12,7 +13,7 @@ import (
 // System is the operating system's keychain: Keychain on macOS, the Credential
 // Manager on Windows, and elsewhere the Secret Service of the session's bus.
 func System() *Keychain {
-	return newKeychain(system{}, "the operating system's keychain", limit)
+	return newKeychain(withBounds(runtime.GOOS, system{}), "the operating system's keychain", limit)
 }
 
 type system struct{}
