@@ -83,6 +83,7 @@ func root(std Stdio) *cobra.Command {
 		newServe(std),
 		newDemo(std),
 		newFunctions(std),
+		newSecrets(std),
 		newKeys(std),
 		newSubprojects(std),
 		newApply(std),

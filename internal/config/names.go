@@ -86,3 +86,12 @@ func readSecretNames(path string) (secretNames, error) {
 	}
 	return all, nil
 }
+
+// LockSecrets waits until no other command changes secrets of functions: what one
+// writes into several places is then of one of them.
+func (c *Config) LockSecrets() (unlock func(), err error) {
+	if c.userDir == "" {
+		return func() {}, nil
+	}
+	return userfile.Lock(filepath.Join(c.userDir, "secrets.change"))
+}

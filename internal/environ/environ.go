@@ -14,7 +14,8 @@
 // credential's. What is a secret in one place and a variable in the manifest is
 // refused: one of the two would be committed, or shown.
 //
-// The package writes nothing, and no value is ever in what it says.
+// No value is ever in what the package says, and it writes none: only lines KEY=
+// of .env ([AddKeys], [CreateDotenv]).
 package environ
 
 import (
