@@ -3,8 +3,6 @@ package bundle
 import (
 	"archive/zip"
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -13,11 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/function"
-	"postern.dev/postern/internal/platform"
 )
 
 // pack writes files into a zip file that depends on nothing but them: sorted,
@@ -96,19 +92,8 @@ func Open(archive []byte) (*Archive, error) {
 	if err := a.fits(); err != nil {
 		return nil, err
 	}
-	a.manifest.Files = a.public()
+	a.manifest.Files = publicFiles(a.files)
 	return a, nil
-}
-
-// public are the files that are served.
-func (a *Archive) public() (files []function.File) {
-	for _, name := range slices.Sorted(maps.Keys(a.files)) {
-		if strings.HasPrefix(name, function.PublicDir) {
-			sum := sha256.Sum256(a.files[name])
-			files = append(files, function.File{Name: name, File: platform.File{Size: int64(len(a.files[name])), Hash: hex.EncodeToString(sum[:])}})
-		}
-	}
-	return files
 }
 
 // readFile reads at most limit bytes: the size in the header is only a claim.

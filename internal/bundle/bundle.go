@@ -57,19 +57,10 @@ const banner = `import { createRequire as __posternRequire } from "node:module";
 
 // Build bundles the project in dir. Errors name file, line and column.
 func Build(ctx context.Context, dir string) (*Artefact, error) {
-	root, err := filepath.Abs(dir)
-	if err == nil {
-		root, err = filepath.EvalSymlinks(root)
-	}
+	dir, err := findRoot(dir, "postern functions deploy")
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Invalid, fmt.Sprintf("cannot find the directory %s", dir)).WithCode("manifest_missing").
-			WithHint("name the function's directory, or make one: postern functions init")
+		return nil, err
 	}
-	if info, err := os.Stat(root); err == nil && !info.IsDir() {
-		return nil, fault.New(fault.Invalid, dir+" is no directory").WithCode("manifest_missing").
-			WithHint("name the directory that it is in: postern functions deploy " + filepath.Dir(dir))
-	}
-	dir = root
 	m, warnings, err := function.LoadManifest(dir)
 	if err != nil {
 		return nil, err
@@ -81,13 +72,8 @@ func Build(ctx context.Context, dir string) (*Artefact, error) {
 		}
 		return seal(m, files, warnings)
 	}
-	if info, err := os.Lstat(filepath.Join(dir, "function.ts")); err != nil || !info.Mode().IsRegular() {
-		text := " is missing"
-		if err == nil {
-			text = " is no regular file"
-		}
-		return nil, fault.New(fault.Invalid, filepath.Join(dir, "function.ts")+text).WithCode("entry_missing").
-			WithHint("put the handlers into function.ts, or make an example: postern functions init")
+	if err := checkEntry(dir); err != nil {
+		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -116,6 +102,13 @@ func seal(m function.Manifest, files map[string][]byte, warnings []string) (*Art
 }
 
 func compile(dir string) (files map[string][]byte, warnings []string, err error) {
+	options := buildOptions(dir)
+	result := api.Build(options)
+	return compiledFiles(dir, options, result)
+}
+
+// buildOptions are how the module of a function is made, whoever asks for it.
+func buildOptions(dir string) api.BuildOptions {
 	out := filepath.Join(dir, "out") // a name only: nothing is written
 	options := api.BuildOptions{
 		Stdin:             &api.StdinOptions{Contents: entrySource, ResolveDir: dir, Sourcefile: entryName, Loader: api.LoaderTS},
@@ -147,7 +140,11 @@ func compile(dir string) (files map[string][]byte, warnings []string, err error)
 	} else {
 		options.TsconfigRaw = "{}"
 	}
-	result := api.Build(options)
+	return options
+}
+
+// compiledFiles are the files that a build has made, and its warnings.
+func compiledFiles(dir string, options api.BuildOptions, result api.BuildResult) (files map[string][]byte, warnings []string, err error) {
 	if len(result.Errors) > 0 {
 		return nil, nil, buildError(dir, result.Errors)
 	}

@@ -85,6 +85,7 @@ var codes = []Code{
 	{"client_closed", 499, "The caller went away", "nothing to do"},
 	{"internal", 500, "Internal error", "give the request ID to whoever runs this server"},
 	{"handler_failed", 500, "The handler failed", "the function's log has the reason under the request ID"},
+	{"development_failed", 500, "The function cannot be run as it was saved", "correct what the detail says and save it; only postern functions dev answers this"},
 	{"method_unknown", 501, "This method is not known", "use a method of RFC 9110, in upper case"},
 	{"worker_lost", 502, "The worker ended before it answered", "the function's log says why the worker ended"},
 	{"upstream_failed", 502, "The upstream's answer is none, or broke off", "look at the upstream; the server's log has the reason under the request ID"},

@@ -43,3 +43,14 @@ func ReapOrphans(instanceID string) (killed int, err error) {
 	}
 	return killed, nil
 }
+
+// Alive reports whether there is a process of a number.
+func Alive(pid int) bool {
+	return pid > 0 && !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
+}
+
+// Owned reports whether a file is this user's.
+func Owned(info os.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(st.Uid) == os.Getuid()
+}

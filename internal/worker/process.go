@@ -34,9 +34,9 @@ type exitState struct {
 	signal syscall.Signal
 }
 
-// spawn starts a process with one end of a socket pair as descriptor 3, and
-// its standard streams read line by line.
-func spawn(spec Spec, log func(Line)) (*process, net.Conn, error) {
+// spawn starts a process with one end of a socket pair as descriptor 3, further
+// descriptors after it, and its standard streams read line by line.
+func spawn(spec Spec, log func(Line), more ...*os.File) (*process, net.Conn, error) {
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("make a socket pair: %w", err)
@@ -49,7 +49,7 @@ func spawn(spec Spec, log func(Line)) (*process, net.Conn, error) {
 		return nil, nil, fmt.Errorf("use the socket pair: %w", err)
 	}
 	spec.Env = append(spec.Env[:len(spec.Env):len(spec.Env)], fmt.Sprintf("POSTERN_WORKER_FD=%d", workerFD))
-	p, err := launch(spec, []*os.File{theirs}, log)
+	p, err := launch(spec, append([]*os.File{theirs}, more...), log)
 	if err != nil {
 		nc.Close()
 		return nil, nil, err

@@ -52,6 +52,12 @@ type Spec struct {
 	// that uses a quarter more than that is killed. Measured every half second,
 	// where /proc can tell.
 	Memory int64
+	// Late is environment that does not matter before the module is loaded.
+	Late []string
+	// Ahead may have a process that waits for its module; nil, or none: one is
+	// started. Boot is what such a process runs in place of the last of Argv.
+	Ahead *Ahead
+	Boot  string
 	// Program is set where the worker is a program that serves HTTP by itself.
 	Program *Program
 	// Redact is taken out of all that the worker says: its lines before they are
@@ -118,7 +124,11 @@ func Start(ctx context.Context, spec Spec) (*Worker, error) {
 	if log == nil {
 		log = func(Line) {}
 	}
-	proc, nc, err := spawn(spec, log)
+	proc, nc, err := spec.Ahead.take(spec, log)
+	if proc == nil {
+		spec.Env = append(spec.Env[:len(spec.Env):len(spec.Env)], spec.Late...)
+		proc, nc, err = spawn(spec, log)
+	}
 	if err != nil {
 		return nil, &StartError{Code: "spawn_failed", Message: err.Error()}
 	}
