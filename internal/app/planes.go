@@ -66,6 +66,7 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		Forget:       s.forget,
 		InstanceID:   instance,
 		WorkerMemory: int64(s.cfg.WorkerMemory) << 20,
+		Live:         &s.live,
 		Log:          s.functionLine,
 	})
 	idle := s.cfg.IdleTimeout
@@ -106,6 +107,7 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		Log:        s.log,
 		Metrics:    s.metrics,
 		Tracer:     s.tracer,
+		Live:       &s.live,
 		Audit:      s.audit,
 		Auth:       s.auth,
 		Uses:       &s.uses,

@@ -32,6 +32,7 @@ import (
 	"postern.dev/postern/internal/gateway"
 	"postern.dev/postern/internal/httpx"
 	"postern.dev/postern/internal/oauth"
+	"postern.dev/postern/internal/redact"
 	"postern.dev/postern/internal/secret"
 	"postern.dev/postern/internal/signature"
 	"postern.dev/postern/internal/state"
@@ -64,6 +65,7 @@ type Server struct {
 	databases  *database.Keeper
 	artefacts  *blob.Store
 	box        *secret.Box
+	live       redact.Live // the values that functions have
 	ring       *oauth.Ring
 	auth       *auth.Authenticator
 	uses       auth.Uses
@@ -152,7 +154,7 @@ func (s *Server) listen(ctx context.Context) (err error) {
 }
 
 func (s *Server) openTelemetry(logs io.Writer) error {
-	logs = &lineWriter{w: logs}
+	logs = &lineWriter{w: logs, live: &s.live}
 	s.log = telemetry.NewLogger(logs, s.cfg.LogFormat, s.cfg.LogLevel)
 	buffer := telemetry.NewBuffer(logs)
 	s.access = telemetry.NewLogger(buffer, s.cfg.LogFormat, slog.LevelInfo)
@@ -280,17 +282,19 @@ func closeListener(ln net.Listener) func() error {
 }
 
 // lineWriter lets the log and the access log share a writer: each writes whole
-// lines, and one waits for the other. No secret passes it: callers put them
-// into paths and names, which the log has to tell.
+// lines, and one waits for the other. No secret passes it, of the platform or of
+// a function: callers put them into paths and names, which the log has to tell.
 type lineWriter struct {
-	mu sync.Mutex
-	w  io.Writer // guarded by mu
+	live *redact.Live
+	mu   sync.Mutex
+	w    io.Writer // guarded by mu
 }
 
 func (l *lineWriter) Write(p []byte) (int, error) {
+	line := l.live.Set().Bytes(accesskey.Redact(p))
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, err := l.w.Write(accesskey.Redact(p)); err != nil {
+	if _, err := l.w.Write(line); err != nil {
 		return 0, err
 	}
 	return len(p), nil

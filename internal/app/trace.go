@@ -19,7 +19,8 @@ func (s *Server) openTracer() (err error) {
 		return nil
 	}
 	s.tracer, err = telemetry.NewTracer(telemetry.TraceOptions{Endpoint: s.cfg.TraceEndpoint, Ratio: s.cfg.TraceSample, Parent: telemetry.ParentPolicy(s.cfg.TraceParent),
-		Version: s.version, Lost: func(n int) { s.metrics.SpansLost.Add(float64(n)) }, Log: s.log})
+		Version: s.version, Lost: func(n int) { s.metrics.SpansLost.Add(float64(n)) }, Log: s.log,
+		Redact: func(text string) string { return s.live.Set().String(text) }})
 	if err == nil {
 		s.opened(s.tracer.Close)
 	}

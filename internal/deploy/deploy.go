@@ -22,6 +22,7 @@ import (
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/redact"
 	"postern.dev/postern/internal/signature"
 	"postern.dev/postern/internal/signin"
 	"postern.dev/postern/internal/supervisor"
@@ -83,6 +84,9 @@ type Options struct {
 	WorkerMemory int64
 	// Database is where a function's own database lies.
 	Database func(ctx context.Context, functionID string) (string, error)
+	// Live is told which values workers are given, from before they start until
+	// their deployment is gone. nil: nobody wants to know.
+	Live *redact.Live
 	// Log is given each line that a function writes.
 	Log func(functionID, deploymentID string, l worker.Line)
 }
@@ -116,6 +120,9 @@ const recordTimeout = 30 * time.Second
 
 // New makes a deployer.
 func New(o Options) *Deployer {
+	if o.Live == nil {
+		o.Live = new(redact.Live)
+	}
 	d := &Deployer{o: o, locks: map[string]*lock{}, trees: trees{dir: filepath.Join(o.RunDir, "artefacts"), users: map[string]map[string]bool{}},
 		attempts: attempts{running: map[string][]*attempt{}, ended: map[string]*attempt{}}}
 	d.base, d.stop = context.WithCancel(context.Background())

@@ -13,6 +13,7 @@ import (
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/redact"
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/worker"
 )
@@ -59,11 +60,14 @@ func (d *Deployer) prepare(ctx context.Context, dep platform.Deployment, archive
 	if err := os.MkdirAll(tmp, 0o700); err != nil {
 		return supervisor.Launch{}, fmt.Errorf("make %s: %w", tmp, err)
 	}
+	hidden := map[string]string{"PROJECT_ID_API_SECRET": secret}
+	d.o.Live.Put(dep.ID, hidden)
 	spec := worker.Spec{
 		Argv:   nodeArguments(node, d.memory(m)),
 		Dir:    dir,
 		Env:    d.environment(dep, m, node, tmp, secret),
 		Memory: d.memory(m),
+		Redact: redact.New(hidden),
 		Log:    func(l worker.Line) { d.o.Log(dep.FunctionID, dep.ID, l) },
 	}
 	if m.Program != nil {

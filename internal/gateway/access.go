@@ -24,8 +24,8 @@ const (
 // what callers write no more than has room on a line.
 func (g *Gateway) logAccess(x *exchange, took time.Duration) {
 	var attrs [24]slog.Attr
-	list := append(attrs[:0], slog.String("requestId", x.id), slog.String("method", cut(x.r.Method, longestMethod)), slog.String("host", cut(x.r.Host, longestHost)),
-		slog.String("path", cut(x.path, longestPath)), slog.String("decision", string(x.outcome())), slog.Int("status", x.status),
+	list := append(attrs[:0], slog.String("requestId", x.id), slog.String("method", g.cut(x.r.Method, longestMethod)), slog.String("host", g.cut(x.r.Host, longestHost)),
+		slog.String("path", g.cut(x.path, longestPath)), slog.String("decision", string(x.outcome())), slog.Int("status", x.status),
 		slog.Int64("bytesIn", x.bytesIn()), slog.Int64("bytes", x.sent), slog.Duration("took", took), slog.String("remote", x.remote()))
 	if x.code != "" {
 		list = append(list, slog.String("code", x.code))
@@ -43,7 +43,7 @@ func (g *Gateway) logAccess(x *exchange, took time.Duration) {
 		}
 	}
 	if id := x.callerID(); id != "" {
-		list = append(list, slog.String("keyId", cut(id, longestID)), slog.String("auth", string(x.shownAs())))
+		list = append(list, slog.String("keyId", g.cut(id, longestID)), slog.String("auth", string(x.shownAs())))
 	} else if x.principal.Admin != nil {
 		list = append(list, slog.String("auth", string(x.principal.Method)))
 	}
@@ -64,8 +64,9 @@ func (g *Gateway) logAccess(x *exchange, took time.Duration) {
 
 // cut keeps a text of a caller's to so many bytes, and says so where it did.
 // What does not print is written as an escape, for a log is read on terminals
-// and by programs that neither format protects from all of it.
-func cut(s string, most int) string {
+// and by programs that neither format protects from all of it. No part of a
+// secret is left before the cut, where the log would not know it any more.
+func (g *Gateway) cut(s string, most int) string {
 	plain := len(s) <= most
 	for i := 0; plain && i < len(s); i++ {
 		plain = s[i] >= ' ' && s[i] < 0x7f
@@ -73,6 +74,7 @@ func cut(s string, most int) string {
 	if plain {
 		return s
 	}
+	s = g.options.Live.Set().String(s)
 	b := make([]byte, 0, min(len(s), most)+len("…"))
 	for _, r := range s { // of what is not UTF-8 each byte is a U+FFFD
 		before := len(b)

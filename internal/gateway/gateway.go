@@ -23,6 +23,7 @@ import (
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/httpx"
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/redact"
 	"postern.dev/postern/internal/signature"
 	"postern.dev/postern/internal/signin"
 	"postern.dev/postern/internal/supervisor"
@@ -75,6 +76,9 @@ type Options struct {
 	Metrics *telemetry.Metrics
 	// Tracer exports what requests did; nil traces none.
 	Tracer *telemetry.Tracer
+	// Live is the values that functions have, which are not written into an access
+	// line; nil: none are known.
+	Live *redact.Live
 	// Auth recognises callers; nil knows no tokens. Uses is told which keys
 	// were used.
 	Auth *auth.Authenticator

@@ -36,8 +36,11 @@ func (l *Live) Remove(owner string) {
 	l.set.Store(nil)
 }
 
-// Set finds the values of all owners.
+// Set finds the values of all owners; of a nil Live, nothing.
 func (l *Live) Set() *Set {
+	if l == nil {
+		return nil
+	}
 	if s := l.set.Load(); s != nil {
 		return s
 	}

@@ -34,6 +34,8 @@ type TraceOptions struct {
 	Ratio    float64 // of requests that are sampled, where the caller is not followed
 	Parent   ParentPolicy
 	Version  string // of this program
+	// Redact is what of each text is exported; nil: all of it.
+	Redact func(text string) string
 	// Lost is told how many spans no collector got; may be nil.
 	Lost func(n int)
 	Log  *slog.Logger
@@ -46,6 +48,7 @@ type Tracer struct {
 	parent  ParentPolicy
 	below   uint64 // a request is sampled whose trace ID has a lower number in it
 	tracer  trace.Tracer
+	redact  func(string) string
 	queue   *queue
 	closing sync.Once
 }
@@ -56,6 +59,9 @@ type Tracer struct {
 func NewTracer(o TraceOptions) (*Tracer, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Redact == nil {
+		o.Redact = func(text string) string { return text }
 	}
 	if o.Lost == nil {
 		o.Lost = func(int) {}
@@ -75,7 +81,7 @@ func NewTracer(o TraceOptions) (*Tracer, error) {
 	q.SpanProcessor = sdk.NewBatchSpanProcessor(exporter{q}, sdk.WithMaxQueueSize(waitingSpans), sdk.WithMaxExportBatchSize(512), sdk.WithBatchTimeout(exportEvery), sdk.WithExportTimeout(15*time.Second))
 	limits := sdk.SpanLimits{AttributeValueLengthLimit: longestValue, AttributeCountLimit: 64, EventCountLimit: 16, LinkCountLimit: 1, AttributePerEventCountLimit: 8, AttributePerLinkCountLimit: 8}
 	p := sdk.NewTracerProvider(sdk.WithSpanProcessor(q), sdk.WithSampler(sdk.AlwaysSample()), sdk.WithIDGenerator(places{}), sdk.WithResource(about), sdk.WithRawSpanLimits(limits))
-	return &Tracer{parent: o.Parent, below: bound(o.Ratio), tracer: p.Tracer("postern.dev/postern"), queue: q}, nil
+	return &Tracer{parent: o.Parent, below: bound(o.Ratio), tracer: p.Tracer("postern.dev/postern"), redact: o.Redact, queue: q}, nil
 }
 
 func collectorURL(s string) string {
@@ -120,7 +126,7 @@ func (t *Tracer) tell(p *Place, r *Record) {
 	if r.Server {
 		kind = trace.SpanKindServer
 	}
-	start := []trace.SpanStartOption{trace.WithTimestamp(r.Began), trace.WithSpanKind(kind), trace.WithAttributes(attributes(r.Attrs)...)}
+	start := []trace.SpanStartOption{trace.WithTimestamp(r.Began), trace.WithSpanKind(kind), trace.WithAttributes(t.attributes(r.Attrs)...)}
 	ctx := context.Background()
 	if p.trace.IsValid() {
 		ctx = context.WithValue(ctx, placed{}, p)
@@ -134,11 +140,11 @@ func (t *Tracer) tell(p *Place, r *Record) {
 			ctx = trace.ContextWithRemoteSpanContext(ctx, trace.NewSpanContext(about))
 		}
 	}
-	_, span := t.tracer.Start(ctx, r.Name, start...)
+	_, span := t.tracer.Start(ctx, t.redact(r.Name), start...)
 	within := trace.ContextWithSpan(context.Background(), span)
 	for i := range r.Steps {
 		s := &r.Steps[i]
-		_, step := t.tracer.Start(within, s.Name, trace.WithTimestamp(s.Began), trace.WithAttributes(attributes(s.Attrs)...))
+		_, step := t.tracer.Start(within, s.Name, trace.WithTimestamp(s.Began), trace.WithAttributes(t.attributes(s.Attrs)...))
 		end(step, s)
 	}
 	end(span, r)
@@ -151,7 +157,7 @@ func end(span trace.Span, r *Record) {
 	span.End(trace.WithTimestamp(r.Ended))
 }
 
-func attributes(list []slog.Attr) []attribute.KeyValue {
+func (t *Tracer) attributes(list []slog.Attr) []attribute.KeyValue {
 	out := make([]attribute.KeyValue, 0, len(list))
 	for _, a := range list {
 		switch v := a.Value; v.Kind() {
@@ -162,7 +168,7 @@ func attributes(list []slog.Attr) []attribute.KeyValue {
 		case slog.KindDuration:
 			out = append(out, attribute.Float64(a.Key, v.Duration().Seconds()))
 		default:
-			out = append(out, attribute.String(a.Key, strings.ToValidUTF8(v.String(), "\ufffd"))) // protobuf takes nothing else
+			out = append(out, attribute.String(a.Key, strings.ToValidUTF8(t.redact(v.String()), "\ufffd"))) // protobuf takes nothing else
 		}
 	}
 	return out

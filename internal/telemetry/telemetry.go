@@ -57,10 +57,15 @@ func (b *Buffer) run() {
 	}
 }
 
-// Write adds a line.
+// Write adds a line. What is behind gets whole lines only.
 func (b *Buffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.w.Available() < len(p) {
+		if err := b.w.Flush(); err != nil {
+			return 0, err
+		}
+	}
 	return b.w.Write(p)
 }
 
