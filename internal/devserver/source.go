@@ -125,3 +125,13 @@ func (s *source) FunctionExists(_ context.Context, id string) (bool, error) {
 
 // SweepStorage implements state.Registry.
 func (s *source) SweepStorage(context.Context, string) error { return nil }
+
+// Deployment implements gateway.Source: there is none but the active one.
+func (s *source) Deployment(_ context.Context, id string) (platform.Deployment, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if id == "" || id != s.deployment.ID {
+		return platform.Deployment{}, fault.New(fault.NotFound, "there is no such deployment")
+	}
+	return s.deployment, nil
+}
