@@ -95,7 +95,7 @@ var only = map[string][]string{
 	"github.com/coder/websocket":          {"internal/upstream", "internal/websocket"},
 	"github.com/sony/gobreaker/v2":        {"internal/upstream"},
 	"gocloud.dev":                         {"internal/blob", "internal/secret"},
-	"github.com/hashicorp/vault":         {"internal/secret"},
+	"github.com/hashicorp/vault":          {"internal/secret"},
 	"github.com/valkey-io/valkey-go":      {"internal/valkey"},
 	"golang.org/x/term":                   {"internal/cli"},
 	"go.opentelemetry.io":                 {"internal/telemetry"},

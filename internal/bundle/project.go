@@ -36,11 +36,11 @@ type Tree struct {
 	Manifest function.Manifest
 	// Files are those of an artefact, by name. Of a program there are none: it
 	// runs where it lies.
-	Files    map[string][]byte
-	Hash     string // of Files and Manifest
+	Files map[string][]byte
+	Hash  string // of Files and Manifest
 	// StaticHash is of the files of public/ and assets/.
 	StaticHash string
-	Warnings []string
+	Warnings   []string
 }
 
 // OpenProject finds the project in dir. Nothing of it is read yet.
