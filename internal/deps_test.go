@@ -65,7 +65,7 @@ const policy = `
 	auth       < ground, accesskey, limit, token
 	supervisor < ground, upstream, worker
 	policy     < ground, accesskey, function, signature, upstream
-	deploy     < ground, redact, accesskey, bundle, function, policy, signature, signin, supervisor, worker
+	deploy     < ground, redact, accesskey, bundle, function, policy, secret, signature, signin, supervisor, worker
 
 	gateway    < ground, wire, httpx, telemetry, redact, accesskey, audit, auth, function, limit, signature, signin, supervisor, token, upstream, usage, websocket, worker
 	oauth      < ground, httpx, accesskey, auth, limit, token

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -36,6 +37,7 @@ type Store interface {
 	Deploy(ctx context.Context, in platform.DeployInput) (platform.DeployResult, error)
 	DeleteFunction(ctx context.Context, projectID, name string, at time.Time) (platform.Function, int64, error)
 	Policy(ctx context.Context, projectID string, number int) (platform.Policy, error)
+	SecretStore
 	Versions
 }
 
@@ -48,6 +50,7 @@ type Artefacts interface {
 type Workers interface {
 	Adopt(ctx context.Context, l supervisor.Launch) (platform.Declaration, error)
 	Retire(deploymentID string)
+	Renewer
 }
 
 // Sealer seals the secrets of functions' own keys. *secret.Box is one.
@@ -77,6 +80,8 @@ type Options struct {
 	// Forget removes what a function that was deleted has kept; nil: nothing is
 	// kept. What it misses is removed later, by itself.
 	Forget func(ctx context.Context, functionID string)
+	// Secrets knows what functions keep secret; nil: nobody does.
+	Secrets Secrets
 	// InstanceID marks the processes of this installation.
 	InstanceID string
 	// WorkerMemory is what one worker may use where its manifest sets nothing, in
@@ -105,7 +110,8 @@ type Deployer struct {
 	base       context.Context
 	stop       context.CancelFunc // of base
 
-	trees trees
+	hidden hidden
+	trees  trees
 
 	nodeMu sync.Mutex
 	node   string // found Node; guarded by nodeMu
@@ -123,7 +129,10 @@ func New(o Options) *Deployer {
 	if o.Live == nil {
 		o.Live = new(redact.Live)
 	}
-	d := &Deployer{o: o, locks: map[string]*lock{}, trees: trees{dir: filepath.Join(o.RunDir, "artefacts"), users: map[string]map[string]bool{}},
+	if o.Secrets == nil {
+		o.Secrets = noSecrets{}
+	}
+	d := &Deployer{o: o, locks: map[string]*lock{}, hidden: hidden{live: o.Live, of: map[string]*knowledge{}}, trees: trees{dir: filepath.Join(o.RunDir, "artefacts"), users: map[string]map[string]bool{}},
 		attempts: attempts{running: map[string][]*attempt{}, ended: map[string]*attempt{}}}
 	d.base, d.stop = context.WithCancel(context.Background())
 	return d
@@ -214,19 +223,26 @@ func (d *Deployer) open(ctx context.Context, projectID, name, artefact string) (
 // same reports whether what is asked for is active already.
 func (d *Deployer) same(ctx context.Context, f platform.Function, in Request, m function.Manifest) (Result, bool, error) {
 	active, err := d.o.Store.Deployment(ctx, f.ActiveDeploymentID)
-	if err != nil || active.Artefact != in.Artefact || f.CandidateID != "" || d.changes(ctx, active, in, m.Variables) {
+	if err != nil || active.Artefact != in.Artefact || f.CandidateID != "" {
+		return Result{}, false, err
+	}
+	if changes, err := d.changes(ctx, active, in, m); changes || err != nil {
+		return Result{}, false, err
+	}
+	opened, err := d.o.Secrets.Open(ctx, active)
+	if err != nil {
 		return Result{}, false, err
 	}
 	handlers, warnings, err := function.Protect(m, active.Declaration, true)
-	warnings = append(warnings, warningsOf(m, handlers)...)
+	warnings = append(warnings, warningsOf(handlers, setting(active, opened.Values))...)
 	return Result{Function: f, Deployment: active, Warnings: warnings, Reused: true}, err == nil, err
 }
 
 // warningsOf says which callbacks will be refused for want of a secret, and what
 // keeps the function's own user out.
-func warningsOf(m function.Manifest, handlers []platform.Handler) []string {
-	warnings := signature.Unset(handlers, func(name string) string { return m.Variables[name] })
-	pair, err := signin.Key{}.Pair("", m.Variables[signin.UserVariable], m.Variables[signin.PasswordVariable])
+func warningsOf(handlers []platform.Handler, value func(name string) string) []string {
+	warnings := signature.Unset(handlers, value)
+	pair, err := signin.Key{}.Pair("", value(signin.UserVariable), value(signin.PasswordVariable))
 	if err != nil {
 		return append(warnings, err.Error())
 	}
@@ -246,12 +262,16 @@ func (d *Deployer) rollOut(ctx context.Context, f platform.Function, in Request,
 	key := platform.AccessKey{ID: accesskey.NewID(now), ProjectID: f.ProjectID, DisplayName: "function:" + f.Name, SecretHash: secret.Hash(),
 		Scopes: []platform.Scope{platform.ScopeInvoke}, FunctionID: f.ID, CreatedAt: now}
 	dep := platform.Deployment{ID: function.NewDeploymentID(now), FunctionID: f.ID, ProjectID: f.ProjectID, Artefact: in.Artefact, Runtime: m.Runtime,
-		Variables: in.variables(m.Variables), Visibility: m.Visibility, KeyID: key.ID, RestoredFrom: in.restores, CreatedAt: now}
+		Variables: in.variables(m.Variables), SecretNames: declared(m, in), Visibility: m.Visibility, KeyID: key.ID, RestoredFrom: in.restores, CreatedAt: now}
 	var err error
 	if dep.SealedKeySecret, err = d.o.Sealer.Seal(ctx, dep.ID, []byte(secret.Reveal())); err != nil {
 		return Result{}, err
 	}
-	launch, err := d.prepare(ctx, dep, archive, secret.Reveal())
+	plan, err := d.plan(ctx, dep, in)
+	if err != nil {
+		return Result{}, err
+	}
+	launch, err := d.prepare(ctx, dep, archive, given{secret.Reveal(), plan.opened})
 	if err != nil {
 		return Result{}, err
 	}
@@ -264,11 +284,12 @@ func (d *Deployer) rollOut(ctx context.Context, f platform.Function, in Request,
 		d.workers.Retire(dep.ID)
 		return Result{}, err
 	}
-	warnings = append(warnings, warningsOf(m, handlers)...)
+	warnings = slices.Concat(warnings, plan.warnings, warningsOf(handlers, setting(dep, plan.opened.Values)))
 	dep.Handlers = handlers
 	percent, why := in.beside(f)
 	warnings = append(warnings, why...)
-	out, err := d.record(ctx, platform.DeployInput{Function: f, Deployment: dep, Key: key, ExpectActive: f.ActiveDeploymentID, ExpectCandidate: f.CandidateID, Percent: percent, OldKeyExpiresAt: now.Add(keyGrace)})
+	out, err := d.record(ctx, platform.DeployInput{Function: f, Deployment: dep, Key: key, ExpectActive: f.ActiveDeploymentID, ExpectCandidate: f.CandidateID, Percent: percent,
+		Secrets: plan.write, OldKeyExpiresAt: now.Add(keyGrace)}, plan.again)
 	if err != nil {
 		return Result{}, err
 	}
@@ -282,10 +303,10 @@ func (d *Deployer) rollOut(ctx context.Context, f platform.Function, in Request,
 // caller who goes away does not cut it off half-way. A commit may have happened
 // although its answer was lost: to end the workers then would end the function,
 // so the store is asked, and while it does not answer they stay, unused.
-func (d *Deployer) record(ctx context.Context, in platform.DeployInput) (platform.DeployResult, error) {
+func (d *Deployer) record(ctx context.Context, in platform.DeployInput, again func(context.Context) (platform.SecretInput, error)) (platform.DeployResult, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
-	out, err := d.write(ctx, in)
+	out, err := d.write(ctx, in, again)
 	if err == nil {
 		return out, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/redact"
+	"postern.dev/postern/internal/secret"
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/worker"
 )
@@ -28,6 +30,12 @@ func (d *Deployer) Launch(ctx context.Context, deploymentID string) (supervisor.
 	if err != nil {
 		return supervisor.Launch{}, err
 	}
+	return d.relaunch(ctx, dep)
+}
+
+// relaunch prepares the launch of a recorded deployment with its secrets as they
+// would be after changes that are not written yet.
+func (d *Deployer) relaunch(ctx context.Context, dep platform.Deployment, after ...platform.SecretInput) (supervisor.Launch, error) {
 	data, err := d.o.Artefacts.Read(ctx, dep.ProjectID, dep.Artefact)
 	if err != nil {
 		return supervisor.Launch{}, err
@@ -36,17 +44,34 @@ func (d *Deployer) Launch(ctx context.Context, deploymentID string) (supervisor.
 	if err != nil {
 		return supervisor.Launch{}, err
 	}
-	secret, err := d.o.Sealer.Open(ctx, dep.ID, dep.SealedKeySecret)
+	opened, err := d.o.Secrets.Open(ctx, dep, after...)
 	if err != nil {
 		return supervisor.Launch{}, err
 	}
-	l, err := d.prepare(ctx, dep, archive, string(secret))
+	key, err := d.o.Sealer.Open(ctx, dep.ID, dep.SealedKeySecret)
+	if err != nil {
+		return supervisor.Launch{}, err
+	}
+	l, err := d.prepare(ctx, dep, archive, given{string(key), opened})
 	l.Expect = dep.Declaration
 	return l, err
 }
 
+// given is what workers get that nobody may see: the secret of the function's
+// own key, and its secrets.
+type given struct {
+	key     string
+	secrets secret.Opened
+}
+
+func (g given) all() map[string]string {
+	all := map[string]string{"PROJECT_ID_API_SECRET": g.key}
+	maps.Copy(all, g.secrets.Values)
+	return all
+}
+
 // prepare extracts an artefact and makes the command of its workers.
-func (d *Deployer) prepare(ctx context.Context, dep platform.Deployment, archive *bundle.Archive, secret string) (supervisor.Launch, error) {
+func (d *Deployer) prepare(ctx context.Context, dep platform.Deployment, archive *bundle.Archive, has given) (supervisor.Launch, error) {
 	m := archive.Manifest()
 	node, err := d.findNode(ctx)
 	if err != nil && m.Program == nil {
@@ -60,14 +85,14 @@ func (d *Deployer) prepare(ctx context.Context, dep platform.Deployment, archive
 	if err := os.MkdirAll(tmp, 0o700); err != nil {
 		return supervisor.Launch{}, fmt.Errorf("make %s: %w", tmp, err)
 	}
-	hidden := map[string]string{"PROJECT_ID_API_SECRET": secret}
-	d.o.Live.Put(dep.ID, hidden)
+	known := has.all()
+	d.hidden.put(dep.ID, known)
 	spec := worker.Spec{
 		Argv:   nodeArguments(node, d.memory(m)),
 		Dir:    dir,
-		Env:    d.environment(dep, m, node, tmp, secret),
+		Env:    d.environment(dep, m, place{node, tmp}, has),
 		Memory: d.memory(m),
-		Redact: redact.New(hidden),
+		Redact: redact.New(known),
 		Log:    func(l worker.Line) { d.o.Log(dep.FunctionID, dep.ID, l) },
 	}
 	if m.Program != nil {
@@ -86,7 +111,7 @@ func (d *Deployer) prepare(ctx context.Context, dep platform.Deployment, archive
 	if d.o.HostCall != nil {
 		spec.HostCall = d.o.HostCall(dep.FunctionID)
 	}
-	return supervisor.Launch{DeploymentID: dep.ID, FunctionID: dep.FunctionID, Spec: spec, Workers: m.Workers.Max, Spare: m.Workers.Spare}, nil
+	return supervisor.Launch{DeploymentID: dep.ID, FunctionID: dep.FunctionID, Spec: spec, Workers: m.Workers.Max, Spare: m.Workers.Spare, Secrets: has.secrets.Version}, nil
 }
 
 // memory is what one worker may use, in bytes; 0: no limit.
@@ -104,12 +129,21 @@ func nodeArguments(node string, memory int64) []string {
 	return append(argv, bundle.Entry)
 }
 
+// place is where a worker runs.
+type place struct{ node, tmp string }
+
 // environment is a worker's whole environment, built from nothing: what the
-// server was started with is not for functions to see. The platform's own
-// names come last, and win.
-func (d *Deployer) environment(dep platform.Deployment, m function.Manifest, node, tmp, secret string) []string {
+// server was started with is not for functions to see. Secrets win over
+// variables, and the platform's own names, which come last, over all.
+func (d *Deployer) environment(dep platform.Deployment, m function.Manifest, at place, has given) []string {
+	all := maps.Clone(dep.Variables)
+	if all == nil {
+		all = map[string]string{}
+	}
+	maps.Copy(all, has.secrets.Values)
+	maps.DeleteFunc(all, func(name, _ string) bool { return m.PlatformName(name) })
 	var env []string
-	for k, v := range dep.Variables {
+	for k, v := range all {
 		env = append(env, k+"="+v)
 	}
 	slices.Sort(env)
@@ -120,11 +154,11 @@ func (d *Deployer) environment(dep platform.Deployment, m function.Manifest, nod
 		env = append(env, "POSTERN_EVENT_FORMAT="+m.EventFormat)
 	}
 	return append(env,
-		"PATH="+searchPath(node),
+		"PATH="+searchPath(at.node),
 		"NODE_COMPILE_CACHE="+d.compiled(tree(dep)), // of Node 22 and newer
-		"HOME="+tmp, "TMPDIR="+tmp, "LANG=C.UTF-8", "TZ=UTC", "NODE_ENV=production",
+		"HOME="+at.tmp, "TMPDIR="+at.tmp, "LANG=C.UTF-8", "TZ=UTC", "NODE_ENV=production",
 		"PROJECT_ID="+dep.ProjectID, "FUNCTION_ID="+dep.FunctionID,
-		"PROJECT_ID_API_KEY="+dep.KeyID, "PROJECT_ID_API_SECRET="+secret,
+		"PROJECT_ID_API_KEY="+dep.KeyID, "PROJECT_ID_API_SECRET="+has.key,
 		"POSTERN_FUNCTION_NAME="+m.Name, "POSTERN_DEPLOYMENT_ID="+dep.ID, worker.InstanceVariable+"="+d.o.InstanceID)
 }
 

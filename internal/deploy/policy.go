@@ -11,20 +11,29 @@ import (
 	"postern.dev/postern/internal/policy"
 )
 
-// policyTries bounds how often a deploy is checked again because the policy was
-// changed meanwhile.
-const policyTries = 4
+// writeTries bounds how often a deploy is checked again because the policy, or the
+// function's secrets, were changed meanwhile.
+const writeTries = 4
 
 // write checks a deploy against the policy of its project and records it; the
-// store refuses it if another policy is in force by then.
-func (d *Deployer) write(ctx context.Context, in platform.DeployInput) (out platform.DeployResult, err error) {
-	for range policyTries {
+// store refuses it if another policy is in force by then, or if its secrets were
+// sealed for what is not there any more: again seals them anew. What else was
+// changed of them, the new workers are brought up to like all others.
+func (d *Deployer) write(ctx context.Context, in platform.DeployInput, again func(context.Context) (platform.SecretInput, error)) (out platform.DeployResult, err error) {
+	for range writeTries {
 		if in.ExpectPolicy, err = d.fits(ctx, in); err != nil {
 			return out, err
 		}
 		out, err = d.o.Store.Deploy(ctx, in)
-		if e, ok := errors.AsType[*fault.Error](err); !ok || e.Code != "policy_raced" {
-			break
+		e, ok := errors.AsType[*fault.Error](err)
+		switch {
+		case ok && e.Code == "policy_raced":
+		case ok && e.Code == "secrets_raced":
+			if in.Secrets, err = again(ctx); err != nil {
+				return out, err
+			}
+		default:
+			return out, err
 		}
 	}
 	return out, err

@@ -62,6 +62,7 @@ func (s *shaky) Deployment(ctx context.Context, id string) (platform.Deployment,
 
 // fleet is a supervisor that starts nothing and remembers.
 type fleet struct {
+	deploy.Renewer
 	mu      sync.Mutex
 	adopted []string
 	retired []string

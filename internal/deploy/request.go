@@ -3,7 +3,9 @@ package deploy
 import (
 	"context"
 	"maps"
+	"slices"
 
+	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
 )
 
@@ -31,18 +33,6 @@ type Request struct {
 	restores int
 }
 
-// Values are secrets by name, which nothing prints.
-type Values map[string]string
-
-// String hides the values.
-func (Values) String() string { return "[redacted]" }
-
-// GoString hides the values.
-func (Values) GoString() string { return "[redacted]" }
-
-// MarshalJSON hides the values.
-func (Values) MarshalJSON() ([]byte, error) { return []byte(`"[redacted]"`), nil }
-
 // variables are the plain settings of a deployment: the manifest's, and over
 // them those that were sent with the deploy.
 func (r Request) variables(manifest map[string]string) map[string]string {
@@ -58,8 +48,12 @@ func (r Request) variables(manifest map[string]string) map[string]string {
 }
 
 // changes reports whether a deploy of the active artefact would change anything.
-func (d *Deployer) changes(_ context.Context, active platform.Deployment, in Request, manifest map[string]string) bool {
-	return len(in.Secrets) > 0 || in.Percent > 0 && in.Percent < 100 || !maps.Equal(active.Variables, in.variables(manifest))
+func (d *Deployer) changes(ctx context.Context, active platform.Deployment, in Request, m function.Manifest) (bool, error) {
+	if in.Percent > 0 && in.Percent < 100 || !maps.Equal(active.Variables, in.variables(m.Variables)) || !slices.Equal(active.SecretNames, declared(m, in)) {
+		return true, nil
+	}
+	held, err := d.holds(ctx, active.FunctionID, in.Secrets)
+	return !held, err
 }
 
 // beside is the part of the calls that a deploy gets beside the active version; 0:
