@@ -35,6 +35,7 @@ type Store interface {
 	Policies
 	Events
 	Usages
+	Secrets
 }
 
 // Functions is the reading of functions.
@@ -77,6 +78,7 @@ type Deployer interface {
 	// Start deploys behind the caller's back; done is told what became of it.
 	Start(ctx context.Context, in deploy.Request, done func(deploy.Result, error)) error
 	Delete(ctx context.Context, projectID, name string) (platform.Function, error)
+	SecretChanges
 	// Attempts are the deploys under way or failed last, by function.
 	Attempts(projectID string) map[string]deploy.Attempt
 }
@@ -148,6 +150,7 @@ func New(o Options) (http.Handler, *huma.OpenAPI) {
 	s.registerArtefacts()
 	s.registerAudit()
 	s.registerUsage()
+	s.registerSecrets()
 	documentErrors(s.api.OpenAPI())
 	return &front{mux: mux, log: o.Log}, s.api.OpenAPI()
 }

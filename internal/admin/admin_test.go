@@ -52,6 +52,7 @@ type world struct {
 	acts      []string
 	dir       *auth.Directory
 	late      error // why the gateway does not apply changes
+	change    error // why secrets are not changed
 	attempts  map[string]map[string]deploy.Attempt
 }
 
@@ -91,6 +92,20 @@ func (w *world) Start(ctx context.Context, in deploy.Request, done func(deploy.R
 
 // Attempts implements admin.Deployer.
 func (w *world) Attempts(projectID string) map[string]deploy.Attempt { return w.attempts[projectID] }
+
+func (w *world) ChangeSecrets(_ context.Context, in deploy.SecretsRequest) (deploy.SecretsResult, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.acts = append(w.acts, "secrets "+in.Name)
+	return deploy.SecretsResult{Restarted: []string{in.Name}}, w.change
+}
+
+func (w *world) RotateKeys(context.Context, string) (int, int64, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.acts = append(w.acts, "rotate")
+	return 2, 0, nil
+}
 
 func (w *world) Delete(_ context.Context, projectID, name string) (platform.Function, error) {
 	w.mu.Lock()

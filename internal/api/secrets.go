@@ -35,6 +35,11 @@ type ChangeSecretsResponse struct {
 	Warnings  []string `json:"warnings"`
 }
 
+// RotateKeysResponse is what a rotation of data keys did.
+type RotateKeysResponse struct {
+	Keys int `json:"keys" doc:"How many data keys were replaced: one of each function that has secrets, and one of what the project shares."`
+}
+
 // Secrets lists the secrets of a function, those included that its project
 // shares with it; with an empty name all that the project shares.
 func (c *Client) Secrets(ctx context.Context, function string) (out Secrets, err error) {
@@ -45,6 +50,11 @@ func (c *Client) Secrets(ctx context.Context, function string) (out Secrets, err
 // those that the project shares.
 func (c *Client) ChangeSecrets(ctx context.Context, function string, in ChangeSecretsRequest) (out ChangeSecretsResponse, err error) {
 	return out, c.call(ctx, http.MethodPatch, c.secrets(function), in, &out)
+}
+
+// RotateKeys has all secrets of the project sealed under new data keys.
+func (c *Client) RotateKeys(ctx context.Context) (out RotateKeysResponse, err error) {
+	return out, c.call(ctx, http.MethodPost, c.project("secrets", "rotateKeys"), nil, &out)
 }
 
 func (c *Client) secrets(function string) string {
