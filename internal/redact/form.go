@@ -1,9 +1,11 @@
 package redact
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/hex"
-	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -32,22 +34,21 @@ const (
 type form struct {
 	kind kind
 	name string
-	// text is the bytes of the value; in base64 what its characters stand for.
+	// text is what its units mean: the bytes of the value, in base64 six bits each.
 	text       []byte
 	lead, tail edge // in base64
 }
 
-// forms are all forms of the secrets, each once.
-func forms(list []secret) (out []*form) {
-	seen := map[string]bool{}
-	add := func(f form) {
-		key := fmt.Sprint(f.kind, f.lead, f.tail, " ") + string(f.text)
-		if !seen[key] {
-			seen[key] = true
-			out = append(out, &f)
-		}
-	}
-	for _, s := range list {
+// order sorts forms as list wants them; alike are those that find the same.
+func (f *form) order(g *form) int {
+	return cmp.Or(cmp.Compare(f.kind, g.kind), bytes.Compare(f.text, g.text), cmp.Compare(f.lead.mask, g.lead.mask), cmp.Compare(f.lead.bits, g.lead.bits),
+		cmp.Compare(f.tail.mask, g.tail.mask), cmp.Compare(f.tail.bits, g.tail.bits))
+}
+
+// forms are all forms of the secrets in order, each once. Of two names of a value
+// it has the first.
+func forms(secrets []secret) (out []*form) {
+	for _, s := range secrets {
 		value := strings.TrimSpace(s.value)
 		if len(value) < MinLength {
 			continue
@@ -59,31 +60,34 @@ func forms(list []secret) (out []*form) {
 				continue // the frame of a PEM block is no secret
 			}
 			for _, piece := range pieces(line) {
-				add(form{kind: asIs, name: s.name, text: []byte(piece)})
-				addEncoded(add, s.name, piece)
+				out = append(out, &form{kind: asIs, name: s.name, text: []byte(piece)})
+				out = appendEncoded(out, s.name, piece)
 			}
 		}
 		if len(lines) > 1 {
 			for _, piece := range pieces(value) {
-				addEncoded(add, s.name, piece)
+				out = appendEncoded(out, s.name, piece)
 			}
 		}
 	}
-	return out
+	slices.SortFunc(out, func(f, g *form) int { return cmp.Or(f.order(g), cmp.Compare(f.name, g.name)) })
+	return slices.CompactFunc(out, func(f, g *form) bool { return f.order(g) == 0 })
 }
 
-// addEncoded adds the forms of a piece in which a line feed is none.
-func addEncoded(add func(form), name, piece string) {
+// appendEncoded appends the forms of a piece in which a line feed is none.
+func appendEncoded(out []*form, name, piece string) []*form {
+	text := []byte(piece)
 	if strings.Trim(piece, alphanumeric+"-_.") != "" {
-		add(form{kind: inURL, name: name, text: []byte(piece)})
+		out = append(out, &form{kind: inURL, name: name, text: bytes.ReplaceAll(text, []byte(" "), []byte("+"))})
 	}
 	if strings.Trim(piece, alphanumeric+"-_.~!#$%()*,:;=?@[]^{|} ") != "" {
-		add(form{kind: inJSON, name: name, text: []byte(piece)})
+		out = append(out, &form{kind: inJSON, name: name, text: text})
 	}
-	add(form{kind: inHex, name: name, text: []byte(piece)})
+	out = append(out, &form{kind: inHex, name: name, text: text})
 	for before := range 3 {
-		add(newBase64(name, piece, before))
+		out = append(out, newBase64(name, piece, before))
 	}
+	return out
 }
 
 const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -104,13 +108,13 @@ func pieces(value string) (out []string) {
 
 // newBase64 is the form of a piece before which the encoded text has as many
 // bytes, modulo three.
-func newBase64(name, piece string, before int) form {
+func newBase64(name, piece string, before int) *form {
 	padded := append(make([]byte, before, before+len(piece)), piece...)
 	text := []byte(base64.RawStdEncoding.EncodeToString(padded))
 	for i, c := range text {
 		text[i] = byte(sixBits[c])
 	}
-	f := form{kind: inBase64, name: name}
+	f := &form{kind: inBase64, name: name}
 	first, last := int8(piece[0]>>4), int8(piece[len(piece)-1]&0xf)
 	switch before {
 	case 1:
@@ -124,87 +128,81 @@ func newBase64(name, piece string, before int) form {
 	case 2:
 		f.tail = edge{0x3c, last << 2}
 	}
-	from := []int{0, 2, 3}[before]
-	to := len(padded) * 8 / 6 // what is behind is shared
+	from := [...]int{0, 2, 3}[before] // what is before is shared,
+	to := len(padded) * 8 / 6         // and so is what is behind
 	f.text = text[from:to]
 	return f
 }
 
 // heads are the texts of four bytes with which the form can begin.
 func (f *form) heads() (out []uint32) {
-	seen := map[uint32]bool{}
-	var grow func(text string, used int)
-	grow = func(text string, used int) {
-		if len(text) < headSize {
-			for _, o := range f.options(used) {
-				grow(text+o.text, used+o.used)
-			}
+	var text [2 * utf16Escape]byte
+	var grow func(n, used int)
+	grow = func(n, used int) {
+		if n < headSize {
+			f.ways(used, func(way string, more int) { grow(n+copy(text[n:], way), used+more) })
 			return
 		}
 		head := uint32(text[0]) | uint32(text[1])<<8 | uint32(text[2])<<16 | uint32(text[3])<<24
-		if !seen[head] {
-			seen[head] = true
+		if !slices.Contains(out, head) {
 			out = append(out, head)
 		}
 	}
-	grow("", 0)
+	grow(0, 0)
 	return out
 }
 
-// option is a way to write some bytes of a value.
-type option struct {
-	text string
-	used int
-}
+// utf16Escape is how long a \u escape is.
+const utf16Escape = 6
 
-// options are the ways to write what is at a position of the form.
-func (f *form) options(at int) (out []option) {
+// ways gives the ways to write what is at a position of the form, and how much of
+// it each writes.
+func (f *form) ways(at int, way func(text string, used int)) {
 	rest := f.text[at:]
 	c := rest[0]
-	each := func(prefix, digits string, used int) {
+	escaped := func(prefix, digits string, used int) {
 		for _, d := range cases(digits) {
-			out = append(out, option{prefix + d, used})
+			way(prefix+d, used)
 		}
 	}
-	digits := hex.EncodeToString(rest[:1])
-	switch f.kind {
-	case inHex:
-		each("", digits, 1)
-		return out
-	case inBase64:
+	switch {
+	case f.kind == inHex:
+		escaped("", hex.EncodeToString(rest[:1]), 1)
+		return
+	case f.kind == inBase64:
 		for b, v := range sixBits {
 			if v == int8(c) {
-				out = append(out, option{string([]byte{byte(b)}), 1})
+				way(string([]byte{byte(b)}), 1)
 			}
 		}
-		return out
-	}
-	if c >= ' ' || f.kind == asIs {
-		out = append(out, option{string(rest[:1]), 1})
+		return
+	case f.kind == asIs || c >= ' ':
+		way(string(rest[:1]), 1)
 	}
 	if f.kind == asIs || strings.IndexByte(alphanumeric, c) >= 0 {
-		return out
+		return
 	}
+	digits := hex.EncodeToString(rest[:1])
 	if f.kind == inURL {
-		if c == ' ' {
-			out = append(out, option{"+", 1})
+		escaped("%", digits, 1)
+		if c == '+' {
+			way(" ", 1)
+			way("%20", 1)
 		}
-		each("%", digits, 1)
-		return out
+		return
 	}
 	for b, v := range escapes {
 		if v == c && (v != 0 || b == '0') {
-			out = append(out, option{`\` + string([]byte{byte(b)}), 1})
+			way(`\`+string([]byte{byte(b)}), 1)
 		}
 	}
-	each(`\x`, digits, 1)
+	escaped(`\x`, digits, 1)
 	if r, size := utf8.DecodeRune(rest); r != utf8.RuneError || size > 1 {
 		if high, _ := utf16.EncodeRune(r); high != utf8.RuneError {
 			r = high
 		}
-		each(`\u`, fmt.Sprintf("%04x", r), size)
+		escaped(`\u`, hex.EncodeToString([]byte{byte(r >> 8), byte(r)}), size)
 	}
-	return out
 }
 
 // cases are hex digits in either case, each by itself.

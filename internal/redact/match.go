@@ -1,7 +1,7 @@
 package redact
 
 import (
-	"bytes"
+	"sort"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -13,14 +13,14 @@ type match struct {
 	more       bool // the text ends before that is decided
 }
 
-// add takes in what one form found: of several the longest counts.
-func (m *match) add(other match, name string) {
+// add takes in what other forms found: of several the longest counts.
+func (m *match) add(other match) {
 	m.more = m.more || other.more
 	if other.end > 0 && (m.end == 0 || other.begin < m.begin) {
 		m.begin = other.begin
 	}
 	if other.end > m.end || m.name == "" {
-		m.end, m.name = max(m.end, other.end), name
+		m.end, m.name = max(m.end, other.end), other.name
 	}
 }
 
@@ -35,47 +35,115 @@ func (m *match) cutOff(at, length int, e end) {
 	m.end = length
 }
 
-// match looks for the form at a position of a text.
-func (f *form) match(text []byte, at int) match {
-	switch f.kind {
-	case inBase64:
-		return f.matchBase64(text, at)
-	case inHex:
-		return f.walk(text, at, stepHex)
-	case inURL:
-		return f.walk(text, at, stepURL)
-	case inJSON:
-		return f.walk(text, at, stepJSON)
-	}
-	rest := text[at:]
-	if len(rest) < len(f.text) {
-		return match{more: bytes.HasPrefix(f.text, rest)}
-	}
-	if !bytes.HasPrefix(rest, f.text) {
-		return match{}
-	}
-	return match{begin: at, end: at + len(f.text)}
+// list is forms of one kind, in the order of their texts.
+type list struct {
+	kind  kind
+	forms []*form
 }
 
-// step reads as much of a text as stands for the first bytes of a value: how
-// much of each was used, none where it stands for another; more: the text ends
-// before that is decided.
-type step func(text, value []byte) (read, used int, more bool)
-
-// walk looks for the form step by step.
-func (f *form) walk(text []byte, at int, next step) match {
-	i := at
-	for k := 0; k < len(f.text); {
-		read, used, more := next(text[i:], f.text[k:])
-		if more {
-			return match{more: true}
+// match looks for all forms of the list at a position of a text at once: with
+// each unit that is read those remain which go on so. However many forms there
+// are, it reads no more of the text than the longest of them has.
+func (l *list) match(text []byte, at int) (m match) {
+	left := l.forms
+	for i, depth := at, 0; ; {
+		for len(left) > 0 && len(left[0].text) == depth {
+			m.add(left[0].found(text, at, i))
+			left = left[1:]
 		}
-		if used == 0 {
-			return match{}
+		if len(left) == 0 {
+			return m
 		}
-		i, k = i+read, k+used
+		u := l.kind.next(text[i:])
+		if u.more {
+			m.add(match{more: true, name: left[0].name})
+		}
+		if u.read == 0 {
+			return m
+		}
+		for _, b := range u.means[:u.n] {
+			left = narrow(left, depth, b)
+			depth++
+		}
+		i += u.read
 	}
-	return match{begin: at, end: i}
+}
+
+// narrow keeps the forms that have a byte at a depth up to which they are alike.
+func narrow(forms []*form, depth int, b byte) []*form {
+	for len(forms) > 0 && len(forms[0].text) == depth {
+		forms = forms[1:]
+	}
+	n := len(forms)
+	if n == 0 || forms[0].text[depth] == b && forms[n-1].text[depth] == b {
+		return forms
+	}
+	from := sort.Search(n, func(i int) bool { return forms[i].text[depth] >= b })
+	return forms[from : from+sort.Search(n-from, func(i int) bool { return forms[from+i].text[depth] > b })]
+}
+
+// found is a form that was found up to end. A character of base64 that the value
+// shares with what is before or behind it goes with it.
+func (f *form) found(text []byte, begin, end int) match {
+	m := match{begin: begin, end: end, name: f.name}
+	if begin > 0 && f.lead.fits(text[begin-1]) {
+		m.begin--
+	}
+	if f.tail.mask != 0 {
+		if end == len(text) {
+			m.more = true
+		} else if f.tail.fits(text[end]) {
+			m.end++
+		}
+	}
+	return m
+}
+
+// unit is the smallest part of a text that means something in a kind of form,
+// and what it means. read is 0 where the text is none; more: where it ends before
+// that is decided.
+type unit struct {
+	read, n int
+	means   [utf8.UTFMax]byte
+	more    bool
+}
+
+func one(read int, means byte) unit { return unit{read: read, n: 1, means: [utf8.UTFMax]byte{means}} }
+
+func (k kind) next(text []byte) unit {
+	if len(text) == 0 {
+		return unit{more: true}
+	}
+	c := text[0]
+	switch {
+	case k == asIs:
+		return one(1, c)
+	case k == inBase64:
+		if v := sixBits[c]; v >= 0 {
+			return one(1, byte(v))
+		}
+	case k == inHex:
+		return hexUnit(text, 0, 2)
+	case k == inURL && c == '%':
+		u := hexUnit(text, 1, 2)
+		u.means[0] = plus(u.means[0])
+		return u
+	case k == inURL && c >= ' ':
+		return one(1, plus(c))
+	case k == inJSON && c == '\\':
+		return escape(text)
+	case k == inJSON && c >= ' ':
+		return one(1, c)
+	}
+	return unit{}
+}
+
+// plus makes a plus of a space, which is one in a query and none in a path.
+func plus(c byte) byte {
+	if c == ' ' {
+		return '+'
+	}
+	return c
 }
 
 // hexDigits reads as many hex digits; ok: as far as the text goes, they are some.
@@ -93,105 +161,55 @@ func hexDigits(text []byte, n int) (value rune, ok, more bool) {
 	return value, true, false
 }
 
-func stepHex(text, value []byte) (read, used int, more bool) {
-	c, ok, more := hexDigits(text, 2)
-	if !ok || !more && byte(c) != value[0] {
-		return 0, 0, false
+// hexUnit is hex digits that stand for a byte, behind some characters.
+func hexUnit(text []byte, behind, digits int) unit {
+	v, ok, more := hexDigits(text[behind:], digits)
+	if !ok || more {
+		return unit{more: more}
 	}
-	return 2, 1, more
+	return one(behind+digits, byte(v))
 }
 
-func stepURL(text, value []byte) (read, used int, more bool) {
-	switch c := value[0]; {
-	case len(text) == 0:
-		return 0, 0, true
-	case text[0] == '%':
-		v, ok, more := hexDigits(text[1:], 2)
-		if !ok || !more && byte(v) != c {
-			return 0, 0, false
-		}
-		return 3, 1, more
-	case text[0] == c && c >= ' ', text[0] == '+' && c == ' ':
-		return 1, 1, false
-	}
-	return 0, 0, false
-}
-
-func stepJSON(text, value []byte) (read, used int, more bool) {
+// escape is what begins with a backslash in JSON, JavaScript and Go.
+func escape(text []byte) unit {
 	switch {
-	case len(text) == 0, len(text) == 1 && text[0] == '\\':
-		return 0, 0, true
-	case text[0] == '\\' && text[1] == 'u':
-		return stepUnicode(text, value)
-	case text[0] == '\\' && text[1] == 'x':
-		v, ok, more := hexDigits(text[2:], 2)
-		if !ok || !more && byte(v) != value[0] {
-			return 0, 0, false
-		}
-		return 4, 1, more
-	case text[0] == '\\':
-		if c := escapes[text[1]]; c == 0 && text[1] != '0' || c != value[0] {
-			return 0, 0, false
-		}
-		return 2, 1, false
-	case text[0] == value[0] && value[0] >= ' ':
-		return 1, 1, false
+	case len(text) == 1:
+		return unit{more: true}
+	case text[1] == 'u':
+		return unicodeEscape(text)
+	case text[1] == 'x':
+		return hexUnit(text, 2, 2)
 	}
-	return 0, 0, false
+	if c := escapes[text[1]]; c != 0 || text[1] == '0' {
+		return one(2, c)
+	}
+	return unit{}
 }
 
-// stepUnicode reads a \u escape, or the two of a character beyond the first 65536.
-func stepUnicode(text, value []byte) (read, used int, more bool) {
+// unicodeEscape is a \u escape, or the two of a character beyond the first 65536.
+func unicodeEscape(text []byte) unit {
 	r, ok, more := hexDigits(text[2:], 4)
 	if !ok || more {
-		return 0, 0, more
+		return unit{more: more}
 	}
-	read = 6
+	u := unit{read: 6}
 	if utf16.IsSurrogate(r) {
 		for i, c := range []byte(`\u`) {
-			if len(text) == read+i {
-				return 0, 0, true
+			if len(text) == u.read+i {
+				return unit{more: true}
 			}
-			if text[read+i] != c {
-				return 0, 0, false
+			if text[u.read+i] != c {
+				return unit{}
 			}
 		}
-		low, ok, more := hexDigits(text[read+2:], 4)
+		low, ok, more := hexDigits(text[u.read+2:], 4)
 		if !ok || more {
-			return 0, 0, more
+			return unit{more: more}
 		}
-		r, read = utf16.DecodeRune(r, low), 12
+		r, u.read = utf16.DecodeRune(r, low), 12
 	}
-	want, size := utf8.DecodeRune(value)
-	if want != r || want == utf8.RuneError && size == 1 {
-		return 0, 0, false
-	}
-	return read, size, false
-}
-
-// matchBase64 looks for the characters that the value alone decides. One that it
-// shares with what is before or behind it goes with it.
-func (f *form) matchBase64(text []byte, at int) match {
-	for i, want := range f.text {
-		if at+i == len(text) {
-			return match{more: true}
-		}
-		if sixBits[text[at+i]] != int8(want) {
-			return match{}
-		}
-	}
-	m := match{begin: at, end: at + len(f.text)}
-	if at > 0 && f.lead.fits(text[at-1]) {
-		m.begin--
-	}
-	if f.tail.mask != 0 {
-		if m.end == len(text) {
-			m.more = true
-		} else if f.tail.fits(text[m.end]) {
-			m.end++
-		}
-	}
-	return m
+	u.n = utf8.EncodeRune(u.means[:], r)
+	return u
 }
 
 // edge is a character of base64 of which some bits are the value's.
@@ -219,5 +237,5 @@ func inverse(alphabet, pairs string) (table [256]int8) {
 	return table
 }
 
-// escapes is what stands behind a backslash in JSON, JavaScript and Go.
+// escapes is what stands behind a backslash, where it is one character.
 var escapes = [256]byte{'"': '"', '\\': '\\', '/': '/', '\'': '\'', '`': '`', 'a': '\a', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t', 'v': '\v', 'e': 0x1b}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/url"
 	"strings"
 	"testing"
@@ -76,5 +77,113 @@ func TestBytes(t *testing.T) {
 				t.Errorf("byte by byte %q", b.String())
 			}
 		})
+	}
+}
+
+// However long a value is, a part of it is found, and little is held back.
+func TestWriter_LongValue(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("0123456789abcdefghijklmnopqrstuvwxyzé", 300)
+	var b bytes.Buffer
+	w := redact.New(map[string]string{"LONG": long}).Writer(&b)
+	fmt.Fprint(w, "value: ", long[:200])
+	if b.String() != "value: [redacted LONG]" {
+		t.Errorf("of 200 bytes %q", b.String())
+	}
+	fmt.Fprint(w, long[200:], " end\n")
+	if b.String() != "value: [redacted LONG] end\n" {
+		t.Errorf("of all %.300q", b.String())
+	}
+}
+
+// What was cut off in the middle of a value does not show the half of it.
+func TestCut(t *testing.T) {
+	t.Parallel()
+	set := redact.New(map[string]string{"KEY": "sk_live_abc123_more_of_it"})
+	for text, want := range map[string]struct{ cut, closed string }{
+		"x sk_live_abc123_more_of_i": {"x [redacted KEY]", "x [redacted KEY]"},
+		"x sk_live_ab":               {"x [redacted KEY]", "x sk_live_ab"},
+		"x c2tfbGl2ZV9hYmMx":         {"x [redacted KEY]", "x [redacted KEY]"},
+		"x sk_":                      {"x sk_", "x sk_"},
+		"x sk_live_ab.":              {"x sk_live_ab.", "x sk_live_ab."},
+	} {
+		if got := string(set.Cut([]byte(text))); got != want.cut {
+			t.Errorf("%q cut is %q, want %q", text, got, want.cut)
+		}
+		var b bytes.Buffer
+		w := set.Writer(&b)
+		w.Write([]byte(text))
+		if w.Close(); b.String() != want.closed {
+			t.Errorf("%q that ended is %q, want %q", text, b.String(), want.closed)
+		}
+	}
+}
+
+func TestNothingToFind(t *testing.T) {
+	t.Parallel()
+	for name, set := range map[string]*redact.Set{"nil": nil, "none": redact.New(nil), "too short": redact.New(map[string]string{"A": "a", "B": "", "C": "       x       \n"}), "live": new(redact.Live).Set(), "no live": (*redact.Live)(nil).Set()} {
+		text := []byte("a       x       \n")
+		if got := set.Bytes(text); &got[0] != &text[0] || !set.Empty() || set.String("a") != "a" || string(set.Cut(text)) != string(text) {
+			t.Errorf("%s: %q", name, got)
+		}
+		var b bytes.Buffer
+		w := set.Writer(&b)
+		w.Write(text)
+		if err := w.Close(); err != nil || b.String() != string(text) {
+			t.Errorf("%s: %q, %v", name, b.String(), err)
+		}
+	}
+}
+
+func TestLive(t *testing.T) {
+	t.Parallel()
+	var l redact.Live
+	const text = "old-value-1 new-value-2 another-3"
+	check := func(want string) {
+		t.Helper()
+		if got := l.Set().String(text); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	check(text)
+	values := map[string]string{"A": "old-value-1"}
+	l.Put("one", values)
+	values["A"] = "new-value-2" // the map was not kept
+	check("[redacted A] new-value-2 another-3")
+	l.Put("two", map[string]string{"A": "new-value-2", "B": "another-3"})
+	check("[redacted A] [redacted A] [redacted B]")
+	l.Put("one", nil)
+	check("old-value-1 [redacted A] [redacted B]")
+	l.Remove("two")
+	check(text)
+	if l.Set() != l.Set() {
+		t.Error("the set is made anew each time")
+	}
+}
+
+type failing struct{}
+
+func (failing) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+func TestWriter_Errors(t *testing.T) {
+	t.Parallel()
+	w := redact.New(map[string]string{"A": "one-two-three"}).Writer(failing{})
+	if _, err := w.Write([]byte("text\n")); err != io.ErrClosedPipe {
+		t.Error(err)
+	}
+}
+
+func TestAllocations(t *testing.T) {
+	values := secrets(100)
+	values["HERE"] = "one-two-three"
+	set, text := redact.New(values), logText(64<<10)
+	w := set.Writer(io.Discard)
+	if n := testing.AllocsPerRun(20, func() { set.Bytes(text[:200]) }); n != 0 {
+		t.Errorf("a line without a value costs %v allocations", n)
+	}
+	text = append(text, "one-two-three\n"...)
+	w.Write(text)
+	if n := testing.AllocsPerRun(20, func() { w.Write(text) }); n != 0 {
+		t.Errorf("a stream costs %v allocations a write", n)
 	}
 }
