@@ -75,7 +75,7 @@ const policy = `
 	app        < *
 	cli        < *
 	cmd/postern < cli
-	bench      < accesskey
+	bench      < accesskey, redact
 `
 
 // special rules: an import that only the named packages may have.

@@ -101,6 +101,7 @@ var targets = [][3]string{
 	{"internal/signin", "FuzzSession", "nothing opens but what was sealed"},
 	{"internal/bundle", "FuzzOpen", "an archive is refused, or has exactly the files that a build writes"},
 	{"internal/usage", "FuzzDecode", "what is taken for a batch of a journal encodes to the same rows"},
+	{"internal/redact", "FuzzWriter", "in parts or at once, no value is left and nothing else is changed"},
 	{"internal/telemetry", "FuzzTraceparent", "what is read is sent on in the same letters, and nothing else is read"},
 }
 
