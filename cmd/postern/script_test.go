@@ -71,6 +71,7 @@ func TestStories(t *testing.T) {
 			"eventually":  eventuallyCmd,
 			"field":       fieldCmd,
 			"http":        httpCmd,
+			"judged":      judgedCmd,
 			"keyfrom":     keyFromCmd,
 			"keyring":     keyringCmd,
 			"nothing":     nothingLeftCmd,

@@ -111,7 +111,7 @@ func present(ctx context.Context, std Stdio, server *app.Server, scratch string,
 		return err
 	}
 	client := connect(server.ControlURL(), key.ProjectID, key.ID, key.Secret.Reveal())
-	done, err := deployDir(ctx, client, dir, false, printer{w: io.Discard})
+	done, err := deployDir(ctx, client, dir, deployOptions{}, printer{w: io.Discard})
 	if err != nil {
 		return err
 	}

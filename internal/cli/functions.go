@@ -21,6 +21,9 @@ func newFunctions(std Stdio) *cobra.Command {
 		newFunctionsList(std),
 		newFunctionsStatus(std),
 		newFunctionsLogs(std),
+		newFunctionsVersions(std),
+		newFunctionsPromote(std),
+		newFunctionsRollBack(std),
 		newFunctionsDelete(std),
 	)
 }
@@ -100,6 +103,7 @@ func printFunction(out printer, f api.Function) {
 		{"artefact", f.Deployment.Artefact},
 		{"workers", f.Status.State + ", " + strconv.Itoa(f.Status.Workers) + " running, " + strconv.Itoa(f.Status.InFlight) + " calls in flight"},
 	}
+	rows = append(rows, beside(f)...)
 	if f.Status.LastErr != "" {
 		rows = append(rows, []string{"last error", f.Status.LastErr})
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -13,7 +14,10 @@ import (
 	"postern.dev/postern/internal/function"
 )
 
-type deployOptions struct{ asJSON, force bool }
+type deployOptions struct {
+	asJSON, force bool
+	percent       int // of the calls that it gets beside the active version; 0: all
+}
 
 func newFunctionsDeploy(std Stdio) *cobra.Command {
 	o := deployOptions{}
@@ -26,6 +30,9 @@ func newFunctionsDeploy(std Stdio) *cobra.Command {
 			"and with --json nowhere.",
 		Args: optional("directory"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkPart(cmd, o.percent, 1); err != nil {
+				return err
+			}
 			dir := "."
 			if len(args) == 1 {
 				dir = args[0]
@@ -41,6 +48,7 @@ func newFunctionsDeploy(std Stdio) *cobra.Command {
 			return deployCommand(cmd.Context(), std, client, dir, as, o)
 		},
 	}, &o.asJSON)
+	cmd.Flags().IntVar(&o.percent, "percent", 0, "of the calls that it gets at first, beside the active version (default: all)")
 	cmd.Flags().BoolVar(&o.force, "force", false, "deploy again even if nothing changed")
 	return cmd
 }
@@ -50,7 +58,7 @@ func deployCommand(ctx context.Context, std Stdio, client *api.Client, dir, as s
 	if o.asJSON {
 		progress.w = io.Discard // programs read an error there, and nothing else
 	}
-	done, err := deployDir(ctx, client, dir, o.force, progress)
+	done, err := deployDir(ctx, client, dir, o, progress)
 	if err != nil {
 		return err
 	}
@@ -66,7 +74,7 @@ func deployCommand(ctx context.Context, std Stdio, client *api.Client, dir, as s
 }
 
 // deployDir takes the project in dir to traffic, and tells each step.
-func deployDir(ctx context.Context, client *api.Client, dir string, force bool, progress printer) (api.DeployResponse, error) {
+func deployDir(ctx context.Context, client *api.Client, dir string, o deployOptions, progress printer) (api.DeployResponse, error) {
 	progress.line("bundling %s", clean(dir))
 	artefact, err := bundle.Build(ctx, dir)
 	if err != nil {
@@ -83,7 +91,7 @@ func deployDir(ctx context.Context, client *api.Client, dir string, force bool, 
 		}
 	}
 	progress.line("starting a worker of %s", artefact.Manifest.Name)
-	done, err := client.Deploy(ctx, artefact.Manifest.Name, api.DeployRequest{Artefact: artefact.Hash, Force: force})
+	done, err := client.Deploy(ctx, artefact.Manifest.Name, api.DeployRequest{Artefact: artefact.Hash, Force: o.force, Percent: o.percent})
 	done.Warnings = append(append([]string{}, artefact.Warnings...), done.Warnings...) // never null in JSON
 	return done, err
 }
@@ -93,6 +101,9 @@ func printDeployed(out printer, done api.DeployResponse, as string) {
 	says := "is live"
 	if done.Reused {
 		says = "was live already; nothing changed"
+	}
+	if c := f.Candidate; c != nil && c.Number == f.Deployment.Number {
+		says = fmt.Sprintf("is live with %d%% of the calls; all of them with: postern functions promote %s --percent 100", c.Percent, clean(f.Name))
 	}
 	out.line("%s deployment %d %s\n", clean(f.Name), f.Deployment.Number, says)
 	printRoutes(out, done.Routes)
