@@ -25,6 +25,14 @@ type ActiveFunction struct {
 	Candidate  *Deployment // that which gets a part of the calls; nil: none does
 }
 
+// Serving lists the deployments that get calls.
+func (f *ActiveFunction) Serving() []Deployment {
+	if f.Candidate == nil {
+		return []Deployment{f.Deployment}
+	}
+	return []Deployment{f.Deployment, *f.Candidate}
+}
+
 // PolicyApply is an apply as it is asked for.
 type PolicyApply struct {
 	ProjectID string

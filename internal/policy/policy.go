@@ -150,16 +150,15 @@ func (d *Document) Fit(functions []platform.ActiveFunction) (warnings []string, 
 	used := map[string]bool{}
 	p := d.Policy()
 	for _, f := range functions {
-		hs, err := function.Govern(f.Deployment.Handlers, function.PolicyOf(&p, f.Function.Name), d.Groups)
-		if err != nil {
-			return nil, d.Fault(err)
-		}
-		for _, lacking := range signature.Unset(hs, func(name string) string { return f.Deployment.Variables[name] }) {
-			warnings = append(warnings, "function "+f.Function.Name+": "+lacking)
-		}
-		for _, door := range function.NewTable(hs).Doors() {
-			if door.Handler != nil {
-				used[cmp.Or(door.Handler.Group, f.Function.Name)] = true
+		for _, v := range f.Serving() {
+			lacking, err := d.fit(f.Function.Name, v, &p, used)
+			if err != nil {
+				return nil, err
+			}
+			for _, w := range lacking {
+				if !slices.Contains(warnings, w) {
+					warnings = append(warnings, w)
+				}
 			}
 		}
 	}
@@ -172,6 +171,24 @@ func (d *Document) Fit(functions []platform.ActiveFunction) (warnings []string, 
 		}
 	}
 	return append(warnings, d.unused(used)...), nil
+}
+
+// fit checks the document against one version of a function, and notes in which
+// groups its addresses are.
+func (d *Document) fit(name string, v platform.Deployment, p *platform.Policy, used map[string]bool) (warnings []string, err error) {
+	hs, err := function.Govern(v.Handlers, function.PolicyOf(p, name), d.Groups)
+	if err != nil {
+		return nil, d.Fault(err)
+	}
+	for _, lacking := range signature.Unset(hs, func(name string) string { return v.Variables[name] }) {
+		warnings = append(warnings, "function "+name+": "+lacking)
+	}
+	for _, door := range function.NewTable(hs).Doors() {
+		if door.Handler != nil {
+			used[cmp.Or(door.Handler.Group, name)] = true
+		}
+	}
+	return warnings, nil
 }
 
 // unused tells of groups that no address is in: a name that was mistyped, or

@@ -226,6 +226,23 @@ func TestFit(t *testing.T) {
 	}
 }
 
+// A policy has to fit the candidate as well: its calls would be refused.
+func TestFit_Candidate(t *testing.T) {
+	t.Parallel()
+	fs := functions()
+	fs[0].Candidate = &platform.Deployment{Handlers: []platform.Handler{{Name: "refund"}}}
+	const refund, status = "version: 1\nfunctions:\n  orders:\n    handlers:\n      refund: { auth: key }\n", "version: 1\nfunctions:\n  orders:\n    handlers:\n      status: { auth: key }\n"
+	if _, err := parse(t, refund).Fit(fs); err != nil {
+		t.Errorf("both have it: %v", err)
+	}
+	if _, err := parse(t, status).Fit(fs); err == nil {
+		t.Error("a handler that the candidate does not have")
+	}
+	if _, err := parse(t, status).Fit(functions()); err != nil {
+		t.Errorf("without a candidate: %v", err)
+	}
+}
+
 // Two documents are told apart by what they mean.
 func TestCompare(t *testing.T) {
 	t.Parallel()
