@@ -43,6 +43,7 @@ type Functions interface {
 	Function(ctx context.Context, projectID, name string) (platform.Function, error)
 	Functions(ctx context.Context, projectID, after string, limit int) ([]platform.Function, error)
 	Deployment(ctx context.Context, id string) (platform.Deployment, error)
+	Deployments(ctx context.Context, functionID string, limit int) ([]platform.Deployment, error)
 }
 
 // Keys is the reading of access keys.
@@ -89,6 +90,7 @@ type Options struct {
 	Store     Store
 	Deployer  Deployer
 	Artefacts Artefacts
+	Uploads   Uploads
 	Logs      *funclog.Book
 	// Auth recognises callers; Issuer is this control plane's URL, which their
 	// tokens must be for.
@@ -148,6 +150,8 @@ func New(o Options) (http.Handler, *huma.OpenAPI) {
 	s.registerSubprojects()
 	s.registerGateway()
 	s.registerArtefacts()
+	s.registerUploads()
+	s.registerSources()
 	s.registerAudit()
 	s.registerUsage()
 	s.registerSecrets()

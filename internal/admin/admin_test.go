@@ -129,6 +129,10 @@ func newWorld(t *testing.T, change ...func(*admin.Options)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	uploads, err := blob.OpenParts(filepath.Join(dir, "uploads"), blobs)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { logs.Close(); blobs.Close(); db.Close() })
 	w := &world{db: db, data: dir, project: function.NewProjectID(time.Now()), key: map[string]string{}, id: map[string]string{}, log: &lockedBuffer{}}
 	if w.signing, err = token.NewSigningKey(token.EdDSA, time.Now()); err != nil {
@@ -162,7 +166,7 @@ func newWorld(t *testing.T, change ...func(*admin.Options)) *world {
 		w.key[name], w.id[name] = s.Reveal(), k.ID
 	}
 	w.load(t)
-	o := admin.Options{Version: "test", Auth: auth.NewAuthenticator("http://control"), Issuer: "http://control", Store: db, Deployer: w, Artefacts: blobs, Logs: logs,
+	o := admin.Options{Version: "test", Auth: auth.NewAuthenticator("http://control"), Issuer: "http://control", Store: db, Deployer: w, Artefacts: blobs, Uploads: uploads, Logs: logs,
 		Directory: func() *auth.Directory { w.mu.Lock(); defer w.mu.Unlock(); return w.dir },
 		Applied: func(context.Context, int64) error {
 			if w.late != nil {
@@ -324,7 +328,7 @@ func TestArtefactsAndDeploy(t *testing.T) {
 	for name, tc := range map[string]struct {
 		hash, data string
 		want       int
-	}{"other bytes": {hash, "other", 400}, "no hash": {"../../x", data, 404}, "upper case": {strings.ToUpper(hash), data, 422}, "too large": {hash, strings.Repeat("x", bundle.MaxBytes+1), 413}, "much too large": {hash, strings.Repeat("x", bundle.MaxBytes+1<<20), 413}} {
+	}{"other bytes": {hash, "other", 400}, "no hash": {"../../x", data, 404}, "upper case": {strings.ToUpper(hash), data, 422}, "too large": {hash, strings.Repeat("x", bundle.MaxArchive+1), 413}, "much too large": {hash, strings.Repeat("x", bundle.MaxArchive+1<<20), 413}} {
 		if got := put(w.key["control"], tc.hash, tc.data); got != tc.want {
 			t.Errorf("%s: %d, want %d", name, got, tc.want)
 		}

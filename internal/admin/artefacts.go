@@ -19,6 +19,7 @@ import (
 type Artefacts interface {
 	Has(ctx context.Context, projectID, hash string) (bool, error)
 	Put(ctx context.Context, projectID, hash string, data io.Reader, limit int64) error
+	Read(ctx context.Context, projectID, hash string) ([]byte, error)
 }
 
 func (s *service) registerArtefacts() {
@@ -47,7 +48,7 @@ func (s *service) hasArtefact(ctx context.Context, in *ArtefactPath) (*struct{},
 // the store keeps one copy of it in memory, and there need be no other.
 type Upload struct {
 	ArtefactPath
-	from incoming
+	from *incoming
 }
 
 // uploadTimeout is how long the bytes of an artefact may take to come.
@@ -55,7 +56,7 @@ const uploadTimeout = time.Minute
 
 // Resolve takes the body; huma calls it before the operation.
 func (u *Upload) Resolve(ctx huma.Context) []error {
-	u.from.Reader = ctx.BodyReader()
+	u.from = &incoming{Reader: ctx.BodyReader()}
 	if err := ctx.SetReadDeadline(time.Now().Add(uploadTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return []error{err}
 	}
@@ -78,16 +79,22 @@ func (r *incoming) Read(p []byte) (int, error) {
 }
 
 func (s *service) putArtefact(ctx context.Context, in *Upload) (*struct{}, error) {
-	err := s.o.Artefacts.Put(ctx, in.ProjectID, in.Hash, &in.from, bundle.MaxBytes)
+	err := s.o.Artefacts.Put(ctx, in.ProjectID, in.Hash, in.from, bundle.MaxArchive)
+	return nil, uploadFault(err, in.from.err)
+}
+
+// uploadFault tells the caller what is wrong with the bytes that came; cut is why
+// reading them ended before their end.
+func uploadFault(err, cut error) error {
 	switch {
 	case err == nil:
-		return nil, nil
-	case in.from.err != nil:
-		return nil, fault.Wrap(in.from.err, fault.Invalid, "the artefact was cut off on the way, or came too slowly").WithCode("body_malformed").WithHint("upload it again")
+		return nil
+	case cut != nil:
+		return fault.Wrap(cut, fault.Invalid, "the artefact was cut off on the way, or came too slowly").WithCode("body_malformed").WithHint("upload it again")
 	case errors.Is(err, blob.ErrHashMismatch):
-		return nil, fault.Wrap(err, fault.Invalid, "the bytes that came are not those of this hash").WithCode("artefact_invalid").WithHint("upload it again: it was damaged on the way")
+		return fault.Wrap(err, fault.Invalid, "the bytes that came are not those of this hash").WithCode("artefact_invalid").WithHint("upload it again: it was damaged on the way")
 	case errors.Is(err, blob.ErrTooLarge):
-		return nil, fault.Wrap(err, fault.Invalid, fmt.Sprintf("the artefact is larger than %d MiB", bundle.MaxBytes>>20)).WithCode("body_too_large").WithHint("deploy less: leave out what the function does not import")
+		return fault.Wrap(err, fault.Invalid, fmt.Sprintf("the artefact is larger than %d MiB", bundle.MaxArchive>>20)).WithCode("body_too_large").WithHint("deploy less: leave out what the function does not import")
 	}
-	return nil, err
+	return err
 }

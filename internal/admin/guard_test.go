@@ -155,7 +155,7 @@ func TestUpload_CutOffAndLargest(t *testing.T) {
 	w := newWorld(t)
 	s := httptest.NewServer(w.handler)
 	defer s.Close()
-	data := strings.Repeat("x", bundle.MaxBytes)
+	data := strings.Repeat("x", bundle.MaxArchive)
 	sum := sha256.Sum256([]byte(data))
 	hash := hex.EncodeToString(sum[:])
 	path := "/v1/projects/" + w.project + "/artefacts/" + hash

@@ -80,9 +80,26 @@ func (c *Client) PutArtefact(ctx context.Context, hash string, archive []byte) e
 	return c.call(ctx, http.MethodPut, c.project("artefacts", hash), archive, nil)
 }
 
-// Deploy makes an uploaded artefact the active deployment of a function.
+// Deploy makes an uploaded artefact the active deployment of a function. One
+// that has a name, its Attempt, is asked for again where the answer was lost.
 func (c *Client) Deploy(ctx context.Context, name string, in DeployRequest) (out DeployResponse, err error) {
-	return out, c.call(ctx, http.MethodPost, c.project("functions", name, "deployments"), in, &out)
+	ask := func() (bool, error) {
+		return false, c.call(ctx, http.MethodPost, c.project("functions", name, "deployments"), in, &out)
+	}
+	if in.Attempt == "" {
+		_, err = ask()
+		return out, err
+	}
+	return out, c.retry(ctx, ask)
+}
+
+// Sources downloads the project of a version as a zip file; 0 is the active one.
+func (c *Client) Sources(ctx context.Context, name string, version int) (zip []byte, err error) {
+	path := c.project("functions", name, "source")
+	if version > 0 {
+		path += "?version=" + strconv.Itoa(version)
+	}
+	return zip, c.call(ctx, http.MethodGet, path, nil, &zip)
 }
 
 // Logs returns up to limit of a function's last lines after since.

@@ -68,6 +68,8 @@ func TestClient_Requests(t *testing.T) {
 		"has":       {func() error { _, err := c.HasArtefact(ctx, "ab"); return err }, call{Line: "HEAD /v1/projects/prj_1/artefacts/ab"}},
 		"put":       {func() error { return c.PutArtefact(ctx, "ab", []byte("zip")) }, call{Line: "PUT /v1/projects/prj_1/artefacts/ab", Type: "application/octet-stream", Body: "zip"}},
 		"deploy":    {func() error { _, err := c.Deploy(ctx, "f", api.DeployRequest{Artefact: "ab", Force: true}); return err }, call{Line: "POST /v1/projects/prj_1/functions/f/deployments", Type: "application/json", Body: `{"artefact":"ab","force":true}`}},
+		"sources":   {func() error { _, err := c.Sources(ctx, "f", 0); return err }, call{Line: "GET /v1/projects/prj_1/functions/f/source"}},
+		"source 3":  {func() error { _, err := c.Sources(ctx, "f", 3); return err }, call{Line: "GET /v1/projects/prj_1/functions/f/source?version=3"}},
 		"logs":      {func() error { _, err := c.Logs(ctx, "f", since, 7); return err }, call{Line: "GET /v1/projects/prj_1/functions/f/logs?limit=7&since=2026-01-02T02%3A04%3A05.000006Z"}},
 		"all logs":  {func() error { _, err := c.Logs(ctx, "f", time.Time{}, 7); return err }, call{Line: "GET /v1/projects/prj_1/functions/f/logs?limit=7"}},
 		"keys":      {func() error { _, err := c.Keys(ctx, "", false); return err }, call{Line: "GET /v1/projects/prj_1/accessKeys?pageSize=1000"}},

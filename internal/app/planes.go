@@ -175,6 +175,7 @@ func (s *Server) controlPlane() http.Handler {
 		Store:     s.db,
 		Deployer:  tracedDeployer{s.deployer},
 		Artefacts: s.artefacts,
+		Uploads:   s.uploads,
 		Logs:      s.book,
 		Auth:      s.auth,
 		Issuer:    s.Issuer(),

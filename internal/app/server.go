@@ -64,6 +64,7 @@ type Server struct {
 	kept       *state.Service // of functions
 	databases  *database.Keeper
 	artefacts  *blob.Store
+	uploads    *blob.Parts
 	box        *secret.Box
 	live       redact.Live // the values that functions have
 	ring       *oauth.Ring
@@ -180,6 +181,9 @@ func (s *Server) openFiles(context.Context) (err error) {
 		return err
 	}
 	s.opened(s.artefacts.Close)
+	if s.uploads, err = blob.OpenParts(s.dir.join("uploads"), s.artefacts); err != nil {
+		return err
+	}
 	if s.book, err = funclog.Open(s.dir.join("logs")); err != nil {
 		return err
 	}

@@ -11,17 +11,20 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/function"
 )
 
-// pack writes files into a zip file that depends on nothing but them: sorted,
-// without times, with one compression.
+// pack makes an artefact's bytes. What runs is bounded here; the sources were,
+// when they were read.
 func pack(files map[string][]byte) ([]byte, error) {
-	names := slices.Sorted(maps.Keys(files))
 	size, largest := 0, ""
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if strings.HasPrefix(name, SourceDir) {
+			continue
+		}
 		if size += len(files[name]); len(files[name]) > len(files[largest]) {
 			largest = name
 		}
@@ -30,26 +33,15 @@ func pack(files map[string][]byte) ([]byte, error) {
 		return nil, tooLarge("the bundle has", int64(size), largest, int64(len(files[largest])))
 	}
 	var out bytes.Buffer
-	z := zip.NewWriter(&out)
-	for _, name := range names {
-		w, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate})
-		if err == nil {
-			_, err = w.Write(files[name])
-		}
-		if err != nil {
-			return nil, fmt.Errorf("pack %s: %w", name, err)
-		}
-	}
-	if err := z.Close(); err != nil {
-		return nil, fmt.Errorf("pack the artefact: %w", err)
-	}
-	return out.Bytes(), nil
+	err := write(&out, files)
+	return out.Bytes(), err
 }
 
 // Archive is an artefact that was opened and checked.
 type Archive struct {
 	manifest function.Manifest
 	files    map[string][]byte
+	sources  []*zip.File // which are read only when they are asked for
 }
 
 // Open reads an artefact. It takes exactly such files as Build writes, each
@@ -59,14 +51,17 @@ func Open(archive []byte) (*Archive, error) {
 	if err != nil || !bytes.HasPrefix(archive, []byte("PK\x03\x04")) { // with something in front it is a second kind of file
 		return nil, invalid("it is no zip file")
 	}
-	if len(z.File) > MaxFiles {
-		return nil, invalid("it has %d files, more than %d", len(z.File), MaxFiles)
-	}
 	a := &Archive{files: map[string][]byte{}}
 	left, known := int64(MaxBytes), names{}
-	for _, f := range z.File {
+	for i, f := range z.File {
 		if !f.Mode().IsRegular() {
 			return nil, invalid("%.100q is no regular file", f.Name)
+		}
+		if strings.HasPrefix(f.Name, SourceDir) {
+			a.sources = append(a.sources, f)
+		}
+		if n := len(a.sources); n > MaxFiles || i+1-n > MaxFiles {
+			return nil, invalid("it has more than %d files", MaxFiles)
 		}
 		if _, twice := a.files[f.Name]; twice {
 			return nil, invalid("%.100q stands twice", f.Name)
@@ -75,6 +70,9 @@ func Open(archive []byte) (*Archive, error) {
 			if err := known.add(f.Name); err != nil {
 				return nil, invalid("%s", err)
 			}
+		}
+		if strings.HasPrefix(f.Name, SourceDir) {
+			continue
 		}
 		data, err := readFile(f, left)
 		if err != nil {

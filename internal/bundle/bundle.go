@@ -4,8 +4,9 @@
 // [Build] bundles function.ts with everything that it imports and the runtime
 // into one module; the same input gives the same hash, wherever it lies.
 // [Open] reads an artefact that somebody uploaded, and trusts nothing of it.
-// What is neither imported nor in public/ or assets/ is not in an artefact: no
-// .env, no stray file.
+// A worker sees what is imported or in public/ or assets/, and no stray file; the
+// rest of the project lies beside it in source/, for who downloads it later. No
+// .env is in an artefact, and nothing else that begins with a dot.
 package bundle
 
 import (
@@ -30,7 +31,7 @@ import (
 type Artefact struct {
 	Manifest function.Manifest
 	Hash     string // hex SHA-256 of Archive
-	Archive  []byte // a zip file of manifest.json, worker.mjs, worker.mjs.map, sdk.cjs where there is one, public/… and assets/…
+	Archive  []byte // a zip file of manifest.json, worker.mjs, worker.mjs.map, sdk.cjs where there is one, public/…, assets/… and source/…
 	Warnings []string
 }
 
@@ -44,11 +45,14 @@ const (
 
 var ownFiles = []string{Entry, sourceMap, manifestFile, sdkFile}
 
-// Limits of an artefact, uncompressed.
+// Limits of what runs, and as much again of the sources, uncompressed.
 const (
 	MaxBytes = 25 << 20
 	MaxFiles = 500
 )
+
+// MaxArchive bounds an artefact as it is uploaded.
+const MaxArchive = 2*MaxBytes + 1<<20
 
 const entrySource = `import { run } from "postern:runtime/main"; run(() => import("./function.ts"));`
 
@@ -65,29 +69,40 @@ func Build(ctx context.Context, dir string) (*Artefact, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.Program != nil {
-		files, err := program(ctx, dir, m.Program)
-		if err != nil {
-			return nil, err
-		}
-		return seal(m, files, warnings)
-	}
-	if err := checkEntry(dir); err != nil {
-		return nil, err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	files, left, err := collect(dir)
+	files, more, err := runs(ctx, dir, m)
 	if err != nil {
 		return nil, err
+	}
+	kept, left, err := sources(dir, m.Exclude, files)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(files, kept)
+	return seal(m, files, slices.Concat(warnings, more, left))
+}
+
+// runs are the files that a worker needs, by their names in the artefact.
+func runs(ctx context.Context, dir string, m function.Manifest) (files map[string][]byte, warnings []string, err error) {
+	if m.Program != nil {
+		files, err := program(ctx, dir, m)
+		return files, nil, err
+	}
+	if err := checkEntry(dir); err != nil {
+		return nil, nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	files, left, err := collect(dir, m.Exclude)
+	if err != nil {
+		return nil, nil, err
 	}
 	code, more, err := compile(dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	maps.Copy(files, code)
-	return seal(m, files, slices.Concat(warnings, left, more))
+	return files, slices.Concat(left, more), nil
 }
 
 // seal makes an artefact of what a function needs to run.

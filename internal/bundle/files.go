@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/function"
 )
 
 // staticDirs are the directories of a project whose files go into the artefact
@@ -19,13 +20,13 @@ var staticDirs = []string{"public", "assets"}
 // a warning: editors and file managers leave them behind. Whatever is no regular
 // file is an error: a link could lead to anything, and would lead elsewhere
 // where the artefact is unpacked.
-func collect(dir string) (files map[string][]byte, warnings []string, err error) {
+func collect(dir string, exclude function.Excludes) (files map[string][]byte, warnings []string, err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open %s: %w", dir, err)
 	}
 	defer root.Close()
-	w := walk{root: root, known: names{}}
+	w := walk{root: root, exclude: exclude, known: names{}}
 	for _, top := range staticDirs {
 		info, err := root.Lstat(top)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -59,6 +60,7 @@ func collect(dir string) (files map[string][]byte, warnings []string, err error)
 // walk gathers names before anything is read.
 type walk struct {
 	root    *os.Root
+	exclude function.Excludes
 	known   names
 	names   []string
 	hidden  []string
@@ -70,6 +72,12 @@ type walk struct {
 func (w *walk) visit(name string, e fs.DirEntry, err error) error {
 	if err != nil {
 		return err
+	}
+	if w.exclude.Match(name, e.IsDir()) {
+		if e.IsDir() {
+			return fs.SkipDir
+		}
+		return nil
 	}
 	if hidden(path.Base(name), strings.Count(name, "/")) {
 		w.hidden = append(w.hidden, fmt.Sprintf("%.100q", name))

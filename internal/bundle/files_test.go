@@ -19,7 +19,7 @@ import (
 
 const handler = "export const a = () => 1;\n"
 
-// names are those in an artefact.
+// names are those in an artefact, but for its sources.
 func names(t *testing.T, archive []byte) (out []string) {
 	t.Helper()
 	z, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
@@ -27,7 +27,9 @@ func names(t *testing.T, archive []byte) (out []string) {
 		t.Fatal(err)
 	}
 	for _, f := range z.File {
-		out = append(out, f.Name)
+		if !strings.HasPrefix(f.Name, bundle.SourceDir) {
+			out = append(out, f.Name)
+		}
 	}
 	return out
 }

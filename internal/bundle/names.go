@@ -10,7 +10,7 @@ import (
 	"postern.dev/postern/internal/function"
 )
 
-// names are those of the files in public/ and assets/, or of a program, checked alike when an
+// names are those of the files in public/ and assets/, of a program, and of sources, checked alike when an
 // artefact is built and when it is opened. What passes is below one of them,
 // means one path in every file system and one address, and hides nothing.
 type names map[string]string // of files and directories: folded, then as written; a file's has a mark behind it
@@ -54,7 +54,7 @@ func fold(name string) string {
 
 func checkName(name string) error {
 	switch {
-	case !strings.HasPrefix(name, function.PublicDir) && !strings.HasPrefix(name, function.AssetsDir) && !strings.HasPrefix(name, ProgramDir+"/"):
+	case !strings.HasPrefix(name, function.PublicDir) && !strings.HasPrefix(name, function.AssetsDir) && !strings.HasPrefix(name, ProgramDir+"/") && !strings.HasPrefix(name, SourceDir):
 		return fmt.Errorf("%.100q is neither in public/ nor in assets/", name)
 	case len(name) > maxName:
 		return fmt.Errorf("%.100q is longer than %d bytes", name, maxName)

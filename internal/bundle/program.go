@@ -32,11 +32,12 @@ const compiled = "__pycache__"
 // program builds the program in dir and takes its files, by their names in the
 // artefact: those that the manifest includes, or else all but what is left out and
 // what begins with a dot.
-func program(ctx context.Context, dir string, p *function.Program) (map[string][]byte, error) {
+func program(ctx context.Context, dir string, m function.Manifest) (map[string][]byte, error) {
+	p := m.Program
 	if err := runBuild(ctx, dir, p.Build); err != nil {
 		return nil, err
 	}
-	t := taken{dir: dir, known: names{}, files: map[string][]byte{}}
+	t := taken{dir: dir, exclude: m.Exclude, known: names{}, files: map[string][]byte{}}
 	if err := t.include(p.Include); err != nil {
 		return nil, err
 	}
@@ -83,10 +84,11 @@ func runBuild(ctx context.Context, dir string, command []string) error {
 
 // taken are files of a project that go into an artefact.
 type taken struct {
-	dir   string
-	known names
-	files map[string][]byte
-	size  int
+	dir     string
+	exclude function.Excludes
+	known   names
+	files   map[string][]byte
+	size    int
 }
 
 // include takes what the patterns name; without any, everything.
@@ -120,7 +122,7 @@ func (t *taken) below(root string) error {
 			return fmt.Errorf("read the project: %w", err)
 		}
 		name := filepath.ToSlash(rel)
-		out := name != "." && strings.HasPrefix(d.Name(), ".") || d.Name() == compiled || root == "." && slices.Contains(leftOut, d.Name())
+		out := name != "." && strings.HasPrefix(d.Name(), ".") || d.Name() == compiled || root == "." && slices.Contains(leftOut, d.Name()) || name != "." && t.exclude.Match(name, d.IsDir())
 		switch {
 		case out && d.IsDir():
 			return filepath.SkipDir
@@ -167,7 +169,7 @@ func (a *Archive) fits() error {
 	if p == nil && a.files[Entry] == nil {
 		return invalid("%s is missing", Entry)
 	}
-	for name := range a.files {
+	for name := range a.files { // the sources are of both
 		of := strings.HasPrefix(name, ProgramDir+"/")
 		if of != (p != nil) && name != manifestFile {
 			return invalid("%.100q does not belong to its runtime", name)

@@ -77,7 +77,7 @@ func (p *Project) Build(ctx context.Context, static bool) (*Tree, error) {
 	}
 	t := &Tree{Manifest: m, Files: map[string][]byte{}, Warnings: warnings}
 	if m.Program != nil {
-		files, err := program(ctx, p.dir, m.Program)
+		files, err := program(ctx, p.dir, m)
 		if err != nil {
 			return nil, err
 		}
@@ -88,7 +88,7 @@ func (p *Project) Build(ctx context.Context, static bool) (*Tree, error) {
 		return nil, err
 	}
 	if static || p.static == nil {
-		if p.static, p.left, err = collect(p.dir); err != nil {
+		if p.static, p.left, err = collect(p.dir, m.Exclude); err != nil {
 			p.static = nil
 			return nil, err
 		}

@@ -211,6 +211,9 @@ func (d *Deployer) open(ctx context.Context, projectID, name, artefact string) (
 		return nil, err
 	}
 	archive, err := bundle.Open(data)
+	if err == nil {
+		err = archive.CheckSources()
+	}
 	if err != nil {
 		return nil, err
 	}

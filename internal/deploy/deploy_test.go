@@ -94,7 +94,7 @@ func (w *world) build(name, source, more string) string {
 	}
 	a, err := bundle.Build(w.t.Context(), dir)
 	if err == nil {
-		err = w.blobs.Put(w.t.Context(), w.project, a.Hash, bytes.NewReader(a.Archive), bundle.MaxBytes)
+		err = w.blobs.Put(w.t.Context(), w.project, a.Hash, bytes.NewReader(a.Archive), bundle.MaxArchive)
 	}
 	if err != nil {
 		w.t.Fatal(err)

@@ -126,7 +126,7 @@ func newBench(t *testing.T) *bench {
 	}
 	a, err := bundle.Build(t.Context(), source)
 	if err == nil {
-		err = blobs.Put(t.Context(), b.project, a.Hash, bytes.NewReader(a.Archive), bundle.MaxBytes)
+		err = blobs.Put(t.Context(), b.project, a.Hash, bytes.NewReader(a.Archive), bundle.MaxArchive)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -264,7 +264,7 @@ func TestDeploy_BadArchives(t *testing.T) {
 	} {
 		sum := sha256.Sum256(data)
 		hash := hex.EncodeToString(sum[:])
-		if err := b.blobs.Put(t.Context(), b.project, hash, bytes.NewReader(data), bundle.MaxBytes); err != nil {
+		if err := b.blobs.Put(t.Context(), b.project, hash, bytes.NewReader(data), bundle.MaxArchive); err != nil {
 			t.Fatal(err)
 		}
 		_, err := b.d.Deploy(t.Context(), deploy.Request{ProjectID: b.project, Name: "f", Artefact: hash})

@@ -27,7 +27,7 @@ func (w *world) site(name, text string) string {
 	}
 	a, more := bundle.Build(w.t.Context(), dir)
 	if err = errors.Join(err, more); err == nil {
-		err = w.blobs.Put(w.t.Context(), w.project, a.Hash, bytes.NewReader(a.Archive), bundle.MaxBytes)
+		err = w.blobs.Put(w.t.Context(), w.project, a.Hash, bytes.NewReader(a.Archive), bundle.MaxArchive)
 	}
 	if err != nil {
 		w.t.Fatal(err)

@@ -59,6 +59,9 @@ type Manifest struct {
 	// Files are what of public/ is in the artefact: taken from there when it is
 	// opened, and no part of the written manifest.
 	Files []File `json:"-"`
+	// Exclude is what of the project is not deployed; it means nothing on the
+	// server, and is not in the artefact.
+	Exclude Excludes `json:"-"`
 	// Workers are how its processes are run.
 	Workers Workers `json:"workers,omitzero"`
 	// Program is what is run where the runtime is RuntimeHTTP; else nil.

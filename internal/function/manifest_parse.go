@@ -22,7 +22,7 @@ const maxBodyLimit = 1 << 40 // 1 TiB: more is a mistake
 // nothing here.
 var sinchFields = []string{"functionId", "tunnel", "createdResources", "projectId"}
 
-var posternFields = []string{"$schema", "name", "runtime", "description", "variables", "secrets", "handlers", "routes", "style", "eventFormat", "webhookProtection", "visibility", "workers", "command", "build", "include", "ready", "port"}
+var posternFields = []string{"$schema", "name", "runtime", "description", "variables", "secrets", "handlers", "routes", "style", "eventFormat", "webhookProtection", "visibility", "workers", "exclude", "command", "build", "include", "ready", "port"}
 
 // ParseManifest checks a manifest's bytes. Errors name source, line and column.
 func ParseManifest(source string, data []byte) (Manifest, []string, error) {
@@ -117,6 +117,8 @@ func (p *parser) field(f member) (err error) {
 		err = p.workers(f)
 	case "webhookProtection":
 		err = p.webhookProtection(f)
+	case "exclude":
+		err = p.exclude(f)
 	case "command", "build", "include", "ready", "port":
 		if p.source == SourceSinch {
 			return p.unknown(f)
