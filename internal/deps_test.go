@@ -67,7 +67,7 @@ const policy = `
 	policy     < ground, accesskey, function, signature, upstream
 	deploy     < ground, redact, accesskey, bundle, function, policy, secret, signature, signin, supervisor, worker
 
-	gateway    < ground, wire, httpx, telemetry, redact, accesskey, audit, auth, function, limit, signature, signin, supervisor, token, upstream, usage, websocket, worker
+	gateway    < ground, wire, httpx, telemetry, redact, accesskey, audit, auth, funclog, function, limit, signature, signin, supervisor, token, upstream, usage, websocket, worker
 	oauth      < ground, httpx, accesskey, auth, limit, token
 	admin      < ground, httpx, api, blob, accesskey, audit, auth, bundle, deploy, funclog, function, limit, policy, supervisor
 

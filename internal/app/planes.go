@@ -113,6 +113,7 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		Uses:       &s.uses,
 		Quotas:     s.db,
 		Usage:      s.usage,
+		Logs:       s.book,
 		Files:      s.deployer,
 
 		RefusalsPerAddress: s.cfg.RefusalsPerAddress,

@@ -45,6 +45,9 @@ func (b *Book) write() {
 			switch {
 			case !ok:
 				return
+			case l.flushed != nil:
+				w.flushAll()
+				close(l.flushed)
 			case l.remove:
 				w.remove(l.functionID)
 			default:
@@ -113,6 +116,14 @@ func openFile(path string) (*file, error) {
 func (w *writer) flush(now time.Time) {
 	for id, f := range w.files {
 		if err := f.w.Flush(); err != nil || now.Sub(f.usedAt) > closeAfter {
+			w.close(id)
+		}
+	}
+}
+
+func (w *writer) flushAll() {
+	for id, f := range w.files {
+		if err := f.w.Flush(); err != nil {
 			w.close(id)
 		}
 	}

@@ -1,8 +1,14 @@
-// Package funclog keeps what functions write, line by line.
+// Package funclog keeps what functions write, line by line, and what became of
+// their calls.
 //
-// [Book] keeps the last lines of each function in memory and all of them in a
+// [Book] keeps the last entries of each function in memory and all of them in a
 // file, which is turned over at a size; nothing a function writes can fill the
-// disk, and no writer waits for the disk.
+// disk, and no writer waits for the disk. [Book.Follow] reads a log as it grows:
+// a reader has a place in the log and no queue, so a slow one costs nobody
+// anything. [Gather] puts the lines of a request to its invocation.
+//
+// Entries are numbered: a reader that comes back, also after a restart of the
+// server, goes on behind the last that it saw.
 package funclog
 
 import (
@@ -11,7 +17,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,13 +27,19 @@ const (
 	queueBytes  = 8 << 20 // and of their text
 )
 
-// Entry is one line of a function's log.
+// Entry is one line of a function's log or, where Invocation is set, a call of
+// it that is over.
 type Entry struct {
-	At           time.Time  `json:"at"`
-	Level        slog.Level `json:"level"`
-	RequestID    string     `json:"requestId,omitempty"`
-	DeploymentID string     `json:"deploymentId,omitempty"`
-	Text         string     `json:"text"`
+	// Seq is its place in the function's log: greater than that of any entry
+	// before. Append sets it, near to the time in microseconds, so that a server
+	// that lost its last lines gives none of their numbers again.
+	Seq          int64       `json:"seq"`
+	At           time.Time   `json:"at"`
+	Level        slog.Level  `json:"level"`
+	RequestID    string      `json:"requestId,omitempty"`
+	DeploymentID string      `json:"deploymentId,omitempty"`
+	Text         string      `json:"text"`
+	Invocation   *Invocation `json:"invocation,omitempty"` // not changed after Append
 }
 
 // Book is the logs of all functions. It is safe for concurrent use.
@@ -36,6 +47,7 @@ type Book struct {
 	dir     string
 	queue   chan line
 	waiting atomic.Int64 // bytes of text in queue
+	readers atomic.Int64 // that follow any function
 	done    chan struct{}
 
 	mu     sync.Mutex
@@ -47,10 +59,17 @@ type line struct {
 	functionID string
 	entry      Entry
 	remove     bool
+	flushed    chan<- struct{} // closed when all before it is in the files
 }
 
-// Open opens the book whose files are in dir, and starts its writer.
+// Open opens the book whose files are in dir, and starts its writer. Without a
+// dir the book is in memory only.
 func Open(dir string) (*Book, error) {
+	if dir == "" {
+		b := &Book{done: make(chan struct{}), rings: map[string]*ring{}}
+		close(b.done)
+		return b, nil
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open the function logs: %w", err)
 	}
@@ -59,12 +78,17 @@ func Open(dir string) (*Book, error) {
 	return b, nil
 }
 
-// Close writes what waits and ends the writer.
+// Close writes what waits and ends the writer, and with it all readers.
 func (b *Book) Close() {
 	b.mu.Lock()
 	if !b.closed {
 		b.closed = true
-		close(b.queue)
+		if b.queue != nil {
+			close(b.queue)
+		}
+		for _, r := range b.rings {
+			r.notify()
+		}
 	}
 	b.mu.Unlock()
 	<-b.done
@@ -72,9 +96,9 @@ func (b *Book) Close() {
 
 var validID = regexp.MustCompile(`^fn-[0-9a-z]{26}$`)
 
-// Append adds a line to a function's log. It never waits: a line that finds
-// the way to the disk full is kept in memory only, and the file says how many
-// are missing.
+// Append adds an entry to a function's log. It never waits: one that finds the
+// way to the disk full is kept in memory only, and the file says how many are
+// missing.
 func (b *Book) Append(functionID string, e Entry) {
 	if !validID.MatchString(functionID) {
 		return
@@ -85,9 +109,15 @@ func (b *Book) Append(functionID string, e Entry) {
 		return
 	}
 	r := b.ring(functionID)
+	dropped := r.last
+	e.Seq = r.next(e.At)
 	r.add(e)
-	if r.dropped > 0 {
-		note := Entry{At: e.At, Level: slog.LevelWarn, DeploymentID: e.DeploymentID, Text: fmt.Sprintf("[postern] %d lines are missing here: they came faster than the disk takes them", r.dropped)}
+	r.notify()
+	if b.queue == nil {
+		return
+	}
+	if r.dropped > 0 { // the note has the number of the last that it stands for
+		note := Entry{Seq: dropped, At: e.At, Level: slog.LevelWarn, DeploymentID: e.DeploymentID, Text: fmt.Sprintf("[postern] %d lines are missing here: they came faster than the disk takes them", r.dropped)}
 		if !b.enqueue(functionID, note) {
 			r.dropped++
 			return
@@ -97,6 +127,22 @@ func (b *Book) Append(functionID string, e Entry) {
 	if !b.enqueue(functionID, e) {
 		r.dropped++
 	}
+}
+
+// Takes reports whether an invocation that ended with a status is wanted: while
+// somebody follows the function each is, and of those that failed some always.
+// Where nobody follows anything it is one atomic load.
+func (b *Book) Takes(functionID string, status int) bool {
+	if b == nil || status < 500 && b.readers.Load() == 0 || !validID.MatchString(functionID) {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return false
+	}
+	r := b.ring(functionID)
+	return r.readers > 0 || status >= 500 && r.failed(time.Now())
 }
 
 // enqueue gives a line to the writer, if there is room. b.mu is held.
@@ -115,21 +161,6 @@ func (b *Book) enqueue(functionID string, e Entry) bool {
 	}
 }
 
-// Tail returns up to limit of the function's last lines after since, oldest first.
-func (b *Book) Tail(functionID string, since time.Time, limit int) []Entry {
-	if !validID.MatchString(functionID) {
-		return nil
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	all := b.ring(functionID).entries
-	first := len(all)
-	for first > 0 && len(all)-first < limit && all[first-1].At.After(since) {
-		first--
-	}
-	return slices.Clone(all[first:])
-}
-
 // Remove forgets a function's log.
 func (b *Book) Remove(functionID string) {
 	if !validID.MatchString(functionID) {
@@ -137,8 +168,12 @@ func (b *Book) Remove(functionID string) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if r := b.rings[functionID]; r != nil {
+		r.removed = true
+		r.notify()
+	}
 	b.rings[functionID] = &ring{} // not read again from the files that are on their way out
-	if !b.closed {
+	if !b.closed && b.queue != nil {
 		b.queue <- line{functionID: functionID, remove: true}
 	}
 }
@@ -150,8 +185,8 @@ func (b *Book) ring(functionID string) *ring {
 	if r == nil {
 		r = &ring{}
 		b.rings[functionID] = r
-		for _, e := range readLast(b.path(functionID)) {
-			r.add(e)
+		if b.dir != "" {
+			r.fill(b.path(functionID))
 		}
 	}
 	return r

@@ -38,7 +38,7 @@ func TestBook_TailAndRestart(t *testing.T) {
 	check := func(b *funclog.Book) {
 		t.Helper()
 		all := b.Tail(id, time.Time{}, 5000)
-		if len(all) != 1000 || all[0].Text != "line 500\x1b[31m" || all[999].RequestID != "req_1" || all[999].Level != slog.LevelWarn {
+		if len(all) != 1500 || all[0].Text != "line 0\x1b[31m" || all[999].RequestID != "req_1" || all[999].Level != slog.LevelWarn {
 			t.Errorf("%d lines, from %+v", len(all), all[0])
 		}
 		if got := b.Tail(id, at(1490), 5); len(got) != 5 || got[0].Text != "line 1495\x1b[31m" {

@@ -30,6 +30,7 @@ func (g *Gateway) account(x *exchange) {
 	g.measure(x, took)
 	g.tell(x, x.began.Add(took))
 	g.remember(x, took)
+	g.keepCall(x, took)
 	g.meter(x, x.began.Add(took))
 	x.weigh()
 	if g.options.AccessLog == AccessLogAll || g.options.AccessLog == AccessLogErrors && x.status >= 400 {

@@ -21,6 +21,7 @@ import (
 
 	"postern.dev/postern/internal/audit"
 	"postern.dev/postern/internal/auth"
+	"postern.dev/postern/internal/funclog"
 	"postern.dev/postern/internal/httpx"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/redact"
@@ -118,6 +119,8 @@ type Options struct {
 	Files Files
 	// Taken reports whether a worker listens at an address: likewise. nil: none.
 	Taken func(netip.AddrPort) bool
+	// Logs takes what became of calls, while somebody looks; nil takes nothing.
+	Logs *funclog.Book
 	// Usage counts what ran; nil counts nothing.
 	Usage *usage.Meter
 }

@@ -294,6 +294,15 @@ func (l Lease) Waited() time.Duration { return l.waited }
 // Cold reports whether Acquire waited with no worker running: one was started.
 func (l Lease) Cold() bool { return l.cold }
 
+// Memory is what the worker uses at this moment, in bytes; 0: not known, or there
+// is no worker.
+func (l Lease) Memory() int64 {
+	if l.slot == nil || l.slot.w == nil {
+		return 0
+	}
+	return l.slot.w.Memory()
+}
+
 // Do runs the invocation: see worker.Worker.Do. When it fails because its worker
 // is ending, that worker is out of the pool when Do returns, so that the next
 // Acquire does not find it again.

@@ -30,6 +30,17 @@ func (w *Worker) weigh(limit int64) {
 	w.leave() // whoever runs workers asks it to end
 }
 
+// Memory is what the worker's process uses at this moment, in bytes; 0: it is
+// gone, or that cannot be known.
+func (w *Worker) Memory() int64 {
+	select {
+	case <-w.done:
+		return 0 // its number may be another's
+	default:
+		return resident(w.proc.pid)
+	}
+}
+
 // leave says that the worker takes no new call any more.
 func (w *Worker) leave() {
 	if w.program != nil {
