@@ -67,8 +67,8 @@ const Removed = "[removed]"
 
 // Headers is what is kept of a header: fields by name in lower case, several
 // values of one joined (RFC 9110 §5.3), and instead of each credential and each
-// cookie, Removed. Its texts are its own.
-func Headers(h map[string][]string) map[string]string {
+// cookie, Removed. hide takes other secrets out of a value. The texts are copies.
+func Headers(h map[string][]string, hide func(string) string) map[string]string {
 	out := make(map[string]string, min(len(h), mostFields))
 	left := mostHeader
 	for _, name := range sortedNames(h) {
@@ -77,7 +77,7 @@ func Headers(h map[string][]string) map[string]string {
 		}
 		value := Removed
 		if plain := strings.ToLower(name); !private(plain) {
-			value = cut(strings.Join(h[name], ", "), min(longestValue, left))
+			value = cut(hide(strings.Join(h[name], ", ")), min(longestValue, left))
 		}
 		left -= len(value)
 		out[cut(strings.ToLower(name), longestName)] = value
@@ -98,13 +98,13 @@ func sortedNames(h map[string][]string) []string {
 }
 
 // Address is a URL as called, from its parts as they were sent, with what its
-// query shows as a credential removed.
-func Address(scheme, host, path, query string) string {
+// query shows as a credential removed, and what hide finds.
+func Address(scheme, host, path, query string, hide func(string) string) string {
 	text := scheme + "://" + host + path
 	if query != "" {
 		text += "?" + cleanQuery(query)
 	}
-	return cut(text, longestURL)
+	return cut(hide(text), longestURL)
 }
 
 func cleanQuery(query string) string {
