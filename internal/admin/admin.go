@@ -143,6 +143,7 @@ func New(o Options) (http.Handler, *huma.OpenAPI) {
 		o.Uses = new(auth.Uses)
 	}
 	s := &service{o: o, api: humago.New(mux, config), bare: limit.NewBook[string](o.BasicRate, o.BasicBurst, bareKeys)}
+	mux.HandleFunc("GET "+SchemaPath, schema)
 	s.api.UseMiddleware(s.guard)
 	s.registerFunctions()
 	s.registerVersions()

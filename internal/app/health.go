@@ -105,6 +105,7 @@ func index(w http.ResponseWriter, _ *http.Request) {
 	w.Write([]byte("Postern's control plane.\n\n" +
 		"/v1/           the API; send an access key with the scope \"control\"\n" +
 		"/openapi.json  what it offers\n" +
+		"/schemas/postern.json  the schema of manifests, for editors\n" +
 		"/oauth2/token  access tokens, for POST with an access key\n" +
 		"/livez         200 while the process lives\n" +
 		"/readyz        200 while the gateway answers\n" +
