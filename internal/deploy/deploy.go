@@ -110,8 +110,7 @@ type Deployer struct {
 	base       context.Context
 	stop       context.CancelFunc // of base
 
-	hidden hidden
-	trees  trees
+	trees trees
 
 	nodeMu sync.Mutex
 	node   string // found Node; guarded by nodeMu
@@ -132,7 +131,7 @@ func New(o Options) *Deployer {
 	if o.Secrets == nil {
 		o.Secrets = noSecrets{}
 	}
-	d := &Deployer{o: o, locks: map[string]*lock{}, hidden: hidden{live: o.Live, of: map[string]*knowledge{}}, trees: trees{dir: filepath.Join(o.RunDir, "artefacts"), users: map[string]map[string]bool{}},
+	d := &Deployer{o: o, locks: map[string]*lock{}, trees: trees{dir: filepath.Join(o.RunDir, "artefacts"), users: map[string]map[string]bool{}},
 		attempts: attempts{running: map[string][]*attempt{}, ended: map[string]*attempt{}}}
 	d.base, d.stop = context.WithCancel(context.Background())
 	return d

@@ -86,7 +86,7 @@ func (d *Deployer) prepare(ctx context.Context, dep platform.Deployment, archive
 		return supervisor.Launch{}, fmt.Errorf("make %s: %w", tmp, err)
 	}
 	known := has.all()
-	d.hidden.put(dep.ID, known)
+	d.o.Live.Add(dep.ID, known)
 	spec := worker.Spec{
 		Argv:   nodeArguments(node, d.memory(m)),
 		Dir:    dir,

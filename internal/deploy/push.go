@@ -142,7 +142,6 @@ func (d *Deployer) push(ctx context.Context, draft platform.SecretInput, users [
 				r.Commit()
 			} else {
 				r.Abandon()
-				d.hidden.takeBack(r.deploymentID)
 			}
 		}
 	}()
@@ -244,11 +243,7 @@ func (d *Deployer) renew(ctx context.Context, dep platform.Deployment, after ...
 	if err != nil {
 		return nil, err
 	}
-	r, err := d.workers.Renew(ctx, launch)
-	if err != nil {
-		d.hidden.takeBack(dep.ID)
-	}
-	return r, err
+	return d.workers.Renew(ctx, launch)
 }
 
 // notWith says that a function does not start with what it was to be given.

@@ -55,7 +55,7 @@ func (t *trees) use(dep platform.Deployment) {
 // any more, unless another one has the same artefact. Whoever has opened a file
 // of it reads on.
 func (d *Deployer) Gone(deploymentID string) {
-	d.hidden.remove(deploymentID)
+	d.o.Live.Remove(deploymentID)
 	name, last := d.trees.leave(deploymentID)
 	if !last {
 		return

@@ -3,6 +3,7 @@ package redact
 import (
 	"cmp"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -11,29 +12,34 @@ import (
 // safe for concurrent use.
 type Live struct {
 	mu     sync.Mutex
-	owners map[string]map[string]string // guarded by mu
-	set    atomic.Pointer[Set]          // of all; nil: to be made when it is asked for
+	owners map[string][]secret // guarded by mu
+	set    atomic.Pointer[Set] // of all; nil: to be made when it is asked for
 }
 
-// Put says what an owner's secrets are from now on, in place of what was said
-// before. Say it before anybody is given a value; an owner is whoever may write
-// it, so that one who still has an old value needs a name of their own.
-func (l *Live) Put(owner string, values map[string]string) {
+// Add says what an owner's secrets are too, from before anybody is given a value.
+// Those that it had before stay: who was given one may still write it.
+func (l *Live) Add(owner string, values map[string]string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.owners == nil {
-		l.owners = map[string]map[string]string{}
+	for name, value := range values {
+		if s := (secret{name, value}); !slices.Contains(l.owners[owner], s) {
+			if l.owners == nil {
+				l.owners = map[string][]secret{}
+			}
+			l.owners[owner] = append(l.owners[owner], s)
+			l.set.Store(nil)
+		}
 	}
-	l.owners[owner] = maps.Clone(values)
-	l.set.Store(nil)
 }
 
 // Remove forgets an owner, whose values nobody has any more.
 func (l *Live) Remove(owner string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.owners, owner)
-	l.set.Store(nil)
+	if l.owners[owner] != nil {
+		delete(l.owners, owner)
+		l.set.Store(nil)
+	}
 }
 
 // Set finds the values of all owners; of a nil Live, nothing.
@@ -49,13 +55,7 @@ func (l *Live) Set() *Set {
 	if s := l.set.Load(); s != nil {
 		return s
 	}
-	var list []secret
-	for _, values := range l.owners {
-		for name, value := range values {
-			list = append(list, secret{name, value})
-		}
-	}
-	s := newSet(list)
+	s := newSet(slices.Concat(slices.Collect(maps.Values(l.owners))...))
 	l.set.Store(s)
 	return s
 }

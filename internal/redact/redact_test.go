@@ -147,18 +147,23 @@ func TestLive(t *testing.T) {
 	}
 	check(text)
 	values := map[string]string{"A": "old-value-1"}
-	l.Put("one", values)
+	l.Add("one", values)
 	values["A"] = "new-value-2" // the map was not kept
 	check("[redacted A] new-value-2 another-3")
-	l.Put("two", map[string]string{"A": "new-value-2", "B": "another-3"})
+	l.Add("two", map[string]string{"A": "new-value-2", "B": "another-3"})
 	check("[redacted A] [redacted A] [redacted B]")
-	l.Put("one", nil)
-	check("old-value-1 [redacted A] [redacted B]")
-	l.Remove("two")
-	check(text)
-	if l.Set() != l.Set() {
-		t.Error("the set is made anew each time")
+	set := l.Set()
+	l.Add("two", map[string]string{"A": "new-value-2"})
+	l.Remove("three")
+	if l.Set() != set {
+		t.Error("the set is made anew for nothing")
 	}
+	l.Add("one", map[string]string{"A": "replaced-1"}) // a worker that has the old one may still write it
+	check("[redacted A] [redacted A] [redacted B]")
+	l.Remove("two")
+	check("[redacted A] new-value-2 another-3")
+	l.Remove("one")
+	check(text)
 }
 
 type failing struct{}
