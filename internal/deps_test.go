@@ -72,6 +72,7 @@ const policy = `
 	admin      < ground, httpx, api, blob, accesskey, audit, auth, bundle, deploy, funclog, function, limit, policy, supervisor
 
 	examples   <
+	devserver  < ground, httpx, environ, redact, accesskey, auth, bundle, deploy, function, gateway, oauth, secret, signature, signin, state, supervisor, token, worker
 	app        < *
 	cli        < *
 	cmd/postern < cli
@@ -88,6 +89,7 @@ var only = map[string][]string{
 	"github.com/go-jose/go-jose/v4":       {"internal/token"},
 	"github.com/danielgtaylor":            {"internal/admin"},
 	"github.com/zalando/go-keyring":       {"internal/keychain"},
+	"github.com/fsnotify/fsnotify":        {"internal/devserver"},
 	"github.com/godbus/dbus/v5":           {"internal/keychain"},
 	"go.yaml.in/yaml":                     {"internal/policy"},
 	"filippo.io/age":                      {"internal/keychain"},

@@ -17,6 +17,7 @@ import (
 func newFunctions(std Stdio) *cobra.Command {
 	return group("functions", "Make, deploy and look at functions",
 		newFunctionsInit(std),
+		newFunctionsDev(std),
 		newFunctionsDeploy(std),
 		newFunctionsList(std),
 		newFunctionsStatus(std),

@@ -148,6 +148,16 @@ func (s *Server) build(parent context.Context, number int, all change, count int
 	return serves
 }
 
+// touches reports whether a change is one of the files that settings are in.
+func (s *Server) touches(c change) bool {
+	for _, name := range []string{envFile, function.SourcePostern, function.SourceSinch} {
+		if c.paths[filepath.Join(s.project.Dir(), name)] {
+			return true
+		}
+	}
+	return false
+}
+
 // errSame says that what was built is what serves.
 var errSame = errors.New("nothing has changed")
 
@@ -160,7 +170,7 @@ func (s *Server) make(ctx context.Context, number int, all change) (*version, []
 	if err != nil {
 		return nil, nil, err
 	}
-	set, err := s.o.Settings(ctx, t.Manifest)
+	set, err := s.o.Settings(ctx, s.project.Dir(), t.Manifest, all.whole || s.touches(all))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -188,15 +198,15 @@ func (s *Server) make(ctx context.Context, number int, all change) (*version, []
 		return nil, nil, err
 	}
 	v.launch.Expect = d
-	skip := set.Pair == nil && !hasUser(v.deployment)
-	warnings, err := guard(v, t.Manifest, d, skip)
+	user, flaws := userOf(v.deployment)
+	warnings, err := guard(v, t.Manifest, d, set.Pair == nil && !user)
 	if err != nil {
 		s.supervisor.Retire(v.deployment.ID)
 		return nil, nil, err
 	}
 	s.timeless(v)
 	v.settings, v.told = set, tell(v, t.Manifest, set)
-	return v, slices.Concat(t.Warnings, set.Warnings, warnings, unsigned(v.deployment)), nil
+	return v, slices.Concat(t.Warnings, set.Warnings, flaws, warnings, unsigned(v.deployment)), nil
 }
 
 // timeless takes the time limits off handlers whose developer stands at a breakpoint.
@@ -213,10 +223,14 @@ func (s *Server) timeless(v *version) {
 	}
 }
 
-// hasUser reports whether the function has a user of its own, who can sign in.
-func hasUser(d platform.Deployment) bool {
+// userOf reports whether the function has a user of its own, who can sign in, and
+// what is wrong with one that is half there: to such a one the doors stay shut.
+func userOf(d platform.Deployment) (there bool, warnings []string) {
 	p, err := signin.RandomKey().Pair(d.FunctionID, d.Variables[signin.UserVariable], d.Variables[signin.PasswordVariable])
-	return p != nil && err == nil
+	if err != nil {
+		return true, []string{err.Error()}
+	}
+	return p != nil, nil
 }
 
 // unsigned says which callbacks are refused for want of a secret.
@@ -226,7 +240,10 @@ func unsigned(d platform.Deployment) []string {
 
 // tell is what is said of a version.
 func tell(v *version, m function.Manifest, set Settings) *Function {
-	f := &Function{Name: m.Name, Visibility: m.Visibility, Handlers: v.deployment.Handlers, Unguarded: slices.Sorted(maps.Keys(v.unguarded)), Settings: set.Own, Missing: set.Missing}
+	f := &Function{Name: m.Name, Visibility: m.Visibility, Handlers: v.deployment.Handlers, Routes: v.routes, Skipped: v.skipped, Settings: set.Settings, Missing: set.Missing}
+	if set.Pair != nil {
+		f.PairFrom = set.Pair.From
+	}
 	return f
 }
 
@@ -234,7 +251,7 @@ func tell(v *version, m function.Manifest, set Settings) *Function {
 func keyOf(t *bundle.Tree, set Settings) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\x00%s\x00", t.Hash, set.ProjectID)
-	for _, v := range set.Own {
+	for _, v := range set.Settings {
 		fmt.Fprintf(h, "%s\x00%s\x00", v.Name, v.Value.Reveal())
 	}
 	if set.Pair != nil {
@@ -246,17 +263,16 @@ func keyOf(t *bundle.Tree, set Settings) string {
 // serve makes a version the one that serves, and waits until the gateway knows.
 func (s *Server) serve(ctx context.Context, v *version, count int64) {
 	p := s.pairOf(v)
-	var key *platform.AccessKey
+	keys := []platform.AccessKey{s.own(v.deployment.ProjectID)}
 	if p != nil {
-		key = &p.key
-		v.deployment.KeyID = key.ID
+		keys = append(keys, p.key)
 	}
 	s.mu.Lock()
 	s.versions[v.deployment.ID] = v
 	s.current, s.pair, s.failure = v, p, nil
 	s.mu.Unlock()
 	f := platform.Function{ID: s.functionID, ProjectID: v.deployment.ProjectID, Name: v.told.Name, Slug: v.told.Name, ActiveDeploymentID: v.deployment.ID}
-	if err := s.gateway.WaitApplied(ctx, s.source.put(f, v.deployment, key)); err == nil {
+	if err := s.gateway.WaitApplied(ctx, s.source.put(f, v.deployment, keys...)); err == nil {
 		s.calls.built(count)
 	}
 }

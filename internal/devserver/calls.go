@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -140,40 +141,52 @@ func sameOrigin(r *http.Request) bool {
 
 // door is the way to the function.
 func (s *Server) door(tunnel bool) http.Handler {
+	next := s.recorded(http.HandlerFunc(s.answer), func(r *Request) { r.Tunnel = tunnel })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began := time.Now()
-		call := *r
 		if err := s.calls.wait(r.Context()); err != nil {
 			id := httpx.NewRequestID()
 			w.Header()["X-Request-Id"] = []string{id}
 			s.problem(w, r, err, id)
 			return
 		}
-		s.translate(&call)
-		kept := &Request{Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, Host: r.Host, Tunnel: tunnel}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// answer lets the function answer, or says why it cannot.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
+	if f := s.broken(); f != nil {
+		id := httpx.NewRequestID()
+		w.Header()["X-Request-Id"] = []string{id}
+		s.writeFailure(w, r, f, id)
+		return
+	}
+	s.translate(r)
+	s.gateway.ServeHTTP(w, r)
+}
+
+// recorded tells of each call when it is over. mark adds what is known of its door.
+func (s *Server) recorded(next http.Handler, mark func(*Request)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		kept := &Request{Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, Host: r.Host}
 		kept.Header, kept.Shown = public(r.Header)
-		body := &copied{ReadCloser: call.Body}
-		if call.Body != nil {
+		mark(kept)
+		call, body := *r, &copied{ReadCloser: r.Body}
+		if r.Body != nil {
 			call.Body = body
 		}
 		answer := &recorder{ResponseWriter: w}
 		defer func() {
 			failed := recover()
-			kept.Body, kept.Took = body.bytes(), time.Since(began)
-			kept.Answer, kept.Status, kept.ID = answer.answer(), answer.status, w.Header().Get("X-Request-Id")
+			kept.Body, kept.Took, kept.ID = body.bytes(), time.Since(began), w.Header().Get("X-Request-Id")
+			kept.Status, kept.Answer = answer.taken()
 			s.calls.over(kept)
 			if failed != nil {
 				panic(failed)
 			}
 		}()
-		if f := s.broken(); f != nil {
-			id := httpx.NewRequestID()
-			answer.Header()["X-Request-Id"] = []string{id}
-			kept.Code = codeBroken
-			s.writeFailure(answer, &call, f, id)
-			return
-		}
-		s.gateway.ServeHTTP(answer, &call)
+		next.ServeHTTP(answer, &call)
 	})
 }
 
@@ -212,7 +225,7 @@ func same(a, b string) int { return subtle.ConstantTimeCompare([]byte(a), []byte
 func public(h http.Header) (out http.Header, shown bool) {
 	out = h.Clone()
 	signin.Cut(out)
-	for _, name := range []string{"Authorization", "X-Api-Key", "Dpop", "Proxy-Authorization"} {
+	for _, name := range []string{"Authorization", "X-Api-Key", "Dpop", "Proxy-Authorization", "X-Postern-Token"} {
 		if len(out[name]) > 0 {
 			shown = true
 			delete(out, name)
@@ -227,7 +240,7 @@ func (c *calls) over(r *Request) {
 	c.mu.Lock()
 	line := c.lines[r.ID]
 	delete(c.lines, r.ID)
-	if line == nil && r.Code == "" && r.ID != "" && r.Status == http.StatusSwitchingProtocols {
+	if line == nil && r.ID != "" && r.Status == http.StatusSwitchingProtocols {
 		c.open[r.ID] = r
 		c.mu.Unlock()
 		return
@@ -238,6 +251,9 @@ func (c *calls) over(r *Request) {
 
 // tell puts a call on the feed.
 func (c *calls) tell(r, line *Request) {
+	if line == nil && r.Status == http.StatusInternalServerError {
+		r.Code = codeBroken
+	}
 	if line != nil {
 		r.Handler, r.Guard, r.Who, r.Code = line.Handler, line.Guard, line.Who, line.Code
 		if r.Status == 0 || line.Status != 0 {
@@ -356,8 +372,12 @@ func (w *recorder) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-func (w *recorder) answer() Answer {
+// taken is what was written: nothing of a session is in it.
+func (w *recorder) taken() (status int, a Answer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return Answer{Header: w.header, Body: w.kept}
+	if cookies := w.header["Set-Cookie"]; len(cookies) > 0 {
+		w.header["Set-Cookie"] = slices.DeleteFunc(cookies, func(c string) bool { return strings.Contains(c, "postern-") })
+	}
+	return w.status, Answer{Header: w.header, Body: w.kept}
 }

@@ -21,7 +21,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -34,10 +33,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"postern.dev/postern/internal/accesskey"
+	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/bundle"
 	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/gateway"
 	"postern.dev/postern/internal/httpx"
+	"postern.dev/postern/internal/oauth"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/state"
 	"postern.dev/postern/internal/supervisor"
@@ -58,7 +59,7 @@ type Options struct {
 	// web may then reach the function through a name that it lets point here.
 	AnyHost bool
 	// Settings gives the function its environment; it is asked at each build.
-	Settings func(ctx context.Context, m function.Manifest) (Settings, error)
+	Settings Resolve
 	// Page answers below /_postern/; nil: there is nothing.
 	Page func(*Server) http.Handler
 	// Inspect is the port of Node's inspector; 0: there is none. With it one
@@ -98,6 +99,11 @@ type Server struct {
 	ready      chan struct{}
 	once       sync.Once
 	functionID string
+	began      time.Time
+	ring       *oauth.Ring
+	callLn     net.Listener // the internal door
+	ownKey     string
+	ownSecret  accesskey.Secret
 	written    map[string]int // how often a program's build has made a file; of the build loop
 
 	mu       sync.Mutex
@@ -118,21 +124,39 @@ func New(o Options) (_ *Server, err error) {
 	if s.project, err = bundle.OpenProject(o.Dir); err != nil {
 		return nil, err
 	}
-	if _, _, err := function.LoadManifest(s.project.Dir()); errors.Is(err, fs.ErrNotExist) || missing(err) {
+	m, _, err := function.LoadManifest(s.project.Dir())
+	if missing(err) {
 		return nil, err // there is nothing to mend
+	}
+	if err == nil && m.Program == nil {
+		if s.node, err = worker.FindNode(context.Background(), o.Node); err != nil {
+			return nil, err
+		}
 	}
 	if s.runDir, err = newRunDir(); err != nil {
 		return nil, err
 	}
 	defer func() {
-		if err != nil {
-			os.RemoveAll(s.runDir)
+		if err == nil {
+			return
 		}
+		if s.watch != nil {
+			s.watch.close()
+		}
+		if s.callLn != nil {
+			s.callLn.Close()
+		}
+		os.RemoveAll(s.runDir)
 	}()
 	if s.watch, err = newWatcher(s.project.Dir(), s.runDir); err != nil {
 		return nil, err
 	}
 	s.source = newSource(s.functionID)
+	s.began = time.Now()
+	s.ownKey, s.ownSecret = newOwnKey(s.began)
+	if err := s.openInternal(context.Background()); err != nil {
+		return nil, err
+	}
 	s.buildPlanes()
 	if o.Page != nil {
 		s.page = o.Page(s)
@@ -154,6 +178,7 @@ func (s *Server) buildPlanes() {
 	g.BaseDomain, g.URL = "localhost", s.URL()
 	g.Only, g.Problem, g.Files = s.functionID, s.problem, s
 	g.URLs = func(string) []string { return []string{s.URL()} }
+	g.Auth = auth.NewAuthenticator(issuer)
 	g.AccessLog, g.Access = gateway.AccessLogAll, slog.New(s.calls)
 	g.Log = s.o.Log
 	s.gateway = gateway.New(g, s.supervisor)
@@ -177,6 +202,9 @@ func (s *Server) URL() string {
 	}
 	return "http://" + net.JoinHostPort(host, fmt.Sprint(a.Port))
 }
+
+// Dir is where the project lies, without links.
+func (s *Server) Dir() string { return s.project.Dir() }
 
 // Feed is what happens.
 func (s *Server) Feed() *Feed { return s.feed }
@@ -226,6 +254,9 @@ func (s *Server) Run(ctx context.Context) error {
 	var parts errgroup.Group
 	parts.Go(func() error { return s.gateway.Follow(behind, s.source, s.source.bell) })
 	parts.Go(func() error { return s.kept.Run(behind) })
+	parts.Go(func() error { return s.ring.Run(behind) })
+	inner := httpx.Server{Listener: s.callLn, Handler: s.internal(), Limits: callLimits, Drain: drain, Log: s.o.Log}
+	parts.Go(func() error { return inner.Serve(behind) })
 	workers := make(chan error, 1)
 	inside, stopWorkers := context.WithCancel(behind)
 	defer stopWorkers()
@@ -314,6 +345,9 @@ func newPair(projectID, id, secret string) *pair {
 		Scopes: []platform.Scope{platform.ScopeInvoke}, CreatedAt: time.Now()}
 	return p
 }
+
+// Instance names this server: its processes carry it, and its directory.
+func (s *Server) Instance() string { return s.instance() }
 
 // instance marks the processes of this server.
 func (s *Server) instance() string { return filepath.Base(s.runDir) }

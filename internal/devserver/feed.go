@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"postern.dev/postern/internal/environ"
+	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
 )
 
@@ -33,14 +35,23 @@ type Build struct {
 // Function is the function as it serves.
 type Function struct {
 	Name       string              `json:"name"`
-	Visibility platform.Visibility `json:"-"`
+	Visibility platform.Visibility `json:"visibility,omitempty"`
 	Handlers   []platform.Handler  `json:"-"` // with the guards that they have here
-	// Unguarded are the names of handlers and patterns of routes that ask for an
-	// access key where the function is deployed, and for nothing here.
-	Unguarded []string `json:"unguarded,omitempty"`
-	// Settings are the names in the environment and where their values are from.
-	Settings []Setting `json:"settings"`
-	Missing  []string  `json:"missing,omitempty"` // secrets without a value
+	Routes     []Route             `json:"routes"`
+	// Skipped says that guarded handlers are open, for want of credentials.
+	Skipped bool `json:"skipped"`
+	// PairFrom is where the pair is from that opens guarded handlers.
+	PairFrom string `json:"pairFrom,omitempty"`
+	// Settings have their names, and where they are from; no value is told.
+	Settings []environ.Setting `json:"settings"`
+	Missing  []string          `json:"missing,omitempty"` // secrets without a value
+}
+
+// Route is an address of the function with how it is guarded here.
+type Route struct {
+	function.RouteRow
+	// Deployed is the guard where the function is deployed; empty: the same.
+	Deployed string `json:"deployed,omitempty"`
 }
 
 // Failure is why a version does not serve, as its developer reads it.
@@ -63,18 +74,20 @@ type Frame struct {
 
 // Request is a call that is over. Credentials are in none of its parts.
 type Request struct {
-	ID      string        `json:"id"`
-	Method  string        `json:"method"`
-	Path    string        `json:"path"` // as it was sent
-	Query   string        `json:"query,omitempty"`
-	Host    string        `json:"host"`
-	Tunnel  bool          `json:"tunnel,omitempty"` // it came through the tunnel
-	Status  int           `json:"status"`
-	Took    time.Duration `json:"took"`
-	Handler string        `json:"handler,omitempty"`
-	Guard   string        `json:"guard,omitempty"`
-	Who     string        `json:"who,omitempty"` // how the caller was recognised, and as whom
-	Code    string        `json:"code,omitempty"`
+	ID     string `json:"id"`
+	Method string `json:"method"`
+	Path   string `json:"path"` // as it was sent
+	Query  string `json:"query,omitempty"`
+	Host   string `json:"host"`
+	Tunnel bool   `json:"tunnel,omitempty"` // it came through the tunnel
+	// Internal says that the function called itself.
+	Internal bool          `json:"internal,omitempty"`
+	Status   int           `json:"status"`
+	Took     time.Duration `json:"took"`
+	Handler  string        `json:"handler,omitempty"`
+	Guard    string        `json:"guard,omitempty"`
+	Who      string        `json:"who,omitempty"` // how the caller was recognised, and as whom
+	Code     string        `json:"code,omitempty"`
 	// Unguarded says that the handler asks for an access key where it is deployed.
 	Unguarded bool        `json:"unguarded,omitempty"`
 	Header    http.Header `json:"header,omitempty"`

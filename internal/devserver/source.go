@@ -11,17 +11,17 @@ import (
 )
 
 // source is what the gateway learns of keys and functions here: one function,
-// and one key where there is a pair. It is in memory.
+// its own key, and the developer's where there is a pair. It is in memory.
 type source struct {
 	bell chan struct{}
 
 	mu         sync.Mutex
 	functionID string
-	changes    []platform.Change   // guarded by mu; of seq 1 on
-	function   platform.Function   // guarded by mu
-	deployment platform.Deployment // guarded by mu; without an ID: none yet
-	key        *platform.AccessKey // guarded by mu
-	oldKeys    []string            // guarded by mu
+	changes    []platform.Change             // guarded by mu; of seq 1 on
+	function   platform.Function             // guarded by mu
+	deployment platform.Deployment           // guarded by mu; without an ID: none yet
+	keys       map[string]platform.AccessKey // guarded by mu
+	signing    []platform.SigningKey         // guarded by mu
 }
 
 // newSource begins with a change, so that a gateway that has read it knows that
@@ -30,28 +30,35 @@ func newSource(functionID string) *source {
 	return &source{bell: make(chan struct{}, 1), functionID: functionID, changes: []platform.Change{{Seq: 1, Kind: platform.ChangeFunction, ID: functionID, At: time.Now()}}}
 }
 
-// put makes a deployment the active one, and a key the only one; nil: there is
-// none. It returns the sequence of the last change.
-func (s *source) put(f platform.Function, d platform.Deployment, key *platform.AccessKey) (seq int64) {
+// put makes a deployment the active one, and these the only keys. It returns the
+// sequence of the last change.
+func (s *source) put(f platform.Function, d platform.Deployment, keys ...platform.AccessKey) (seq int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.key != nil && (key == nil || key.ID != s.key.ID || key.SecretHash != s.key.SecretHash || key.ProjectID != s.key.ProjectID) {
-		s.oldKeys = append(s.oldKeys, s.key.ID)
-		s.log(platform.ChangeKey, s.key.ID)
-		s.key = nil
+	now := map[string]platform.AccessKey{}
+	for _, k := range keys {
+		now[k.ID] = k
+		if was, ok := s.keys[k.ID]; !ok || was.SecretHash != k.SecretHash || was.ProjectID != k.ProjectID {
+			s.log(platform.ChangeKey, k.ID)
+		}
 	}
-	if key != nil && s.key == nil {
-		s.key = key
-		s.oldKeys = slices.DeleteFunc(s.oldKeys, func(id string) bool { return id == key.ID })
-		s.log(platform.ChangeKey, key.ID)
+	for id := range s.keys {
+		if _, stays := now[id]; !stays {
+			s.log(platform.ChangeKey, id)
+		}
 	}
-	s.function, s.deployment = f, d
+	s.keys, s.function, s.deployment = now, f, d
 	s.log(platform.ChangeFunction, f.ID)
+	s.ring()
+	return s.changes[len(s.changes)-1].Seq
+}
+
+// ring says that there are changes.
+func (s *source) ring() {
 	select {
 	case s.bell <- struct{}{}:
 	default:
 	}
-	return s.changes[len(s.changes)-1].Seq
 }
 
 // log adds a change. s.mu is held.
@@ -63,8 +70,8 @@ func (s *source) log(kind platform.ChangeKind, id string) {
 func (s *source) Load(_ context.Context, onKey func(platform.AccessKey) error, onFunction func(platform.Function, platform.Deployment) error) (int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.key != nil {
-		if err := onKey(*s.key); err != nil {
+	for _, k := range s.keys {
+		if err := onKey(k); err != nil {
 			return 0, err
 		}
 	}
@@ -88,15 +95,33 @@ func (s *source) Changes(_ context.Context, after int64, limit int) ([]platform.
 func (s *source) KeyByID(_ context.Context, id string) (platform.AccessKey, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.key == nil || s.key.ID != id {
-		return platform.AccessKey{}, fault.New(fault.NotFound, "there is no such key")
+	if k, ok := s.keys[id]; ok {
+		return k, nil
 	}
-	return *s.key, nil
+	return platform.AccessKey{}, fault.New(fault.NotFound, "there is no such key")
 }
 
-// SigningKeys implements gateway.Source: nobody gives out tokens here.
+// SigningKeys implements gateway.Source and oauth.KeyStore: with them the function
+// calls itself, and nobody else is given a token.
 func (s *source) SigningKeys(context.Context, time.Time) ([]platform.SigningKey, error) {
-	return nil, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.signing), nil
+}
+
+// AddSigningKey implements oauth.KeyStore.
+func (s *source) AddSigningKey(_ context.Context, k platform.SigningKey, newest string, replacedExpires time.Time) (int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.signing {
+		if s.signing[i].KID == newest {
+			s.signing[i].ExpiresAt = replacedExpires
+		}
+	}
+	s.signing = append(s.signing, k)
+	s.log(platform.ChangeSigning, k.KID)
+	s.ring()
+	return s.changes[len(s.changes)-1].Seq, nil
 }
 
 // RevokedTokens implements gateway.Source.

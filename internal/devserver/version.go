@@ -17,6 +17,7 @@ import (
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/redact"
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/worker"
 )
@@ -37,6 +38,7 @@ type version struct {
 	deployment platform.Deployment
 	launch     supervisor.Launch
 	settings   Settings
+	routes     []Route
 	told       *Function
 	skipped    bool            // guarded handlers are open
 	unguarded  map[string]bool // names of handlers and patterns of routes that are
@@ -79,7 +81,7 @@ func (s *Server) gone(deploymentID string) {
 func (s *Server) prepare(ctx context.Context, number int, t *bundle.Tree, set Settings) (*version, error) {
 	dep := platform.Deployment{ID: function.NewDeploymentID(time.Now()), FunctionID: s.functionID, ProjectID: cmp.Or(set.ProjectID, localProject), Number: number,
 		Artefact: t.Hash, Runtime: t.Manifest.Runtime, Variables: map[string]string{}, Visibility: t.Manifest.Visibility, CreatedAt: time.Now()}
-	for _, v := range set.Own {
+	for _, v := range set.Settings {
 		dep.Variables[v.Name] = v.Value.Reveal()
 	}
 	v := &version{number: number, deployment: dep, dir: filepath.Join(s.runDir, dep.ID)}
@@ -111,7 +113,11 @@ func (s *Server) spec(ctx context.Context, v *version, m function.Manifest, set 
 			return worker.Spec{}, fmt.Errorf("make a directory for the function: %w", err)
 		}
 	}
-	spec := worker.Spec{Dir: v.dir, Memory: memory, HostCall: s.kept.For(s.functionID), Log: s.line,
+	secrets := set.Secrets()
+	if set.Pair != nil {
+		secrets["PROJECT_ID_API_SECRET"] = set.Pair.Secret.Reveal()
+	}
+	spec := worker.Spec{Dir: v.dir, Memory: memory, Redact: redact.New(secrets), HostCall: s.kept.For(s.functionID), Token: s.token(v.deployment.ProjectID), Log: s.line,
 		Env: s.environment(m, set, tmp), Late: []string{"POSTERN_DEPLOYMENT_ID=" + v.deployment.ID}}
 	if m.Program != nil {
 		spec.Argv, spec.Dir = m.Program.Command, s.project.Dir()
@@ -140,10 +146,7 @@ func (s *Server) spec(ctx context.Context, v *version, m function.Manifest, set 
 // environment is a worker's whole environment but for what differs by runtime.
 // The platform's own names come last, and win.
 func (s *Server) environment(m function.Manifest, set Settings, tmp string) []string {
-	var env []string
-	for _, v := range set.Own {
-		env = append(env, v.Name+"="+v.Value.Reveal())
-	}
+	env := set.Environ()
 	slices.Sort(env)
 	if style := m.CallStyle(); style != "" {
 		env = append(env, "POSTERN_STYLE="+style)
@@ -246,15 +249,16 @@ func guard(v *version, m function.Manifest, d platform.Declaration, skip bool) (
 		return nil, err
 	}
 	v.deployment.Declaration, v.skipped, v.unguarded = d, skip, map[string]bool{}
+	deployed := function.Describe(handlers)
 	for i := range handlers {
 		h := &handlers[i]
+		h.Routes = slices.Clone(h.Routes)
 		if skip && h.Guard == platform.GuardKey {
 			h.Guard = platform.GuardOpen
 			if len(h.Routes) == 0 {
 				v.unguarded[h.Name] = true
 			}
 		}
-		h.Routes = slices.Clone(h.Routes)
 		for j := range h.Routes {
 			if r := &h.Routes[j]; skip && r.Guard == platform.GuardKey {
 				r.Guard = platform.GuardOpen
@@ -263,6 +267,13 @@ func guard(v *version, m function.Manifest, d platform.Declaration, skip bool) (
 		}
 	}
 	v.deployment.Handlers = handlers
+	for i, row := range function.Describe(handlers) {
+		r := Route{RouteRow: row}
+		if was := deployed[i].Guard; was != row.Guard {
+			r.Deployed = was
+		}
+		v.routes = append(v.routes, r)
+	}
 	return warnings, nil
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"postern.dev/postern/internal/environ"
 	"postern.dev/postern/internal/function"
 )
 
@@ -167,7 +168,7 @@ func (w *watcher) top(path string) string {
 	return parts[0]
 }
 
-const envFile = ".env"
+const envFile = environ.DotenvFile
 
 func static(top string) bool { return top+"/" == function.PublicDir || top+"/" == function.AssetsDir }
 
