@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"postern.dev/postern/internal/auth"
@@ -64,6 +66,9 @@ func (g *Gateway) Load(ctx context.Context, src Source) error {
 	if err := g.candidates(ctx, src, active); err != nil {
 		return err
 	}
+	if err := g.refresh(ctx, ""); err != nil { // behind the sequence: what changes from here on is told
+		return fmt.Errorf("load secrets: %w", err)
+	}
 	if err := g.loadPolicies(ctx, src, next, active, before); err != nil {
 		return err
 	}
@@ -76,6 +81,9 @@ func (g *Gateway) Load(ctx context.Context, src Source) error {
 	}
 	g.publish(next)
 	g.recheckAfter(platform.Change{})
+	if g.options.Changed != nil {
+		g.options.Changed(slices.Collect(maps.Keys(old.byID))...)
+	}
 	// After a reload, what was replaced meanwhile has to go.
 	for id, t := range old.byID {
 		now := next.byID[id]
@@ -132,6 +140,7 @@ func (g *Gateway) Follow(ctx context.Context, src Source, bell <-chan struct{}) 
 			wait = retryEvery
 		} else {
 			g.back()
+			g.unseal(ctx, src)
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -203,6 +212,11 @@ func (g *Gateway) apply(ctx context.Context, src Source, c platform.Change) erro
 		if next, retired, err = g.applyPolicy(ctx, src, s, c.ID); err != nil {
 			return err
 		}
+	case platform.ChangeSecret:
+		var err error
+		if next, retired, err = g.applySecrets(ctx, src, s, c.ID); err != nil {
+			return err
+		}
 	case platform.ChangeSigning:
 		copied := *s
 		next = &copied
@@ -226,6 +240,7 @@ func (g *Gateway) apply(ctx context.Context, src Source, c platform.Change) erro
 	next.seq = c.Seq
 	g.publish(next)
 	g.recheckAfter(c)
+	g.announce(next, c)
 	for _, id := range retired {
 		g.invoker.Retire(id) // after the swap: who routes now finds the new one
 	}

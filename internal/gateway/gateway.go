@@ -99,10 +99,12 @@ type Options struct {
 	// Problem answers with a refusal or a failure and returns what it said; nil:
 	// httpx.WriteProblem.
 	Problem func(w http.ResponseWriter, r *http.Request, err error, requestID string) httpx.Problem
-	// Secrets is asked for what callbacks are verified with, before the
-	// variables of the deployment; nil knows nothing. Callbacks remembers them;
-	// nil is a memory of this process.
+	// Secrets is asked for what callbacks are verified with, and users sign in
+	// with, before the variables of the deployment; nil knows nothing. Changed is
+	// told of functions whose secrets may be others now; nil: nobody is. Callbacks
+	// remembers callbacks; nil is a memory of this process.
 	Secrets   Secrets
+	Changed   func(functionIDs ...string)
 	Callbacks signature.Memory
 	// SignInKey makes the keys of functions' own users; zero: one that ends with
 	// this process. EndSession ends a session on every node; nil: here only.
@@ -145,6 +147,7 @@ type Gateway struct {
 	fields   fields
 	decided  *decided
 	desk     *signin.Desk
+	sealed   atomic.Bool // a secret did not open
 
 	mu         sync.Mutex
 	loaded     bool          // guarded by mu

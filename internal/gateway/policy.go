@@ -32,7 +32,7 @@ func (g *Gateway) target(f platform.Function, d platform.Deployment, p *platform
 		t.closed, t.deployment.Handlers = true, nil
 	}
 	t.routes, t.metrics = function.NewTable(t.deployment.Handlers), g.metrics.Function(f.Slug)
-	t.verifiers = g.verifiers(f, t.deployment, t.routes.Doors())
+	t.verifiers = g.verifiers(t)
 	t.describe(g.options)
 	return t
 }

@@ -10,16 +10,9 @@ import (
 
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/fault"
-	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/signature"
 )
-
-// Secrets knows what functions keep secret. It touches memory only.
-type Secrets interface {
-	// Secret is the value of a function's secret; empty if it has none.
-	Secret(functionID, name string) string
-}
 
 // rememberedCallbacks bounds the replay memory that a gateway makes for itself:
 // about 20 MB when it is full.
@@ -36,23 +29,11 @@ type callback struct {
 	pattern string
 }
 
-// secretsOf gives the secrets of a function, and of what is none its variables.
-func (g *Gateway) secretsOf(f platform.Function, d platform.Deployment) func(name string) string {
-	return func(name string) string {
-		if g.options.Secrets != nil {
-			if s := g.options.Secrets.Secret(f.ID, name); s != "" {
-				return s
-			}
-		}
-		return d.Variables[name]
-	}
-}
-
 // verifiers makes the verifiers of the doors that are guarded by signature. A
 // door whose secret is no secret, or of which nothing says how it is signed,
 // has none and lets nobody in.
-func (g *Gateway) verifiers(f platform.Function, d platform.Deployment, doors []function.Door) []*signature.Verifier {
-	value := g.secretsOf(f, d)
+func (g *Gateway) verifiers(t *target) []*signature.Verifier {
+	f, doors, value := t.function, t.routes.Doors(), g.secretsOf(t)
 	made := make([]*signature.Verifier, len(doors))
 	for i, door := range doors {
 		if door.Handler == nil || door.Handler.Guard != platform.GuardSignature {
@@ -89,7 +70,10 @@ func (g *Gateway) verify(x *exchange) error {
 		return nil
 	}
 	v := x.target.verifiers[x.match.Door]
-	if v == nil {
+	switch {
+	case v == nil && x.target.sealed:
+		return &callbackError{errCallbacks, errSealed}
+	case v == nil:
 		return badCallback(signature.ErrNoSecret)
 	}
 	x.callback.scheme = v.Scheme()

@@ -25,7 +25,11 @@ import (
 // vault is what a function keeps secret.
 type vault map[string]string
 
-func (v vault) Secret(functionID, name string) string { return v[functionID+" "+name] }
+func (v vault) Refresh(context.Context, string) error { return nil }
+
+func (v vault) Secret(d platform.Deployment, name string) (string, error) {
+	return v[d.FunctionID+" "+name], nil
+}
 
 const (
 	voiceBody = `{"event":"ice"}`

@@ -34,7 +34,7 @@ type admin struct {
 
 // admin makes the user of a function; nil if its variables name none.
 func (g *Gateway) admin(t *target) *admin {
-	value := g.secretsOf(t.function, t.deployment)
+	value := g.secretsOf(t)
 	pair, err := g.options.SignInKey.Pair(t.function.ID, value(signin.UserVariable), value(signin.PasswordVariable))
 	if err != nil {
 		g.log.Warn("the function has no user of its own", "function", t.function.Slug, "error", err)

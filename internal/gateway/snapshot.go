@@ -32,6 +32,7 @@ type target struct {
 	visibility platform.Visibility // Private where the manifest or the policy says so
 	upstream   *upstream.Proxy     // nil of a function
 	closed     bool                // its policy does not fit: no door opens
+	sealed     bool                // a secret that it is checked with does not open
 	routes     *function.Table
 	verifiers  []*signature.Verifier // by door; nil where the guard is no signature, or nobody is let in
 	doors      []door                // as the table numbers them

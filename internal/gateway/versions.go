@@ -72,9 +72,11 @@ func (g *Gateway) versions(a platform.ActiveFunction, p *platform.Policy) *targe
 // counted together.
 func (g *Gateway) openDoors(versions ...*target) {
 	sets := g.limits.begin(versions[0].function)
-	defer sets.end()
 	for _, t := range versions {
 		t.doors = g.doors(t, sets)
+	}
+	sets.end()
+	for _, t := range versions {
 		if t.upstream == nil {
 			t.admin = g.admin(t)
 		}

@@ -193,3 +193,6 @@ func (k *Keeper) Away() time.Time {
 	defer k.mu.Unlock()
 	return k.since
 }
+
+// Close lets go of what the keeper holds.
+func (k *Keeper) Close() error { return k.keeper.Close() }

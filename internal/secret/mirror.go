@@ -2,8 +2,10 @@ package secret
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"sync/atomic"
+	"time"
 
 	"postern.dev/postern/internal/platform"
 )
@@ -37,10 +39,13 @@ func (v *Vault) Refresh(ctx context.Context, ownerID string) error {
 	return nil
 }
 
+// ErrNotYet says that a keeper has to be asked first, which happens now.
+var ErrNotYet = errors.New("the keeper of the secrets is being asked")
+
 // Secret is the value of a secret that a deployment gets; empty if it gets none
-// of that name. It asks the keeper where the owner's
-// data key has not been opened yet, and the store never.
-func (v *Vault) Secret(ctx context.Context, d platform.Deployment, name string) (string, error) {
+// of that name. It asks nobody: where the data key has to be opened by a keeper
+// that is elsewhere, the answer is ErrNotYet until Run, or Settle, has done so.
+func (v *Vault) Secret(d platform.Deployment, name string) (string, error) {
 	have := v.mirror.owners.Load()
 	if have == nil {
 		return "", nil
@@ -55,6 +60,61 @@ func (v *Vault) Secret(ctx context.Context, d platform.Deployment, name string) 
 	if !ok {
 		return "", nil
 	}
-	plain, err := v.value(ctx, p.key, p.sealed)
+	v.mu.Lock()
+	known, lost := v.opened[p.key.ID] != nil, v.lost[p.key.ID]
+	if !known && lost == nil && v.remote() {
+		v.wanted[p.key.ID], lost = p.key, ErrNotYet
+	}
+	v.mu.Unlock()
+	if lost != nil {
+		return "", lost
+	}
+	plain, err := v.value(context.Background(), p.key, p.sealed)
 	return string(plain), err
+}
+
+// remote reports whether a keeper is asked over the network.
+func (v *Vault) remote() bool { return v.o.Keeper.remote || v.o.Before != nil && v.o.Before.remote }
+
+// Settle opens the data keys that Secret was asked for in vain.
+func (v *Vault) Settle(ctx context.Context) error {
+	v.mu.Lock()
+	wanted := maps.Clone(v.wanted)
+	v.mu.Unlock()
+	for id, k := range wanted {
+		_, err := v.box(ctx, k)
+		if err != nil && !errors.Is(err, ErrUnsealable) {
+			return err
+		}
+		if err != nil {
+			v.o.Log.Error("secrets do not open", "owner", k.OwnerID, "keeper", k.Keeper, "error", err)
+		}
+		v.mu.Lock()
+		if delete(v.wanted, id); err != nil {
+			v.lost[id] = err
+		}
+		v.mu.Unlock()
+	}
+	return nil
+}
+
+// settle opens what is wanted, once a second, until ctx ends.
+func (v *Vault) settle(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	away := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := v.Settle(ctx)
+		if err != nil && !away && ctx.Err() == nil {
+			v.o.Log.Error("the keeper of the secrets is away; it is asked until it is back", "error", err)
+		} else if err == nil && away {
+			v.o.Log.Info("the keeper of the secrets is back")
+		}
+		away = err != nil
+	}
 }

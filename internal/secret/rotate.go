@@ -3,6 +3,7 @@ package secret
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"postern.dev/postern/internal/fault"
@@ -132,35 +133,36 @@ func (v *Vault) Reseal(ctx context.Context) (done int, err error) {
 // resealRetry is how long a keeper is left alone that did not answer.
 const resealRetry = 5 * time.Second
 
-// Run has the data keys of the keeper before sealed by that in force, until all
-// are or ctx ends. A keeper that is away is waited for.
+// Run opens what is waited for, and has the data keys of the keeper before
+// sealed by that in force, until ctx ends.
 func (v *Vault) Run(ctx context.Context) error {
-	if v.o.Before == nil {
-		return nil
+	var wg sync.WaitGroup
+	wg.Go(func() { v.settle(ctx) })
+	if v.o.Before != nil {
+		wg.Go(func() { v.resealAll(ctx) })
 	}
-	total, told := 0, false
-	for {
+	wg.Wait()
+	return nil
+}
+
+// resealAll goes on until all are sealed anew. A keeper that is away is waited
+// for.
+func (v *Vault) resealAll(ctx context.Context) {
+	for total, told := 0, false; ctx.Err() == nil; {
 		done, err := v.Reseal(ctx)
-		total += done
-		if err == nil {
-			if total > 0 {
-				v.o.Log.Info("all data keys are sealed by the keeper in force", "keeper", v.o.Keeper.Name(), "sealed", total)
-			}
-			return nil
+		if total += done; err == nil {
+			v.o.Log.Info("all data keys are sealed by the keeper in force; --secrets-key-before is not needed any more", "keeper", v.o.Keeper.Name(), "sealed", total)
+			return
 		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		if !told {
-			v.o.Log.Error("data keys of an earlier keeper are not sealed anew yet; it is tried until they are", "sealed", total, "error", err)
+		if !told && ctx.Err() == nil {
+			v.o.Log.Error("data keys of the keeper before are not sealed anew yet; it is tried until they are", "sealed", total, "error", err)
 			told = true
 		}
 		timer := time.NewTimer(resealRetry)
 		select {
 		case <-ctx.Done():
-			timer.Stop()
-			return nil
 		case <-timer.C:
 		}
+		timer.Stop()
 	}
 }

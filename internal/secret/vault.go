@@ -46,7 +46,9 @@ type Vault struct {
 	o VaultOptions
 
 	mu     sync.Mutex
-	opened map[string]*Box // data keys by their IDs; guarded by mu
+	opened map[string]*Box             // data keys by their IDs; guarded by mu
+	wanted map[string]platform.DataKey // that are to be opened; guarded by mu
+	lost   map[string]error            // why some never will be; guarded by mu
 	mirror mirror
 }
 
@@ -55,7 +57,9 @@ type Vault struct {
 const maxOpened = 1 << 16
 
 // NewVault makes a vault.
-func NewVault(o VaultOptions) *Vault { return &Vault{o: o, opened: map[string]*Box{}} }
+func NewVault(o VaultOptions) *Vault {
+	return &Vault{o: o, opened: map[string]*Box{}, wanted: map[string]platform.DataKey{}, lost: map[string]error{}}
+}
 
 // Opened are the secrets of a function, as they were at one moment.
 type Opened struct {

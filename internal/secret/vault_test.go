@@ -143,7 +143,7 @@ func TestVault_WhoGetsWhat(t *testing.T) {
 	}
 	// The gateway's memory says the same, once it was told.
 	for _, d := range []platform.Deployment{af, ag, bf} {
-		if got, err := v.Secret(t.Context(), d, "KEY"); got != "" || err != nil {
+		if got, err := v.Secret(d, "KEY"); got != "" || err != nil {
 			t.Errorf("before it was told: %q, %v", got, err)
 		}
 	}
@@ -151,7 +151,7 @@ func TestVault_WhoGetsWhat(t *testing.T) {
 		t.Fatal(err)
 	}
 	for d, want := range map[*platform.Deployment]string{&af: "shared in a", &ag: "shared in a", &bf: "of b/f"} {
-		if got, err := v.Secret(t.Context(), *d, "KEY"); got != want || err != nil {
+		if got, err := v.Secret(*d, "KEY"); got != want || err != nil {
 			t.Errorf("%q, %v, want %q", got, err, want)
 		}
 	}
@@ -159,10 +159,10 @@ func TestVault_WhoGetsWhat(t *testing.T) {
 	if err := v.Refresh(t.Context(), bf.FunctionID); err != nil {
 		t.Fatal(err)
 	}
-	if got, _ := v.Secret(t.Context(), bf, "KEY"); got != "" {
+	if got, _ := v.Secret(bf, "KEY"); got != "" {
 		t.Errorf("after it was removed: %q", got)
 	}
-	if got, _ := v.Secret(t.Context(), platform.Deployment{}, "KEY"); got != "" {
+	if got, _ := v.Secret(platform.Deployment{}, "KEY"); got != "" {
 		t.Errorf("what is no function gets %q", got)
 	}
 }
