@@ -57,6 +57,7 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		Store:        s.db,
 		Artefacts:    s.artefacts,
 		Sealer:       s.box,
+		Secrets:      s.vault,
 		Node:         func(context.Context) (string, error) { return s.node, nil },
 		Applied:      func(ctx context.Context, seq int64) error { return s.gateway.WaitApplied(ctx, seq) },
 		RunDir:       s.dir.join("run"),
@@ -88,6 +89,7 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		Log:          s.log,
 	}, s.deployer)
 	s.deployer.Use(s.supervisor)
+	s.renewer = newRenewer(s.deployer.Refresh, s.log)
 	if err := s.openAuth(); err != nil {
 		return err
 	}
@@ -118,6 +120,8 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 
 		RefusalsPerAddress: s.cfg.RefusalsPerAddress,
 		Callbacks:          s.callbacks,
+		Secrets:            s.vault,
+		Changed:            s.renewer.enqueue,
 		URL:                s.GatewayURL(),
 		Public:             s.cfg.PublicURL != "",
 		Issuer:             s.Issuer(),

@@ -33,6 +33,7 @@ func (s *Server) Run(ctx context.Context) error {
 	recording.start("usage", s.usage.Run)
 	recording.start("traces", s.tracer.Run)
 	parts.start("signing keys", s.ring.Run)
+	parts.start("secrets", s.vault.Run)
 	parts.start("callbacks", s.callbacks.Run)
 	parts.start("candidates", s.judge)
 	parts.start("use of keys", s.recordUse)
@@ -44,6 +45,7 @@ func (s *Server) Run(ctx context.Context) error {
 	// so does all that follows.
 	s.gateway.WaitApplied(ctx, s.firstSeq)
 	workers.start("supervisor", s.supervisor.Run)
+	workers.start("renewal of workers", s.renewer.run)
 	control.start("deploys", s.deployer.Run)
 	calls.start("internal door", s.internalListener().Serve)
 	doors.start("gateway", s.listener("gateway", httpx.Server{Listener: s.gatewayLn, Handler: s.gateway, TLS: s.tls}).Serve)

@@ -67,6 +67,8 @@ type Server struct {
 	uploads    *blob.Parts
 	box        *secret.Box
 	live       redact.Live // the values that functions have
+	vault      *secret.Vault
+	renewer    *renewer
 	ring       *oauth.Ring
 	auth       *auth.Authenticator
 	uses       auth.Uses
@@ -108,11 +110,13 @@ func New(ctx context.Context, cfg *config.Config, version string, logs io.Writer
 		s.openKept,
 		s.openDatabases,
 		s.openFiles,
+		s.openSecrets,
 		s.openRing,
 		s.reapOrphans,
 		s.listenForCalls,
 		s.buildPlanes,
 		s.loadGateway,
+		s.openCallbacks,
 		s.bootstrap,
 	} {
 		if err := step(ctx); err != nil {

@@ -36,6 +36,7 @@ func (s *Server) troubles() (out []trouble) {
 	if _, err := s.ring.Current(time.Now()); err != nil {
 		out = append(out, trouble{Part: "signing keys", Effect: "no tokens are issued; access keys open what they should"})
 	}
+	add("keeper of the secrets", "functions that need secrets are not started anew, and no secret is changed; those that run go on", s.vault.Away())
 	if s.gateway.Shut() > 0 {
 		out = append(out, trouble{Part: "policy", Effect: "a function answers nobody, because its policy does not fit it"})
 	}

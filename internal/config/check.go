@@ -62,6 +62,11 @@ func (c *Config) check(already []Problem) []Problem {
 	add(validDSN(c.Database) || c.Data == "", "database", "must begin with sqlite:/// or postgres://", "write {} as postgres://user@host/database")
 	add(c.CacheURL == "" || validCache(c.CacheURL), "cache-url", "must begin with redis:// or rediss:// and name a host", "write {} as redis://:password@127.0.0.1:6379/0")
 	add(c.StorageURL == "" || validStorage(c.StorageURL), "storage-url", "must begin with s3:// and name a bucket, or with file:/// and name a directory", "write {} as s3://bucket?region=eu-central-1; the bucket's credentials go into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+	before := strings.TrimPrefix(c.SecretsKeyBefore, DerivedKey)
+	const keeperText, keeperHint = "must begin with file:, awskms:// or hashivault:// and name a key", "write {} as file:/etc/postern/secrets.key, as awskms://alias/postern?region=eu-central-1 or as hashivault://postern"
+	add(c.SecretsKey == "" || validKeeper(c.SecretsKey), "secrets-key", keeperText, keeperHint)
+	add(before == "" || validKeeper(before), "secrets-key-before", keeperText, keeperHint)
+	add(c.SecretsKeyBefore == "" || before != c.SecretsKey, "secrets-key-before", "is the same as secrets-key", "leave it out, or name in {} the key that sealed the secrets until now")
 	add((c.TLSCert == "") == (c.TLSKey == ""), "tls-cert", "and tls-key must be given together", "give both --tls-cert and --tls-key, or neither")
 	add(c.Node != "", "node", "must not be empty", "name the program, such as /usr/bin/node")
 	for _, n := range []struct {
@@ -192,6 +197,23 @@ func editDistance(a, b string) int {
 func validCache(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && (u.Scheme == "redis" || u.Scheme == "rediss") && u.Hostname() != ""
+}
+
+// DerivedKey names, as secrets-key-before, the key that is in force where
+// secrets-key names none.
+const DerivedKey = "derived"
+
+// validKeeper reports whether a text names a key of a kind that there is.
+func validKeeper(s string) bool {
+	scheme, rest, _ := strings.Cut(s, ":")
+	switch scheme {
+	case "file":
+		return strings.Trim(rest, "/") != ""
+	case "awskms", "hashivault":
+		u, err := url.Parse(s)
+		return err == nil && u.User == nil && strings.HasPrefix(rest, "//") && u.Host+strings.Trim(u.Path, "/") != ""
+	}
+	return false
 }
 
 // validStorage reports whether s is the address of a storage. Credentials do not

@@ -109,6 +109,10 @@ type Config struct {
 	// CacheEntries and CacheSize, in MiB, are the most that one function has in
 	// its cache.
 	CacheEntries, CacheSize int
+	// SecretsKey is what seals the data keys of functions' secrets; empty: a key
+	// derived from the installation's. SecretsKeyBefore is what sealed them until
+	// now; empty: the same.
+	SecretsKey, SecretsKeyBefore string
 	// StorageURL is where the bytes of the functions' storage are kept. Empty: in
 	// the data directory.
 	StorageURL string

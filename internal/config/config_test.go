@@ -248,7 +248,7 @@ func TestFields_NoFlagForSecrets(t *testing.T) {
 			t.Errorf("field %q is listed twice or has no usage", f.Key)
 		}
 		seen[f.Key] = true
-		if f.Flag == (strings.Contains(f.Key, "secret") || strings.Contains(f.Key, "passphrase")) {
+		if f.Flag == (strings.HasSuffix(f.Key, "secret") || strings.Contains(f.Key, "passphrase")) {
 			t.Errorf("field %q: Flag = %v", f.Key, f.Flag)
 		}
 	}

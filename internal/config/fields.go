@@ -101,6 +101,8 @@ var fields = [...]field{
 	{key: "cache-entries", usage: "most entries of one function's cache", preset: fixed("100000"), value: func(c *Config) value { return (*number)(&c.CacheEntries) }},
 	{key: "cache-size", usage: "most that one function's cache holds, in MiB", preset: fixed("64"), value: func(c *Config) value { return (*number)(&c.CacheSize) }},
 	{key: "database-copy", usage: "how long after a change a function's own database is copied", preset: fixed("10s"), value: func(c *Config) value { return (*period)(&c.DatabaseCopy) }},
+	{key: "secrets-key", usage: "what seals the functions' secrets: file:/path, awskms://KEY?region=… or hashivault://KEY (default: a key derived from the installation's)", preset: fixed(""), value: func(c *Config) value { return (*text)(&c.SecretsKey) }},
+	{key: "secrets-key-before", usage: "what sealed them until now, where that is another key; \"derived\" names the default", preset: fixed(""), value: func(c *Config) value { return (*text)(&c.SecretsKeyBefore) }},
 	{key: "storage-url", usage: "s3://bucket?… or file:///path where the functions' storage is kept (default: in the data directory)", preset: fixed(""), value: func(c *Config) value { return (*text)(&c.StorageURL) }},
 	{key: "storage-object-size", usage: "most that one object of a function's storage has, in MiB", preset: fixed("100"), value: func(c *Config) value { return (*number)(&c.StorageObjectSize) }},
 	{key: "storage-objects", usage: "most objects in one function's storage", preset: fixed("100000"), value: func(c *Config) value { return (*number)(&c.StorageObjects) }},
