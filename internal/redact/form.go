@@ -60,7 +60,9 @@ func forms(secrets []secret) (out []*form) {
 				continue // the frame of a PEM block is no secret
 			}
 			for _, piece := range pieces(line) {
-				out = append(out, &form{kind: asIs, name: s.name, text: []byte(piece)})
+				if strings.ContainsFunc(piece, unlikeInURL) { // else it is also what a URL has of it
+					out = append(out, &form{kind: asIs, name: s.name, text: []byte(piece)})
+				}
 				out = appendEncoded(out, s.name, piece)
 			}
 		}
@@ -77,18 +79,16 @@ func forms(secrets []secret) (out []*form) {
 // appendEncoded appends the forms of a piece in which a line feed is none.
 func appendEncoded(out []*form, name, piece string) []*form {
 	text := []byte(piece)
-	if strings.Trim(piece, alphanumeric+"-_.") != "" {
-		out = append(out, &form{kind: inURL, name: name, text: bytes.ReplaceAll(text, []byte(" "), []byte("+"))})
-	}
-	if strings.Trim(piece, alphanumeric+"-_.~!#$%()*,:;=?@[]^{|} ") != "" {
-		out = append(out, &form{kind: inJSON, name: name, text: text})
-	}
-	out = append(out, &form{kind: inHex, name: name, text: text})
+	out = append(out, &form{kind: inURL, name: name, text: bytes.ReplaceAll(text, []byte(" "), []byte("+"))},
+		&form{kind: inJSON, name: name, text: text}, &form{kind: inHex, name: name, text: text})
 	for before := range 3 {
 		out = append(out, newBase64(name, piece, before))
 	}
 	return out
 }
+
+// unlikeInURL reports whether a character, as it is, is another one in a URL.
+func unlikeInURL(r rune) bool { return r < ' ' || r == '%' }
 
 const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -134,13 +134,14 @@ func newBase64(name, piece string, before int) *form {
 	return f
 }
 
-// heads are the texts of four bytes with which the form can begin.
+// heads are the texts of four bytes with which the form can begin. Encoders leave
+// letters and digits alone, or escape all.
 func (f *form) heads() (out []uint32) {
 	var text [2 * utf16Escape]byte
-	var grow func(n, used int)
-	grow = func(n, used int) {
+	var grow func(n, used int, all bool)
+	grow = func(n, used int, all bool) {
 		if n < headSize {
-			f.ways(used, func(way string, more int) { grow(n+copy(text[n:], way), used+more) })
+			f.ways(used, all, func(way string, more int) { grow(n+copy(text[n:], way), used+more, all) })
 			return
 		}
 		head := uint32(text[0]) | uint32(text[1])<<8 | uint32(text[2])<<16 | uint32(text[3])<<24
@@ -148,7 +149,10 @@ func (f *form) heads() (out []uint32) {
 			out = append(out, head)
 		}
 	}
-	grow(0, 0)
+	grow(0, 0, false)
+	if f.kind == inURL || f.kind == inJSON {
+		grow(0, 0, true)
+	}
 	return out
 }
 
@@ -156,8 +160,8 @@ func (f *form) heads() (out []uint32) {
 const utf16Escape = 6
 
 // ways gives the ways to write what is at a position of the form, and how much of
-// it each writes.
-func (f *form) ways(at int, way func(text string, used int)) {
+// it each writes. With all, nothing is written as it is.
+func (f *form) ways(at int, all bool, way func(text string, used int)) {
 	rest := f.text[at:]
 	c := rest[0]
 	escaped := func(prefix, digits string, used int) {
@@ -176,10 +180,10 @@ func (f *form) ways(at int, way func(text string, used int)) {
 			}
 		}
 		return
-	case f.kind == asIs || c >= ' ':
+	case f.kind == asIs || c >= ' ' && !all:
 		way(string(rest[:1]), 1)
 	}
-	if f.kind == asIs || strings.IndexByte(alphanumeric, c) >= 0 {
+	if f.kind == asIs || !all && strings.IndexByte(alphanumeric, c) >= 0 {
 		return
 	}
 	digits := hex.EncodeToString(rest[:1])

@@ -2,6 +2,7 @@ package telemetry_test
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -201,6 +202,20 @@ func TestTell_Parents(t *testing.T) {
 				t.Errorf("%s: %+v", by, s)
 			}
 		}
+	}
+}
+
+// What is not for a collector is taken out of a text before that is cut.
+func TestTell_Redacted(t *testing.T) {
+	t.Parallel()
+	c := telemetrytest.NewCollector(t)
+	tr := newTracer(t, telemetry.TraceOptions{Endpoint: c.URL, Redact: func(text string) string { return strings.ReplaceAll(text, "hidden", "[redacted]") }})
+	p := tr.Always()
+	attrs := []slog.Attr{slog.String("key", strings.Repeat("x", 253)+"hidden"), slog.Any("error", errors.New("a hidden one"))}
+	tr.Tell(&p, telemetry.Record{Name: "GET /hidden", Attrs: attrs, Steps: []telemetry.Record{{Name: "step", Attrs: attrs}}})
+	tr.Close()
+	if _, all := c.Wait(t, "the request", func(s telemetrytest.Span) bool { return s.Name == "GET /[redacted]" }); len(all) != 2 || bytes.Contains(c.Raw(), []byte("hid")) {
+		t.Errorf("%+v", all)
 	}
 }
 
