@@ -39,6 +39,12 @@ func Stripped(name string, connection []string) bool {
 	return len(connection) > 0 && Listed(connection, name)
 }
 
+// Credential reports whether a header field is one in which a caller shows an
+// access key or a token, spelt as net/http does.
+func Credential(name string) bool {
+	return name == "Authorization" || name == "X-Api-Key" || name == "Dpop"
+}
+
 // Listed reports whether a Connection field names a header field as hop-by-hop.
 func Listed(connection []string, name string) bool {
 	for _, line := range connection {

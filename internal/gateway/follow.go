@@ -261,6 +261,13 @@ func (g *Gateway) publish(s *snapshot) {
 	g.changed = make(chan struct{})
 }
 
+// Changed is closed when the snapshot is another one than now.
+func (g *Gateway) Changed() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.changed
+}
+
 // WaitApplied waits until the change with a sequence is in the snapshot.
 func (g *Gateway) WaitApplied(ctx context.Context, seq int64) error {
 	for {

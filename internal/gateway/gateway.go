@@ -125,6 +125,8 @@ type Options struct {
 	Logs *funclog.Book
 	// Usage counts what ran; nil counts nothing.
 	Usage *usage.Meter
+	// Tunnel bounds calls through tunnels.
+	Tunnel TunnelLimits
 }
 
 // Gateway is safe for concurrent use. It refuses everything until it is loaded.
@@ -142,6 +144,7 @@ type Gateway struct {
 	limits   limits
 	blocks   sync.Map // of a key's ID to the *limit.Quota of which a block was taken
 	proxies  proxies
+	tunnels  sync.Map // of a name to the *target of a tunnel
 	sessions sessions
 	watch    websocket.Watch // of handlers' WebSockets
 	fields   fields

@@ -84,7 +84,7 @@ func (g *Gateway) serve(x *exchange) {
 			return
 		}
 		if x.target.upstream != nil {
-			if err = g.forward(x); err == nil { // 6 and 7
+			if err = x.tunnelFault(g.forward(x)); err == nil { // 6 and 7
 				return
 			}
 			break
@@ -184,7 +184,7 @@ func (g *Gateway) route(x *exchange) error {
 		}
 	} else if strings.HasPrefix(x.path, wellKnown) {
 		return g.routeMetadata(x)
-	} else if !g.findVersion(x) {
+	} else if !g.findVersion(x) && !g.routeTunnel(x) {
 		if x.snapshot.seq == 0 && !g.State().Loaded {
 			return errLoading
 		}

@@ -31,6 +31,7 @@ type target struct {
 	deployment platform.Deployment
 	visibility platform.Visibility // Private where the manifest or the policy says so
 	upstream   *upstream.Proxy     // nil of a function
+	tunnel     bool                // its upstream is at the other end of one
 	closed     bool                // its policy does not fit: no door opens
 	sealed     bool                // a secret that it is checked with does not open
 	routes     *function.Table
@@ -61,7 +62,9 @@ func (s *snapshot) with(t *target) *snapshot {
 // the same one, functions call the function.
 func (s *snapshot) put(t *target) {
 	f := &t.function
-	s.bySlug[f.Slug], s.byID[f.ID] = t, t
+	if s.byID[f.ID] = t; !IsTunnel(f.Slug) {
+		s.bySlug[f.Slug] = t
+	}
 	if at := (place{f.ProjectID, f.Name}); t.deployment.ID != "" || s.byName[at] == nil {
 		s.byName[at] = t
 	}
@@ -92,19 +95,29 @@ func (s *snapshot) without(functionID string) *snapshot {
 // /fn/<slug>/… on any other host. A host below the base domain that names no
 // function never falls back to the path.
 func (s *snapshot) find(host, path, base string) (t *target, rest string) {
+	name, rest := addressed(host, path, base)
+	if name == "" {
+		return nil, ""
+	}
+	return s.named(name), rest
+}
+
+// addressed is the name that a host and a path have of what they address; empty:
+// none.
+func addressed(host, path, base string) (name, rest string) {
 	if label, ok := below(host, base); ok {
-		return s.named(label), path
+		return label, path
 	}
 	const prefix = "/fn/"
 	if !strings.HasPrefix(path, prefix) {
-		return nil, ""
+		return "", ""
 	}
-	name := path[len(prefix):]
+	name = path[len(prefix):]
 	rest = "/"
 	if slash := strings.IndexByte(name, '/'); slash >= 0 {
 		name, rest = name[:slash], name[slash:]
 	}
-	return s.named(name), rest
+	return name, rest
 }
 
 // named finds a function by ID or slug. The ID goes first: a slug is chosen by

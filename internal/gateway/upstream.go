@@ -166,7 +166,7 @@ func (g *Gateway) unanswered(x *exchange, err error) error {
 		return &worker.BodyError{Err: e.Err} // the caller's doing: nothing ran that counts
 	}
 	x.ran = upstream.Sent(err)
-	if f, ok := errors.AsType[*fault.Error](err); ok && f.Code == "upstream_unreachable" && !x.ran && x.target.upstream != nil {
+	if f, ok := errors.AsType[*fault.Error](err); ok && f.Code == "upstream_unreachable" && !x.ran && x.target.upstream != nil && !x.target.tunnel {
 		g.log.Warn("an upstream cannot be reached", "requestId", x.id, "error", err) // the breaker bounds how often
 	}
 	return err
@@ -174,10 +174,12 @@ func (g *Gateway) unanswered(x *exchange, err error) error {
 
 // upstreamRequest is what the gateway knows of a call.
 func (g *Gateway) upstreamRequest(x *exchange) *upstream.Request {
-	signin.Cut(x.r.Header)
+	if !x.target.tunnel {
+		signin.Cut(x.r.Header)
+	}
 	x.traced.place.Send(x.r.Header)
 	q := &upstream.Request{ID: x.id, Method: x.r.Method, Path: x.own, Query: x.query, Prefix: strings.TrimSuffix(x.path, x.own), Host: x.r.Host, Scheme: g.scheme(x.r), ClientIP: httpx.PeerIP(x.remote()),
-		AuthMethod: string(x.shownAs()), Header: x.r.Header, ForeignAuthorization: g.foreign(x), Timeout: cmp.Or(x.match.Handler.Timeout, g.options.Timeout)}
+		AuthMethod: string(x.shownAs()), Header: x.r.Header, ForeignAuthorization: g.foreign(x), Credentials: x.target.tunnel, Timeout: cmp.Or(x.match.Handler.Timeout, g.options.Timeout)}
 	if p := x.principal; p.Method != auth.MethodNone {
 		q.KeyID, q.ProjectID, q.Scopes = x.callerID(), p.ProjectID(), p.Scopes()
 	}

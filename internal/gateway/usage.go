@@ -23,7 +23,7 @@ func (s *stint) end()             { s.took = time.Since(s.began) }
 // gateway answers by itself, and who went away before anything was decided, is
 // neither.
 func (g *Gateway) meter(x *exchange, over time.Time) {
-	if x.target == nil || g.options.Usage == nil {
+	if x.target == nil || x.target.tunnel || g.options.Usage == nil {
 		return
 	}
 	f := usage.Function{ProjectID: x.target.function.ProjectID, ID: x.target.function.ID, Name: x.target.function.Name}

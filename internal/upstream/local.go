@@ -17,11 +17,20 @@ import (
 // many calls as it is given, no second try and no breaker. It takes WebSockets
 // from pages that its caller admits.
 func Local(name string, dial func(context.Context) (net.Conn, error)) *Proxy {
-	p := &Proxy{
-		declared: platform.Upstream{Name: name, PreserveHost: true, MaxInFlight: math.MaxInt, Breaker: platform.Breaker{Failures: math.MaxInt}, WebSocket: &platform.WebSocketPolicy{}},
-		base:     &url.URL{Scheme: "http", Host: "localhost"},
-		line:     &line{},
-	}
+	return dialled(platform.Upstream{Name: name, MaxInFlight: math.MaxInt, WebSocket: &platform.WebSocketPolicy{}}, dial)
+}
+
+// Tunnelled makes the proxy of a server at the other end of a tunnel, through which
+// dial makes connections. It is like that of Local, but has most calls at a time,
+// and who may open a WebSocket is for the server itself to say.
+func Tunnelled(name string, most int, dial func(context.Context) (net.Conn, error)) *Proxy {
+	return dialled(platform.Upstream{Name: name, MaxInFlight: most, WebSocket: &platform.WebSocketPolicy{Origins: []string{"*"}}}, dial)
+}
+
+// dialled is the proxy of a server that has no address.
+func dialled(u platform.Upstream, dial func(context.Context) (net.Conn, error)) *Proxy {
+	u.PreserveHost, u.Breaker.Failures = true, math.MaxInt
+	p := &Proxy{declared: u, base: &url.URL{Scheme: "http", Host: "localhost"}, line: &line{}}
 	p.breaker = newBreaker(&p.declared, nil)
 	p.transport = &http.Transport{
 		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },

@@ -33,8 +33,10 @@ type Request struct {
 	// is known to be none of ours.
 	Header               http.Header
 	ForeignAuthorization bool
-	Body                 io.Reader // nil: none
-	Length               int64     // of Body; -1: not known
+	// Credentials passes on what the caller shows: the server itself looks at it.
+	Credentials bool
+	Body        io.Reader // nil: none
+	Length      int64     // of Body; -1: not known
 	// Timeout bounds the time until the answer begins, and each pause in it.
 	Timeout time.Duration
 }
@@ -68,6 +70,8 @@ func (r *Request) header(hops int) http.Header {
 	connection := r.Header["Connection"]
 	for name, values := range r.Header {
 		switch {
+		case r.Credentials && field.Credential(name) && !field.Listed(connection, name):
+			h[name] = values
 		case field.Stripped(name, connection), field.Is(name, "x-request-id"), field.Is(name, "expect"), field.Is(name, "content-length"):
 		default:
 			h[name] = values
