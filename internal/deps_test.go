@@ -56,6 +56,7 @@ const policy = `
 	bundle     < ground, function, runtime/node
 	websocket  < ground, field
 	upstream   < ground, field, websocket
+	tunnel     < ground, httpx, upstream, websocket
 	worker     < ground, field, redact, upstream
 	audit      < ground
 	usage      < ground
@@ -69,7 +70,7 @@ const policy = `
 
 	gateway    < ground, wire, httpx, telemetry, redact, accesskey, audit, auth, funclog, function, limit, signature, signin, supervisor, token, upstream, usage, websocket, worker
 	oauth      < ground, httpx, accesskey, auth, limit, token
-	admin      < ground, httpx, api, blob, accesskey, audit, auth, bundle, deploy, funclog, function, limit, policy, supervisor
+	admin      < ground, httpx, api, blob, accesskey, audit, auth, bundle, deploy, funclog, function, limit, policy, supervisor, tunnel
 
 	examples   <
 	devserver  < ground, httpx, environ, redact, accesskey, auth, bundle, deploy, function, gateway, oauth, secret, signature, signin, state, supervisor, token, worker
@@ -94,7 +95,8 @@ var only = map[string][]string{
 	"go.yaml.in/yaml":                     {"internal/policy"},
 	"filippo.io/age":                      {"internal/keychain"},
 	"golang.org/x/oauth2":                 {"internal/api"},
-	"github.com/coder/websocket":          {"internal/upstream", "internal/websocket"},
+	"github.com/coder/websocket":          {"internal/tunnel", "internal/upstream", "internal/websocket"},
+	"github.com/hashicorp/yamux":          {"internal/tunnel"},
 	"github.com/sony/gobreaker/v2":        {"internal/upstream"},
 	"gocloud.dev":                         {"internal/blob", "internal/secret"},
 	"github.com/hashicorp/vault":          {"internal/secret"},

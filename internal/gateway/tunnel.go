@@ -52,7 +52,7 @@ func (g *Gateway) OpenTunnel(name, projectID string, proxy *upstream.Proxy) {
 	t.routes = function.NewRoutes(h)
 	t.verifiers = g.verifiers(t.function, t.deployment, t.routes.Doors())
 	t.describe(g.options)
-	t.doors = g.doors(t)
+	g.openDoors(t)
 	g.tunnels.Store(name, t)
 }
 
