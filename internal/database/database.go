@@ -58,7 +58,10 @@ type Options struct {
 	// Every is how long after a change it is copied at the latest, while copies
 	// take no more than a twentieth of that; 0 means 10 s.
 	Every time.Duration
-	Log   *slog.Logger
+	// Largest is how large a database may be that takes the place of a function's
+	// own; 0 means 1 GiB.
+	Largest int64
+	Log     *slog.Logger
 }
 
 // File is the name of a function's database in its own directory.
@@ -76,6 +79,8 @@ type Keeper struct {
 	mu    sync.Mutex
 	known map[string]*copied     // by function ID; guarded by mu
 	locks map[string]*sync.Mutex // guarded by mu
+	// replacing are the functions whose database is being replaced; guarded by mu.
+	replacing map[string]bool
 }
 
 // copied is what is known of a function's last copy.
@@ -89,6 +94,9 @@ type copied struct {
 func New(o Options) (*Keeper, error) {
 	if o.Every == 0 {
 		o.Every = 10 * time.Second
+	}
+	if o.Largest == 0 {
+		o.Largest = 1 << 30
 	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fault.Wrap(err, fault.Invalid, "the directory "+o.Dir+" for the functions' databases cannot be made")
@@ -149,10 +157,8 @@ func (k *Keeper) restore(ctx context.Context, id, path string, c platform.Databa
 		return err
 	}
 	defer from.Close()
-	for _, side := range []string{"-wal", "-shm", "-journal"} { // of a file that is gone: they would be taken for this one's
-		if err := os.Remove(path + side); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	if err := dropSides(path); err != nil {
+		return err
 	}
 	f, err := os.CreateTemp(k.dir(id), restoring)
 	if err != nil {

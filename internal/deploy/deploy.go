@@ -51,6 +51,8 @@ type Workers interface {
 	Adopt(ctx context.Context, l supervisor.Launch) (platform.Declaration, error)
 	Retire(deploymentID string)
 	Renewer
+	// Hold calls do while none of a function's workers runs.
+	Hold(ctx context.Context, functionID string, do func() error) error
 }
 
 // Sealer seals the secrets of functions' own keys. *secret.Box is one.

@@ -81,6 +81,8 @@ func (f *fleet) Adopt(_ context.Context, l supervisor.Launch) (platform.Declarat
 	return platform.Declaration{Handlers: []platform.DeclaredHandler{{Name: "a"}}}, nil
 }
 
+func (f *fleet) Hold(_ context.Context, _ string, do func() error) error { return do() }
+
 func (f *fleet) Retire(id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

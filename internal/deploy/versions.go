@@ -172,3 +172,22 @@ func (d *Deployer) applied(ctx context.Context, seq int64) (late string) {
 	}
 	return ""
 }
+
+// Still calls do while no worker of a function runs and no deploy of it is under way
+// here. The function is known by its ID as well: one of its name that was made anew
+// meanwhile is another.
+func (d *Deployer) Still(ctx context.Context, f platform.Function, do func() error) error {
+	unlock, err := d.lock(ctx, f.ProjectID+"/"+f.Name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	now, err := d.o.Store.Function(ctx, f.ProjectID, f.Name)
+	if err != nil {
+		return err
+	}
+	if now.ID != f.ID {
+		return fault.New(fault.Conflict, "the function was made anew meanwhile").WithCode("deploy_raced")
+	}
+	return d.workers.Hold(ctx, f.ID, do)
+}

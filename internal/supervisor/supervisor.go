@@ -118,6 +118,7 @@ type Supervisor struct {
 	launcher Launcher
 	start    func(context.Context, worker.Spec) (*worker.Worker, error)
 	pools    sync.Map // deployment ID → *pool
+	holds    holds
 	mu       sync.Mutex
 	stopping bool // guarded by mu
 	// running counts the goroutines that start or end workers.

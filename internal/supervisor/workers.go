@@ -120,10 +120,15 @@ func (p *pool) start() {
 // startWorker starts a worker and checks that it declares what was recorded.
 func (p *pool) startWorker(ctx context.Context, l Launch) (*worker.Worker, error) {
 	l.Spec.StartTimeout, l.Spec.PingEvery, l.Spec.PingTimeout = p.s.options.StartTimeout, p.s.options.PingEvery, p.s.options.PingTimeout
-	w, err := p.s.start(ctx, l.Spec)
-	if err != nil {
+	if err := p.s.holds.enter(ctx, l.FunctionID); err != nil {
 		return nil, err
 	}
+	w, err := p.s.start(ctx, l.Spec)
+	if err != nil {
+		p.s.holds.leave(l.FunctionID)
+		return nil, err
+	}
+	p.s.running.Go(func() { <-w.Done(); p.s.holds.leave(l.FunctionID) })
 	if l.Expect.Known() && !w.Declaration().Equal(l.Expect) {
 		w.Kill("it declares other handlers, or another auth, than when it was deployed")
 		return nil, &worker.StartError{Code: "declaration_changed", Message: "the module declares other handlers, or another auth, than when it was deployed"}

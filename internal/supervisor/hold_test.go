@@ -1,0 +1,123 @@
+package supervisor_test
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"postern.dev/postern/internal/supervisor"
+)
+
+func alive(t *testing.T, pid string) bool {
+	t.Helper()
+	n, err := strconv.Atoi(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return syscall.Kill(n, 0) == nil
+}
+
+// While a function is held nothing of it runs, what ran has finished, and who comes
+// meanwhile waits and is answered.
+func TestHold(t *testing.T) {
+	t.Parallel()
+	s, _ := newSupervisor(t, supervisor.Options{Workers: 2})
+	pid, err := invoke(t, s, "good", "pid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow := make(chan error, 1)
+	go func() { _, err := invoke(t, s, "good", "slow"); slow <- err }()
+	eventually(t, "the call runs", func() bool { return s.Status("good").InFlight == 1 })
+	var waited sync.WaitGroup
+	var answered atomic.Int64
+	err = s.Hold(t.Context(), "fn-good", func() error {
+		select {
+		case err := <-slow:
+			if err != nil {
+				t.Errorf("the call in flight: %v", err)
+			}
+		default:
+			t.Error("the call in flight is not over")
+		}
+		if alive(t, pid) {
+			t.Error("its worker runs still")
+		}
+		for range 5 {
+			waited.Go(func() {
+				now, err := invoke(t, s, "good", "pid")
+				if err != nil || now == pid {
+					t.Errorf("a call that waited: %q, %v", now, err)
+				}
+				answered.Add(1)
+			})
+		}
+		eventually(t, "they wait", func() bool { return s.Status("good").Waiting == 5 })
+		if err := s.Hold(t.Context(), "fn-good", func() error { t.Error("held twice"); return nil }); code(err) != "function_held" {
+			t.Errorf("held twice: %v", err)
+		}
+		if other, err := invoke(t, s, "values", "pid"); err != nil || other == "" {
+			t.Errorf("another function: %q, %v", other, err)
+		}
+		if answered.Load() != 0 || s.Status("good").Workers != 0 {
+			t.Error("somebody was answered meanwhile")
+		}
+		return errors.New("what do returned")
+	})
+	if err == nil || err.Error() != "what do returned" {
+		t.Errorf("got %v", err)
+	}
+	waited.Wait()
+	if err := s.Hold(t.Context(), "fn-good", func() error { return nil }); err != nil {
+		t.Errorf("again: %v", err)
+	}
+}
+
+// A deploy's smoke test starts nothing of a function that is held; and who gives up
+// before it is quiet has changed nothing.
+func TestHold_OthersWait(t *testing.T) {
+	t.Parallel()
+	s, l := newSupervisor(t, supervisor.Options{Workers: 1})
+	next := valued(l, "new")
+	next.DeploymentID = "next"
+	adopted := make(chan error, 1)
+	err := s.Hold(t.Context(), "fn-values", func() error {
+		go func() { _, err := s.Adopt(t.Context(), next); adopted <- err }()
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		if _, err := s.Renew(ctx, valued(l, "other")); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a renewal: %v", err)
+		}
+		select {
+		case err := <-adopted:
+			t.Errorf("a deploy did not wait: %v", err)
+		default:
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-adopted; err != nil {
+		t.Errorf("the deploy that waited: %v", err)
+	}
+	slow := make(chan error, 1)
+	go func() { _, err := invoke(t, s, "next", "slow"); slow <- err }()
+	eventually(t, "a call runs", func() bool { return s.Status("next").InFlight == 1 })
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Hold(ctx, "fn-values", func() error { t.Error("it was not quiet"); return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("given up: %v", err)
+	}
+	if got, err := invoke(t, s, "next", "value"); err != nil || got != "new" {
+		t.Errorf("afterwards: %q, %v", got, err)
+	}
+	if err := <-slow; err != nil {
+		t.Errorf("the call that ran: %v", err)
+	}
+}
