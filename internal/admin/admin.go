@@ -153,6 +153,7 @@ func New(o Options) (http.Handler, *huma.OpenAPI) {
 	s.registerArtefacts()
 	s.registerUploads()
 	s.registerSources()
+	s.registerPlan()
 	s.registerAudit()
 	s.registerUsage()
 	s.registerSecrets()

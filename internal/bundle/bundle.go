@@ -261,3 +261,7 @@ func insidePlugin(dir string) api.Plugin {
 		})
 	}}
 }
+
+// Directory is a project's directory without links, for who looks into it before
+// it is built.
+func Directory(dir string) (string, error) { return findRoot(dir, "postern functions deploy") }

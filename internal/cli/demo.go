@@ -14,6 +14,7 @@ import (
 
 	"postern.dev/postern/examples"
 	"postern.dev/postern/internal/app"
+	"postern.dev/postern/internal/bundle"
 	"postern.dev/postern/internal/config"
 	"postern.dev/postern/internal/fault"
 )
@@ -111,7 +112,11 @@ func present(ctx context.Context, std Stdio, server *app.Server, scratch string,
 		return err
 	}
 	client := connect(server.ControlURL(), key.ProjectID, key.ID, key.Secret.Reveal())
-	done, err := deployDir(ctx, client, dir, deployOptions{}, printer{w: io.Discard})
+	artefact, err := bundle.Build(ctx, dir)
+	if err != nil {
+		return err
+	}
+	done, err := (&deployJob{client: client, manifest: artefact.Manifest, artefact: artefact, steps: newSteps(io.Discard, true)}).ship(ctx)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -19,6 +18,7 @@ func newFunctions(std Stdio) *cobra.Command {
 		newFunctionsInit(std),
 		newFunctionsDev(std),
 		newFunctionsDeploy(std),
+		newFunctionsDownload(std),
 		newFunctionsList(std),
 		newFunctionsStatus(std),
 		newFunctionsLogs(std),
@@ -62,61 +62,14 @@ func listFunctions(ctx context.Context, client *api.Client, out printer, asJSON 
 	}
 	var rows [][]string
 	for _, f := range all {
-		rows = append(rows, []string{f.Name, strconv.Itoa(f.Deployment.Number), f.Status.State, moment(f.UpdateTime), where(f)})
+		rows = append(rows, []string{f.Name, stateWord(f), version(f), f.Status.State, moment(f.UpdateTime), where(f)})
 	}
 	if len(rows) == 0 {
 		out.line("no functions yet; make one: postern functions init NAME")
 		return nil
 	}
-	out.table([]string{"NAME", "DEPLOYMENT", "WORKERS", "UPDATED", "URL"}, rows)
+	out.table([]string{"NAME", "STATE", "DEPLOYMENT", "WORKERS", "UPDATED", "URL"}, rows)
 	return nil
-}
-
-func newFunctionsStatus(std Stdio) *cobra.Command {
-	var asJSON bool
-	return remote(&cobra.Command{
-		Use:   "status NAME",
-		Short: "Show one function: its routes, guards and workers",
-		Args:  exactly("NAME"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := signedIn(cmd)
-			if err != nil {
-				return err
-			}
-			f, err := client.Function(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			out := newPrinter(std.Out)
-			if asJSON {
-				return out.json(f)
-			}
-			printFunction(out, f)
-			return nil
-		},
-	}, &asJSON)
-}
-
-func printFunction(out printer, f api.Function) {
-	rows := [][]string{
-		{"id", f.ID},
-		{"deployment", strconv.Itoa(f.Deployment.Number) + " of " + moment(f.Deployment.CreateTime)},
-		{"artefact", f.Deployment.Artefact},
-		{"workers", f.Status.State + ", " + strconv.Itoa(f.Status.Workers) + " running, " + strconv.Itoa(f.Status.InFlight) + " calls in flight"},
-	}
-	rows = append(rows, beside(f)...)
-	if f.Status.LastErr != "" {
-		rows = append(rows, []string{"last error", f.Status.LastErr})
-	}
-	for _, u := range f.URLs {
-		rows = append(rows, []string{"url", u})
-	}
-	if len(f.URLs) == 0 {
-		rows = append(rows, []string{"url", where(f) + ": only functions of the project may call it"})
-	}
-	out.table([]string{"name", f.Name}, rows)
-	out.line("")
-	printRoutes(out, f.Routes)
 }
 
 // printRoutes prints each address of a function with how it is guarded.
@@ -171,6 +124,9 @@ func foldFiles(rows [][]string, path, handler int) (out [][]string) {
 
 // where is where a function answers first, or that it does not.
 func where(f api.Function) string {
+	if f.Deployment.Number == 0 {
+		return "-"
+	}
 	if len(f.URLs) == 0 {
 		return f.Visibility
 	}

@@ -3,9 +3,12 @@ package cli
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"postern.dev/postern/internal/api"
 )
 
 func newFunctionsDelete(std Stdio) *cobra.Command {
@@ -16,15 +19,20 @@ func newFunctionsDelete(std Stdio) *cobra.Command {
 		Args:  exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := args[0]
-			if !yes {
-				no := usageError{"not confirmed; nothing was deleted", "type the name when asked, or give --yes"}
-				if err := confirm(cmd.Context(), std, "Delete the function "+clean(name)+" with all that it has stored? Type its name", name, no); err != nil {
-					return err
-				}
-			}
 			client, err := signedIn(cmd)
 			if err != nil {
 				return err
+			}
+			f, err := client.Function(cmd.Context(), name)
+			if err != nil {
+				return err
+			}
+			if !yes {
+				no := usageError{"not confirmed; nothing was deleted", "type the name when asked, or give --yes"}
+				newPrinter(std.Err).line("%s", goes(f))
+				if err := confirm(cmd.Context(), std, "Delete the function "+clean(name)+"? Type its name", name, no); err != nil {
+					return err
+				}
 			}
 			if err := client.DeleteFunction(cmd.Context(), name); err != nil {
 				return err
@@ -33,12 +41,20 @@ func newFunctionsDelete(std Stdio) *cobra.Command {
 			if asJSON {
 				return out.json(map[string]string{"deleted": name})
 			}
-			out.line("%s is deleted", clean(name))
+			out.line("%s is deleted. %s", clean(name), goes(f))
 			return nil
 		},
 	}, &asJSON)
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
+}
+
+// goes is what ends with a function.
+func goes(f api.Function) string {
+	if f.Deployment.Number == 0 {
+		return "It was never deployed; with it goes what failed last."
+	}
+	return fmt.Sprintf("With it go %s, its deployments up to %d, its key, its secrets, its cache, its storage, its database and its logs.", clean(where(f)), f.Deployment.Number)
 }
 
 // confirm asks a question on standard error, and returns no unless the answer

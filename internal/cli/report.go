@@ -124,7 +124,7 @@ func hintOf(e *fault.Error) string {
 	case e.Code == "not_found" && strings.Contains(e.Text, "access key"):
 		return "list the keys with: postern keys list"
 	case e.Code == "module_failed" || e.Code == "smoke_test_failed":
-		return "correct the code and deploy again; traffic stays on the version before"
+		return "correct the code and deploy again"
 	}
 	return e.Hint
 }
