@@ -22,6 +22,7 @@ import (
 	"postern.dev/postern/internal/limit"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/supervisor"
+	"postern.dev/postern/internal/tunnel"
 )
 
 // Store is what the API reads and writes by itself. *store.DB is one.
@@ -113,7 +114,9 @@ type Options struct {
 	// BasicRate and BasicBurst bound how often one key may show its bare
 	// secret: so many calls a second, so many at once.
 	BasicRate, BasicBurst int
-	Log                   *slog.Logger
+	// Tunnels opens tunnels.
+	Tunnels *tunnel.Hub
+	Log     *slog.Logger
 }
 
 type service struct {
@@ -157,6 +160,7 @@ func New(o Options) (http.Handler, *huma.OpenAPI) {
 	s.registerAudit()
 	s.registerUsage()
 	s.registerSecrets()
+	s.registerTunnels()
 	documentErrors(s.api.OpenAPI())
 	return &front{mux: mux, log: o.Log}, s.api.OpenAPI()
 }

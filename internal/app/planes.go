@@ -130,7 +130,11 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		URLs:               s.urls,
 		SignInKey:          sessions,
 		EndSession:         s.endSession,
+		Tunnel:             gateway.TunnelLimits{Timeout: s.cfg.TunnelTimeout, BodyLimit: int64(s.cfg.TunnelBody) << 20},
 	}, s.supervisor)
+	if err := s.buildTunnels(); err != nil {
+		return err
+	}
 	s.metrics.Watch(s.levels)
 	s.health = &health{snapshot: s.snapshotState, ping: s.db.Ping, parts: s.troubles}
 	s.control = s.controlPlane()
@@ -192,7 +196,8 @@ func (s *Server) controlPlane() http.Handler {
 		Audit:     s.audit,
 		Explainer: s.gateway,
 		BasicRate: s.cfg.BasicRate, BasicBurst: s.cfg.BasicBurst,
-		Log: s.log,
+		Tunnels: s.tunnels,
+		Log:     s.log,
 	})
 	mux.Handle("/", api)
 	tokens := oauth.New(oauth.Options{

@@ -51,6 +51,7 @@ func (s *Server) Run(ctx context.Context) error {
 	doors.start("gateway", s.listener("gateway", httpx.Server{Listener: s.gatewayLn, Handler: s.gateway, TLS: s.tls}).Serve)
 	doors.start("sockets", s.drainSockets)
 	control.start("control plane", s.listener("control", httpx.Server{Listener: s.controlLn, Handler: s.control, TLS: s.controlTLS(), Limits: controlLimits}).Serve)
+	control.start("tunnels", s.tunnels.Run)
 	s.health.enter(serving)
 	s.announce()
 	close(s.ready)

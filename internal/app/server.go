@@ -40,6 +40,7 @@ import (
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/telemetry"
 	"postern.dev/postern/internal/token"
+	"postern.dev/postern/internal/tunnel"
 	"postern.dev/postern/internal/usage"
 	"postern.dev/postern/internal/worker"
 )
@@ -80,6 +81,7 @@ type Server struct {
 	usage      *usage.Meter
 	callbacks  *signature.Shared
 	gateway    *gateway.Gateway
+	tunnels    *tunnel.Hub
 	control    http.Handler
 	health     *health
 

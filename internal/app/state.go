@@ -12,6 +12,7 @@ func (s *Server) levels() telemetry.Levels {
 		st := s.supervisor.Status(deploymentID)
 		return st.Workers, st.InFlight, st.Waiting
 	})
+	out.Tunnels = s.tunnels.Len()
 	out.UsagePending = s.usage.State().Pending
 	return out
 }

@@ -75,6 +75,7 @@ func (c *Config) check(already []Problem) []Problem {
 		min, max int
 	}{{"workers", c.Workers, 1, 1024}, {"worker-memory", c.WorkerMemory, 0, 1 << 16}, {"max-in-flight", c.MaxInFlight, 1, 1 << 16}, {"max-sockets", c.MaxSockets, 1, 1 << 20}, {"socket-message", c.SocketMessage, 1, 256 << 20}, {"queue", c.Queue, 1, 1 << 20},
 		{"audit-events", c.AuditEvents, 1000, 100_000_000}, {"usage-memory", c.UsageMemory, 1, 1 << 20},
+		{"tunnels", c.Tunnels, 0, 10_000}, {"tunnels-per-project", c.TunnelsPerProject, 1, 10_000}, {"tunnel-body", c.TunnelBody, 1, 5 << 10},
 		{"cache-entries", c.CacheEntries, 1, 100_000_000}, {"cache-size", c.CacheSize, 1, 1 << 20},
 		{"storage-object-size", c.StorageObjectSize, 1, 5 << 10}, {"storage-objects", c.StorageObjects, 1, 100_000_000}, {"storage-size", c.StorageSize, 1, 1 << 30},
 		{"max-connections", c.MaxConnections, 1, 1 << 20}, {"max-connections-per-address", c.MaxPerAddress, 0, 1 << 20},
@@ -88,7 +89,8 @@ func (c *Config) check(already []Problem) []Problem {
 		v   time.Duration
 		min time.Duration
 	}{{"queue-timeout", c.QueueTimeout, time.Millisecond}, {"start-timeout", c.StartTimeout, 100 * time.Millisecond}, {"idle-timeout", c.IdleTimeout, 0},
-		{"timeout", c.Timeout, time.Millisecond}, {"socket-ping", c.SocketPing, 10 * time.Millisecond}, {"drain-timeout", c.DrainTimeout, 0}, {"database-copy", c.DatabaseCopy, 100 * time.Millisecond}} {
+		{"timeout", c.Timeout, time.Millisecond}, {"socket-ping", c.SocketPing, 10 * time.Millisecond}, {"drain-timeout", c.DrainTimeout, 0}, {"database-copy", c.DatabaseCopy, 100 * time.Millisecond},
+		{"tunnel-idle", c.TunnelIdle, 100 * time.Millisecond}, {"tunnel-lifetime", c.TunnelLifetime, 100 * time.Millisecond}, {"tunnel-timeout", c.TunnelTimeout, 10 * time.Millisecond}} {
 		add(d.v >= d.min && d.v <= 24*time.Hour, d.key, fmt.Sprintf("must be between %s and 24h", d.min), "change {}")
 	}
 	add(c.TraceEndpoint == "" || validCollector(c.TraceEndpoint), "trace-endpoint", "must begin with http:// or https:// and have no query or user", "write {} as http://127.0.0.1:4318; a collector's key goes into OTEL_EXPORTER_OTLP_HEADERS")

@@ -103,6 +103,13 @@ type Config struct {
 	// reckon a worker at, in MiB.
 	UsageRetention time.Duration
 	UsageMemory    int
+	// Tunnels is the most tunnels at a time, 0: none, and TunnelsPerProject the
+	// most of one project. One without a call for TunnelIdle is closed, and each
+	// after TunnelLifetime. A call through one may wait TunnelTimeout for its
+	// answer and have a body of TunnelBody MiB.
+	Tunnels, TunnelsPerProject                int
+	TunnelIdle, TunnelLifetime, TunnelTimeout time.Duration
+	TunnelBody                                int
 	// CacheURL is where the functions' caches are kept; it may hold a password.
 	// Empty: in the database, or in a file beside it.
 	CacheURL string

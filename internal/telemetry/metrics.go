@@ -216,6 +216,7 @@ type Levels struct {
 	Sequence     int64         // of the last change in the gateway's snapshot
 	Age          time.Duration // since the change log was last read to its end
 	UsagePending int           // rows of usage that the database does not have
+	Tunnels      int           // that are open, or were a moment ago
 	Shut         int           // functions that answer nobody, because their policy does not fit
 	Functions    []FunctionLevels
 }
@@ -236,6 +237,7 @@ var (
 	sequenceDesc = prometheus.NewDesc("postern_snapshot_sequence", "Number of the last change in the gateway's memory.", nil, nil)
 	ageDesc      = prometheus.NewDesc("postern_snapshot_age_seconds", "Time since the change log was last read to its end.", nil, nil)
 	pendingDesc  = prometheus.NewDesc("postern_usage_pending_rows", "Rows of usage that are in the journal and not in the database.", nil, nil)
+	tunnelsDesc  = prometheus.NewDesc("postern_tunnels", "Tunnels that are open, or down for a moment.", nil, nil)
 	countDesc    = prometheus.NewDesc("postern_functions", "Functions that the gateway knows.", nil, nil)
 	shutDesc     = prometheus.NewDesc("postern_functions_shut", "Functions that answer nobody, because their policy does not fit them.", nil, nil)
 	workersDesc  = prometheus.NewDesc("postern_workers", "Workers that take calls, by function.", []string{"function"}, nil)
@@ -245,7 +247,7 @@ var (
 
 // Describe tells what there is.
 func (levels) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{sequenceDesc, ageDesc, pendingDesc, countDesc, shutDesc, workersDesc, busyDesc, queueDesc} {
+	for _, d := range []*prometheus.Desc{sequenceDesc, ageDesc, pendingDesc, tunnelsDesc, countDesc, shutDesc, workersDesc, busyDesc, queueDesc} {
 		to <- d
 	}
 }
@@ -259,6 +261,7 @@ func (l levels) Collect(to chan<- prometheus.Metric) {
 	tell(sequenceDesc, float64(now.Sequence))
 	tell(ageDesc, now.Age.Seconds())
 	tell(pendingDesc, float64(now.UsagePending))
+	tell(tunnelsDesc, float64(now.Tunnels))
 	tell(countDesc, float64(len(now.Functions)))
 	tell(shutDesc, float64(now.Shut))
 	for _, f := range now.Functions {

@@ -1,0 +1,93 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"postern.dev/postern/internal/audit"
+	"postern.dev/postern/internal/auth"
+	"postern.dev/postern/internal/httpx"
+	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/tunnel"
+)
+
+func (s *service) registerTunnels() {
+	register(s, huma.Operation{OperationID: "openTunnel", Method: http.MethodGet, Path: "/v1/projects/{projectId}/tunnels", Summary: "Open a tunnel",
+		Description: "A WebSocket of the subprotocol " + tunnel.Subprotocol + ": what comes to an address of its own goes down it. See docs/tunnel.md.", DefaultStatus: http.StatusSwitchingProtocols, Errors: []int{400, 503}}, s.openTunnel)
+}
+
+// Opened is a tunnel for as long as it stands.
+type Opened struct {
+	Body func(huma.Context)
+}
+
+// openTunnel takes a place for a tunnel and records it before anybody can call
+// through it; then stays with it to its end, which is recorded too.
+func (s *service) openTunnel(ctx context.Context, in *ProjectPath) (*Opened, error) {
+	return &Opened{func(hc huma.Context) {
+		r, w := humago.Unwrap(hc)
+		if err := s.tunnel(ctx, in.ProjectID, w, r); err != nil {
+			p := httpx.WriteProblem(w, err, requestID(ctx))
+			noteCode(ctx, p.Code)
+		}
+	}}, nil
+}
+
+func (s *service) tunnel(ctx context.Context, projectID string, w http.ResponseWriter, r *http.Request) error {
+	p := principal(ctx)
+	place, err := s.o.Tunnels.Admit(r, tunnel.Caller{ProjectID: projectID, KeyID: p.ID(), Still: func() error { return s.still(r, projectID, p) }})
+	if err != nil {
+		return err
+	}
+	noteDetail(ctx, "tunnel", place.Name())
+	if a, ok := ctx.Value(actionKey{}).(*action); ok {
+		if err := a.record(http.StatusSwitchingProtocols, s.o.Audit.Commit); err != nil {
+			place.Release(true)
+			return err
+		}
+	}
+	began := time.Now()
+	ending, err := place.Serve(w, r)
+	if err != nil {
+		s.o.Log.Warn("a tunnel was not opened", "requestId", requestID(ctx), "error", err)
+		return nil // the connection is not HTTP's any more
+	}
+	s.o.Log.Info("a tunnel's connection ended", "tunnel", place.Name(), "reason", ending.Reason, "took", time.Since(began), "calls", ending.Calls)
+	s.recordTunnelEnd(ctx, place.Name(), projectID, p, ending)
+	return nil
+}
+
+// recordTunnelEnd says in the audit log until when outsiders could call.
+func (s *service) recordTunnelEnd(ctx context.Context, name, projectID string, p auth.Principal, ending tunnel.Ending) {
+	e := audit.Event{Door: platform.DoorControl, Action: "closeTunnel", Target: "tunnels/" + name, ProjectID: projectID, KeyID: p.ID(), Method: string(p.Method), RequestID: requestID(ctx),
+		Remote: remoteAddr(ctx), Outcome: platform.OutcomeAllowed, Status: http.StatusOK, Detail: map[string]string{"reason": ending.Reason, "connections": fmt.Sprint(ending.Calls)}}
+	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
+	defer cancel()
+	if err := s.o.Audit.Record(wait, e); err != nil {
+		s.o.Log.Error("a decision is not in the audit log", "requestId", e.RequestID, "operation", e.Action, "error", err)
+	}
+}
+
+// still takes the request of a tunnel through the decision again. A credential
+// that has run out, or that is another's now, opens nothing any more.
+func (s *service) still(r *http.Request, projectID string, before auth.Principal) error {
+	p, err := s.o.Auth.Authenticate(s.o.Directory(), s.shown(r))
+	if err != nil {
+		return err
+	}
+	if p.ID() != before.ID() {
+		return auth.ErrProject
+	}
+	need := auth.Need{ProjectID: projectID, Scope: platform.ScopeControl, RemoteAddr: r.RemoteAddr}
+	if projectID != p.ProjectID() {
+		if need.ParentID, err = s.parentOf(r.Context(), projectID); err != nil {
+			return nil // the store is away, which says nothing of the caller
+		}
+	}
+	return auth.Decide(p, need)
+}
