@@ -50,7 +50,7 @@ func (g *Gateway) OpenTunnel(name, projectID string, proxy *upstream.Proxy) {
 	t := &target{function: platform.Function{ID: name, ProjectID: projectID, Name: name, Slug: name}, upstream: proxy, tunnel: true, metrics: g.metrics.Function(tunnelLabel)}
 	t.deployment.Handlers = []platform.Handler{h}
 	t.routes = function.NewRoutes(h)
-	t.verifiers = g.verifiers(t.function, t.deployment, t.routes.Doors())
+	t.verifiers = g.verifiers(t)
 	t.describe(g.options)
 	g.openDoors(t)
 	g.tunnels.Store(name, t)
