@@ -17,6 +17,7 @@ func newFunctions(std Stdio) *cobra.Command {
 	return group("functions", "Make, deploy and look at functions",
 		newFunctionsInit(std),
 		newFunctionsDev(std),
+		newFunctionsValidate(std),
 		newFunctionsDeploy(std),
 		newFunctionsDownload(std),
 		newFunctionsList(std),

@@ -247,13 +247,6 @@ func (j *deployJob) explained(err error) error {
 	return fault.Wrap(err, f.Kind, text).WithCode(f.Code).WithHint(f.Hint)
 }
 
-func codeOf(err error) string {
-	if f, ok := err.(*fault.Error); ok {
-		return f.Code
-	}
-	return ""
-}
-
 func printDeployed(out printer, done api.DeployResponse, as string) {
 	f := done.Function
 	says := "is live"

@@ -47,23 +47,29 @@ type Flaw struct {
 // ReadDotenv reads the .env file in dir; that there is none is no error. Its
 // error names each line that is wrong.
 func ReadDotenv(dir string) (Dotenv, error) {
-	path := filepath.Join(dir, DotenvFile)
-	data, mode, err := readFile(path)
+	d, flaws, err := CheckDotenv(dir)
+	if len(flaws) == 0 {
+		return d, err
+	}
+	var lines []string
+	for _, f := range flaws {
+		lines = append(lines, fmt.Sprintf("%s:%d:%d: %s", DotenvFile, f.Line, f.Column, f.Text))
+	}
+	return Dotenv{}, fault.New(fault.Invalid, strings.Join(lines, "\n")).WithCode("dotenv_invalid").WithHint(flaws[0].Hint)
+}
+
+// CheckDotenv is ReadDotenv for who corrects the file: what is wrong in it is no
+// error.
+func CheckDotenv(dir string) (Dotenv, []Flaw, error) {
+	data, mode, err := readFile(filepath.Join(dir, DotenvFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return Dotenv{}, nil
+		return Dotenv{}, nil, nil
 	}
 	if err != nil {
-		return Dotenv{}, err
+		return Dotenv{}, nil, err
 	}
 	entries, flaws := ParseDotenv(data)
-	if len(flaws) > 0 {
-		var lines []string
-		for _, f := range flaws {
-			lines = append(lines, fmt.Sprintf("%s:%d:%d: %s", DotenvFile, f.Line, f.Column, f.Text))
-		}
-		return Dotenv{}, fault.New(fault.Invalid, strings.Join(lines, "\n")).WithCode("dotenv_invalid").WithHint(flaws[0].Hint)
-	}
-	return Dotenv{Present: true, Entries: entries, Open: mode.Perm()&0o004 != 0}, nil
+	return Dotenv{Present: true, Entries: entries, Open: mode.Perm()&0o004 != 0}, flaws, nil
 }
 
 // readFile reads a regular file, and follows no link to another: a project that

@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"postern.dev/postern/internal/fault"
@@ -132,13 +133,7 @@ func (r Resolved) Environ() []string {
 // setting or too much, and a keychain that fails in another way than by being
 // away: then the platform may have what it would have.
 func Resolve(ctx context.Context, in Input) (Resolved, error) {
-	r := resolver{Input: in, settings: map[string]Setting{}, secrets: map[string]string{}}
-	for name, value := range in.Manifest.Variables {
-		r.settings[name] = Setting{Name: name, Value: NewValue(value), From: Source(in.Manifest.Source)}
-	}
-	for _, name := range in.Manifest.Secrets {
-		r.secrets[name] = in.Manifest.Source
-	}
+	r := newResolver(in)
 	if err := r.dotenv(); err != nil {
 		return Resolved{}, err
 	}
@@ -160,6 +155,17 @@ type resolver struct {
 	missing  []string
 	unasked  string
 	warnings []string
+}
+
+func newResolver(in Input) *resolver {
+	r := &resolver{Input: in, settings: map[string]Setting{}, secrets: map[string]string{}}
+	for name, value := range in.Manifest.Variables {
+		r.settings[name] = Setting{Name: name, Value: NewValue(value), From: Source(in.Manifest.Source)}
+	}
+	for _, name := range in.Manifest.Secrets {
+		r.secrets[name] = in.Manifest.Source
+	}
+	return r
 }
 
 func (r *resolver) warn(format string, args ...any) {
@@ -199,24 +205,58 @@ func (r *resolver) dotenv() error {
 	return nil
 }
 
-// conflicts refuses what is a variable and a secret.
-func (r *resolver) conflicts() error {
-	var both []string
+// Conflict is a name that is a variable in the manifest and a secret elsewhere.
+type Conflict struct {
+	Name, Manifest string
+	Place          string // where it is a secret
+	Line           int    // of .env; 0: elsewhere
+}
+
+func (c Conflict) String() string {
+	return fmt.Sprintf("%s is a variable in %s and a secret in %s", c.Name, c.Manifest, c.Place)
+}
+
+// Conflicts lists what is a variable and a secret, by name.
+func Conflicts(in Input) []Conflict {
+	r := newResolver(in)
+	_ = r.dotenv() // for what it declares
+	return r.conflicting()
+}
+
+func (r *resolver) conflicting() (both []Conflict) {
 	for _, name := range slices.Sorted(maps.Keys(r.Manifest.Variables)) {
 		place, secret := r.secrets[name]
 		if !secret && slices.Contains(r.Known, name) {
 			place, secret = "the keychain", true
 		}
-		if secret {
-			both = append(both, fmt.Sprintf("%s is a variable in %s and a secret in %s", name, r.Manifest.Source, place))
+		if c := (Conflict{Name: name, Manifest: r.Manifest.Source, Place: place}); secret {
+			if line, ok := strings.CutPrefix(place, DotenvFile+":"); ok {
+				c.Line, _ = strconv.Atoi(line)
+			}
+			both = append(both, c)
 		}
 	}
-	if both == nil {
+	return both
+}
+
+// conflicts refuses what is a variable and a secret.
+func (r *resolver) conflicts() error {
+	var lines []string
+	for _, c := range r.conflicting() {
+		lines = append(lines, c.String())
+	}
+	if lines == nil {
 		return nil
 	}
-	return fault.New(fault.Invalid, strings.Join(both, "\n")).WithCode("setting_twice").
-		WithHint(fmt.Sprintf("for a secret, take it out of variables in %s; for a variable, take it out of the other place (of the keychain: postern secrets delete NAME)", r.Manifest.Source))
+	return fault.New(fault.Invalid, strings.Join(lines, "\n")).WithCode("setting_twice").WithHint(conflictHint(r.Manifest.Source))
 }
+
+func conflictHint(source string) string {
+	return fmt.Sprintf("for a secret, take it out of variables in %s; for a variable, take it out of the other place (of the keychain: postern secrets delete NAME)", source)
+}
+
+// Hint is what to do about it.
+func (c Conflict) Hint() string { return conflictHint(c.Manifest) }
 
 // process takes what the process was started with over all else.
 func (r *resolver) process() {

@@ -151,24 +151,34 @@ func DecodeManifest(data []byte) (Manifest, error) {
 // LoadManifest reads the manifest of the project in dir. Warnings are
 // sentences for the developer.
 func LoadManifest(dir string) (m Manifest, warnings []string, err error) {
-	source := SourcePostern
-	data, err := os.ReadFile(filepath.Join(dir, SourcePostern))
+	source, data, warnings, err := ReadManifest(dir)
+	if err != nil {
+		return m, nil, err
+	}
+	m, more, err := ParseManifest(source, data)
+	return m, append(warnings, more...), err
+}
+
+// ReadManifest reads the text of the manifest of the project in dir, and which of
+// the two it is.
+func ReadManifest(dir string) (source string, data []byte, warnings []string, err error) {
+	source = SourcePostern
+	data, err = os.ReadFile(filepath.Join(dir, SourcePostern))
 	_, sinchErr := os.Stat(filepath.Join(dir, SourceSinch))
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && sinchErr == nil:
 		source = SourceSinch
 		data, err = os.ReadFile(filepath.Join(dir, SourceSinch))
 	case errors.Is(err, fs.ErrNotExist):
-		return m, nil, fault.New(fault.Invalid, fmt.Sprintf("%s has no postern.json (and no sinch.json)", dir)).
+		return source, nil, nil, fault.New(fault.Invalid, fmt.Sprintf("%s has no postern.json (and no sinch.json)", dir)).
 			WithCode("manifest_missing").WithHint("go to the function's directory, or make one: postern functions init")
 	case err == nil && sinchErr == nil:
 		warnings = append(warnings, "both postern.json and sinch.json are here: sinch.json is ignored")
 	}
 	if err != nil {
-		return m, nil, fault.Wrap(err, fault.Invalid, "cannot read "+filepath.Join(dir, source)).WithCode("manifest_invalid")
+		return source, nil, nil, fault.Wrap(err, fault.Invalid, "cannot read "+filepath.Join(dir, source)).WithCode("manifest_invalid")
 	}
-	m, more, err := ParseManifest(source, data)
-	return m, append(warnings, more...), err
+	return source, data, warnings, nil
 }
 
 var namePattern = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$`)

@@ -1,6 +1,7 @@
 package function
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -26,50 +27,106 @@ var posternFields = []string{"$schema", "name", "runtime", "description", "varia
 
 // ParseManifest checks a manifest's bytes. Errors name source, line and column.
 func ParseManifest(source string, data []byte) (Manifest, []string, error) {
-	p := &parser{source: source, data: data, m: Manifest{Source: source}, named: map[string]int64{}}
-	root, err := parseJSON(data)
-	if err != nil {
-		at := err.(*syntaxError)
-		return Manifest{}, nil, p.fail(at.offset, "correct the file at that place; it must be one JSON object", "%s", at.text)
-	}
-	if !root.isObject {
-		return Manifest{}, nil, p.fail(root.offset, "", "the manifest must be an object: { \"name\": …, \"runtime\": \"node\" }")
-	}
-	if p.program = isProgram(source, root); p.program {
-		p.m.Program = new(Program)
-	}
-	for _, f := range root.object {
-		if err := p.field(f); err != nil {
-			return Manifest{}, nil, err
-		}
-	}
-	if p.m.Name == "" {
-		return Manifest{}, nil, p.fail(root.offset, "add: \"name\": \"my-function\"", "the field name is missing")
-	}
-	if p.m.Runtime == "" {
-		return Manifest{}, nil, p.fail(root.offset, "add: \"runtime\": \"node\"", "the field runtime is missing")
-	}
-	if err := p.complete(root); err != nil {
-		return Manifest{}, nil, err
-	}
-	if err := p.declared(); err != nil {
+	p := newParser(source, data)
+	if err := p.read(); err != nil {
 		return Manifest{}, nil, err
 	}
 	return p.m, p.warnings, nil
 }
 
+// Flaw is something that is wrong in a manifest.
+type Flaw struct {
+	Line, Column int // from 1; a column is a character
+	Text, Hint   string
+}
+
+// Named is where a manifest names a handler.
+type Named struct {
+	Handler      string
+	Line, Column int
+}
+
+// Checked is all that can be told of a manifest.
+type Checked struct {
+	Manifest Manifest // as far as it could be read
+	Warnings []string
+	Flaws    []Flaw  // in the order of the file
+	Handlers []Named // of a program none
+}
+
+// CheckManifest is ParseManifest for who corrects a manifest: it tells all that is
+// wrong.
+func CheckManifest(source string, data []byte) Checked {
+	p := newParser(source, data)
+	_ = p.read() // one of the flaws
+	slices.SortStableFunc(p.flaws, func(a, b Flaw) int { return cmp.Or(a.Line-b.Line, a.Column-b.Column) })
+	return Checked{p.m, p.warnings, p.flaws, p.handlersAt}
+}
+
+func (p *parser) names(handler string, offset int64) {
+	line, column := position(p.data, offset)
+	p.handlersAt = append(p.handlersAt, Named{handler, line, column})
+}
+
+func newParser(source string, data []byte) *parser {
+	return &parser{source: source, data: data, m: Manifest{Source: source}, named: map[string]int64{}}
+}
+
+// read reads the manifest, on past what is wrong as far as the rest can be told
+// from it. It returns the first fault.
+func (p *parser) read() error {
+	root, err := parseJSON(p.data)
+	if err != nil {
+		at := err.(*syntaxError)
+		return p.fail(at.offset, "correct the file at that place; it must be one JSON object", "%s", at.text)
+	}
+	if !root.isObject {
+		return p.fail(root.offset, "", "the manifest must be an object: { \"name\": …, \"runtime\": \"node\" }")
+	}
+	if p.program = isProgram(p.source, root); p.program {
+		p.m.Program = new(Program)
+	}
+	err = all(root.object, p.field)
+	switch {
+	case err != nil:
+	case p.m.Name == "":
+		return p.fail(root.offset, "add: \"name\": \"my-function\"", "the field name is missing")
+	case p.m.Runtime == "":
+		return p.fail(root.offset, "add: \"runtime\": \"node\"", "the field runtime is missing")
+	default:
+		if err = p.complete(root); err == nil {
+			err = p.declared()
+		}
+	}
+	return err
+}
+
+// all calls do with each of a list, also behind one that is wrong, and returns the
+// first error.
+func all[T any](list []T, do func(T) error) (first error) {
+	for _, e := range list {
+		if err := do(e); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
 type parser struct {
-	source   string
-	data     []byte
-	m        Manifest
-	warnings []string
-	mentions []mention        // of variables and secrets
-	named    map[string]int64 // where each variable or secret stands
-	program  bool             // the runtime is RuntimeHTTP
+	source     string
+	data       []byte
+	m          Manifest
+	warnings   []string
+	mentions   []mention        // of variables and secrets
+	named      map[string]int64 // where each variable or secret stands
+	program    bool             // the runtime is RuntimeHTTP
+	flaws      []Flaw
+	handlersAt []Named
 }
 
 func (p *parser) fail(offset int64, hint, format string, args ...any) error {
 	line, column := position(p.data, offset)
+	p.flaws = append(p.flaws, Flaw{line, column, fmt.Sprintf(format, args...), hint})
 	e := fault.New(fault.Invalid, fmt.Sprintf("%s:%d:%d: %s", p.source, line, column, fmt.Sprintf(format, args...))).WithCode("manifest_invalid")
 	if hint != "" {
 		e.WithHint(hint)
@@ -188,19 +245,16 @@ func (p *parser) handlers(f member) error {
 		return p.fail(f.value.offset, `write: "handlers": { "upload": { "body": "stream" } }`, "handlers must be an object")
 	}
 	p.m.Handlers = make(map[string]HandlerOptions, len(f.value.object))
-	for _, h := range f.value.object {
+	return all(f.value.object, func(h member) error {
 		if !h.value.isObject {
 			return p.fail(h.value.offset, "", "the options of handler %s must be an object", h.key)
 		}
+		p.names(h.key, h.offset)
 		var o HandlerOptions
-		for _, opt := range h.value.object {
-			if err := p.handlerOption(&o, h.key, opt); err != nil {
-				return err
-			}
-		}
+		err := all(h.value.object, func(opt member) error { return p.handlerOption(&o, h.key, opt) })
 		p.m.Handlers[h.key] = o
-	}
-	return nil
+		return err
+	})
 }
 
 func (p *parser) handlerOption(o *HandlerOptions, handler string, f member) error {

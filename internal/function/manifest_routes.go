@@ -92,11 +92,13 @@ func (p *parser) routes(f member) error {
 		return p.fail(f.value.offset, "use patterns with parameters", "there are more than %d routes", maxRoutes)
 	}
 	known := routeSet{program: p.program}
-	for i, n := range f.value.list {
+	number := 0
+	return all(f.value.list, func(n node) error {
+		number++
 		if !n.isObject {
-			return p.fail(n.offset, `write: { "path": "GET /customers/{id}", "handler": "customer" }`, "route %d must be an object", i+1)
+			return p.fail(n.offset, `write: { "path": "GET /customers/{id}", "handler": "customer" }`, "route %d must be an object", number)
 		}
-		r, err := p.route(n, i+1)
+		r, err := p.route(n, number)
 		if err != nil {
 			return err
 		}
@@ -104,8 +106,8 @@ func (p *parser) routes(f member) error {
 			return p.fail(n.offset, "", "%s", err)
 		}
 		p.m.Routes = append(p.m.Routes, r)
-	}
-	return nil
+		return nil
+	})
 }
 
 func (p *parser) route(n node, number int) (r RouteSpec, err error) {
@@ -115,7 +117,9 @@ func (p *parser) route(n node, number int) (r RouteSpec, err error) {
 		case "path":
 			r.Path, err = p.text(f)
 		case "handler":
-			r.Handler, err = p.text(f)
+			if r.Handler, err = p.text(f); err == nil && !p.program {
+				p.names(r.Handler, f.value.offset)
+			}
 		case "group":
 			r.Group, err = p.text(f)
 		case "auth":

@@ -106,7 +106,7 @@ func (p *parser) variables(f member) error {
 		return p.fail(f.value.offset, `write: "variables": { "GREETING": "hello" }`, "variables must be an object")
 	}
 	p.m.Variables = make(map[string]string, len(f.value.object))
-	for _, v := range f.value.object {
+	err := all(f.value.object, func(v member) error {
 		s, ok := v.value.value.(string)
 		if err := p.setting(v.key, s, v.offset, "a variable"); err != nil {
 			return err
@@ -115,6 +115,10 @@ func (p *parser) variables(f member) error {
 			return p.fail(v.value.offset, fmt.Sprintf("put it in quotes: %q: \"…\"", v.key), "the variable %s must be a string", v.key)
 		}
 		p.m.Variables[v.key] = s
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if err := CheckSettings(p.m.Variables); err != nil {
 		return p.fail(f.offset, "keep large values in a file that function.ts imports", "%s", err)
@@ -133,21 +137,19 @@ func (p *parser) secrets(f member) error {
 	if !f.value.isList || len(f.value.list) > maxSecrets {
 		return p.fail(f.value.offset, secretsExample, "secrets must be a list of at most %d names", maxSecrets)
 	}
-	for _, n := range f.value.list {
+	err := all(f.value.list, func(n node) error {
 		name, ok := n.value.(string)
 		if !ok || CheckName(name) != nil { // and not shown: it may be a value
 			return p.fail(n.offset, secretsExample, "secrets has something that is no name of a secret: upper-case letters, digits and underscores")
 		}
 		if p.source == SourceSinch && PlatformName(name) { // given to every function
-			continue
-		}
-		if err := p.setting(name, "", n.offset, "a secret"); err != nil {
-			return err
+			return nil
 		}
 		p.m.Secrets = append(p.m.Secrets, name)
-	}
+		return p.setting(name, "", n.offset, "a secret")
+	})
 	slices.Sort(p.m.Secrets)
-	return nil
+	return err
 }
 
 // setting checks a variable or a secret, and that it is not both.
