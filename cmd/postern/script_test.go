@@ -68,6 +68,7 @@ func TestStories(t *testing.T) {
 			"certificate": certificateCmd,
 			"code":        codeCmd,
 			"demo":        demoCmd,
+			"dev":         devCmd,
 			"eventually":  eventuallyCmd,
 			"field":       fieldCmd,
 			"http":        httpCmd,
@@ -92,6 +93,7 @@ func TestStories(t *testing.T) {
 			env.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus") // never that of whoever runs the tests
 			env.Setenv("GORACE", "atexit_sleep_ms=0")                            // a second for each command is a long story
 			env.Setenv("TMPDIR", filepath.Join(env.WorkDir, ".tmp"))
+			env.Values[devWorld{}] = new(*development)
 			env.Values[worldKey{}] = &world{client: &http.Client{Timeout: 20 * time.Second}}
 			return nil
 		},

@@ -161,7 +161,7 @@ func settingLines(f *devserver.Function) (lines []string) {
 	var places []string
 	names := map[string][]string{}
 	for _, v := range f.Settings {
-		from := string(v.From)
+		from := v.From
 		if len(names[from]) == 0 {
 			places = append(places, from)
 		}

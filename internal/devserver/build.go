@@ -123,7 +123,7 @@ func (s *Server) build(parent context.Context, number int, all change, count int
 		s.discard(v)
 		return superseded
 	}
-	b := &Build{Number: number, Changed: s.names(all), Warnings: warnings}
+	b := &Build{Number: number, URL: s.URL(), Changed: s.names(all), Warnings: warnings}
 	switch {
 	case errors.Is(err, errSame):
 		if s.clearFailure(count) == nil {
@@ -240,7 +240,10 @@ func unsigned(d platform.Deployment) []string {
 
 // tell is what is said of a version.
 func tell(v *version, m function.Manifest, set Settings) *Function {
-	f := &Function{Name: m.Name, Visibility: m.Visibility, Handlers: v.deployment.Handlers, Routes: v.routes, Skipped: v.skipped, Settings: set.Settings, Missing: set.Missing}
+	f := &Function{Name: m.Name, Visibility: m.Visibility, Handlers: v.deployment.Handlers, Routes: v.routes, Skipped: v.skipped, Settings: []Setting{}, Missing: set.Missing}
+	for _, v := range set.Settings {
+		f.Settings = append(f.Settings, Setting{v.Name, string(v.From), v.Secret})
+	}
 	if set.Pair != nil {
 		f.PairFrom = set.Pair.From
 	}

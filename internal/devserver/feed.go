@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"postern.dev/postern/internal/environ"
 	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
 )
@@ -25,6 +24,7 @@ type Event struct {
 // be made: then callers are told why until the next one.
 type Build struct {
 	Number   int           `json:"number"`
+	URL      string        `json:"url"`               // where the function answers
 	Took     time.Duration `json:"took"`              // from the first change that it has
 	Changed  []string      `json:"changed,omitempty"` // paths below the project; of the first build none
 	Failure  *Failure      `json:"failure,omitempty"` // nil: it serves
@@ -43,8 +43,15 @@ type Function struct {
 	// PairFrom is where the pair is from that opens guarded handlers.
 	PairFrom string `json:"pairFrom,omitempty"`
 	// Settings have their names, and where they are from; no value is told.
-	Settings []environ.Setting `json:"settings"`
-	Missing  []string          `json:"missing,omitempty"` // secrets without a value
+	Settings []Setting `json:"settings"`
+	Missing  []string  `json:"missing,omitempty"` // secrets without a value
+}
+
+// Setting is a name of the function's environment, and where its value is from.
+type Setting struct {
+	Name   string `json:"name"`
+	From   string `json:"from"`
+	Secret bool   `json:"secret,omitempty"`
 }
 
 // Route is an address of the function with how it is guarded here.

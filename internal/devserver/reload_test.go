@@ -327,7 +327,9 @@ export const other = async (c) => { try { return 'answered ' + (await c.function
 	if got := w.get("/other"); !strings.Contains(got.body, "no function other") {
 		t.Errorf("another: %d %s", got.StatusCode, got.body)
 	}
-	if !slices.ContainsFunc(w.events(), func(e devserver.Event) bool { return e.Notice != nil && strings.Contains(e.Notice.Text, "runs one alone") }) {
+	if !slices.ContainsFunc(w.events(), func(e devserver.Event) bool {
+		return e.Notice != nil && strings.Contains(e.Notice.Text, "runs one alone")
+	}) {
 		t.Error("nobody is told why")
 	}
 	if got := w.get("/circle"); !strings.Contains(got.body, "circle") && !strings.Contains(got.body, "508") {

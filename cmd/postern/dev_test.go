@@ -1,0 +1,211 @@
+package main_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// development is a running `postern functions dev`.
+type development struct {
+	cmd  *exec.Cmd
+	url  string
+	mu   sync.Mutex
+	text bytes.Buffer // what it printed; guarded by mu
+	done chan struct{}
+	err  error // valid after done
+}
+
+// Write takes what it prints.
+func (d *development) Write(p []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.text.Write(p)
+}
+
+func (d *development) printed() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.text.String()
+}
+
+var devURL = regexp.MustCompile(`http://localhost:\d+`)
+
+// startDevelopment starts it and waits until the first build is over.
+func startDevelopment(dir, program string, env []string, args ...string) (*development, error) {
+	d := &development{done: make(chan struct{})}
+	d.cmd = exec.Command(program, append([]string{"functions", "dev", "--port", "0"}, args...)...)
+	d.cmd.Dir, d.cmd.Env, d.cmd.Stdout, d.cmd.Stderr = dir, env, d, d
+	if err := d.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() { d.err = d.cmd.Wait(); close(d.done) }()
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		text := d.printed()
+		if d.url = devURL.FindString(text); d.url != "" && (strings.Contains(text, "\nready in ") || strings.Contains(text, "failed: ") || strings.Contains(text, `"build"`)) {
+			return d, nil
+		}
+		select {
+		case <-d.done:
+			return nil, errors.New("it ended: " + text)
+		default:
+		}
+		if time.Now().After(deadline) {
+			d.cmd.Process.Kill()
+			return nil, errors.New("it is never ready: " + text)
+		}
+	}
+}
+
+// end sends a signal and waits.
+func (d *development) end(sig os.Signal) (took time.Duration, err error) {
+	began := time.Now()
+	d.cmd.Process.Signal(sig)
+	select {
+	case <-d.done:
+		return time.Since(began), d.err
+	case <-time.After(20 * time.Second):
+		d.cmd.Process.Kill()
+		return time.Since(began), errors.New("it did not end")
+	}
+}
+
+// devWorld is of a story's development.
+type devWorld struct{}
+
+// devCmd is `dev [flags] [DIR]`: `postern functions dev` until the first build is
+// over; its address goes to FUNCTION. `dev stop` interrupts it, and what it
+// printed goes to dev.out; `dev printed` writes that without ending it.
+func devCmd(ts *testscript.TestScript, neg bool, args []string) {
+	d, _ := ts.Value(devWorld{}).(**development)
+	switch {
+	case len(args) == 1 && args[0] == "stop":
+		_, err := (*d).end(os.Interrupt)
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs("dev.out"), []byte((*d).printed()), 0o644))
+	case len(args) == 1 && args[0] == "printed":
+		ts.Check(os.WriteFile(ts.MkAbs("dev.out"), []byte((*d).printed()), 0o644))
+	default:
+		env := append(environ(ts), "DBUS_SESSION_BUS_ADDRESS="+ts.Getenv("DBUS_SESSION_BUS_ADDRESS"))
+		for _, name := range []string{"PROJECT_ID", "PROJECT_ID_API_KEY", "PROJECT_ID_API_SECRET", "COMPANY"} {
+			env = append(env, name+"="+ts.Getenv(name))
+		}
+		started, err := startDevelopment(ts.MkAbs("."), program(ts), env, args...)
+		ts.Check(err)
+		*d = started
+		ts.Defer(func() { started.cmd.Process.Kill(); <-started.done })
+		ts.Setenv("FUNCTION", started.url)
+	}
+}
+
+// ofProject are the processes that run a function of a directory.
+func ofProject(dir string) (pids []int) {
+	envs, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, file := range envs {
+		if env, err := os.ReadFile(file); err == nil && bytes.Contains(env, []byte("POSTERN_DATABASE="+dir+"/")) {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// newProject is a function that spawns a child of its own and ticks.
+func newProject(t *testing.T) (dir string, env []string) {
+	t.Helper()
+	dir = t.TempDir()
+	for name, text := range map[string]string{
+		"postern.json": `{"name":"f","runtime":"node"}`,
+		"function.ts":  "setInterval(() => {}, 10);\nexport const auth = [];\nexport const a = () => 'a';\nexport const hangs = () => new Promise(() => {});\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir, append(os.Environ(), "HOME="+t.TempDir(), "XDG_CONFIG_HOME="+t.TempDir(), "TMPDIR="+t.TempDir(), "DBUS_SESSION_BUS_ADDRESS=unix:path=/nonexistent/bus")
+}
+
+// Nothing of a function is left when who works on it ends, however that is.
+func TestDev_Ends(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		sig  os.Signal
+		want string // of the end; empty: in good order
+	}{
+		"Ctrl-C":  {os.Interrupt, ""},
+		"SIGTERM": {syscall.SIGTERM, ""},
+		"kill -9": {os.Kill, "signal: killed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, env := newProject(t)
+			d, err := startDevelopment(dir, binary, env)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer d.cmd.Process.Kill()
+			if out, err := exec.CommandContext(t.Context(), "curl", "-s", d.url+"/a").CombinedOutput(); err != nil || string(out) != "a" {
+				t.Errorf("%s, %v", out, err)
+			}
+			hangs := exec.CommandContext(t.Context(), "curl", "-s", d.url+"/hangs")
+			if err := hangs.Start(); err != nil {
+				t.Fatal(err)
+			}
+			took, err := d.end(tc.sig)
+			if tc.want == "" && err != nil || tc.want != "" && (err == nil || err.Error() != tc.want) {
+				t.Errorf("it ended with %v\n%s", err, d.printed())
+			}
+			if took > 10*time.Second { // a second for calls in flight, and a busy machine
+				t.Errorf("it took %v", took)
+			}
+			deadline := time.Now().Add(20 * time.Second)
+			for len(ofProject(dir)) > 0 && time.Now().Before(deadline) {
+				time.Sleep(10 * time.Millisecond)
+			}
+			if pids := ofProject(dir); len(pids) > 0 {
+				t.Errorf("processes are left: %v", pids)
+			}
+			hangs.Wait()
+		})
+	}
+}
+
+// What a killed one has left on disk the next one removes.
+func TestDev_ClearsUp(t *testing.T) {
+	t.Parallel()
+	dir, env := newProject(t)
+	tmp := ""
+	for _, v := range env {
+		if rest, ok := strings.CutPrefix(v, "TMPDIR="); ok {
+			tmp = rest
+		}
+	}
+	left := func() (n int) {
+		dirs, _ := filepath.Glob(filepath.Join(tmp, "postern-dev-*"))
+		return len(dirs)
+	}
+	for i, sig := range []os.Signal{os.Kill, os.Kill, os.Interrupt} {
+		d, err := startDevelopment(dir, binary, env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := left(); n != 1 {
+			t.Errorf("start %d: %d directories", i, n)
+		}
+		d.end(sig)
+	}
+	if n := left(); n != 0 {
+		t.Errorf("%d directories are left", n)
+	}
+}
