@@ -3,7 +3,9 @@ package admin
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,7 +45,7 @@ func (s *service) registerFunctions() {
 	register(s, huma.Operation{OperationID: "getFunction", Method: http.MethodGet, Path: one, Summary: "One function", Errors: []int{404}}, s.getFunction)
 	register(s, huma.Operation{OperationID: "deleteFunction", Method: http.MethodDelete, Path: one, Summary: "End a function", DefaultStatus: 204, Errors: []int{404}}, s.deleteFunction)
 	register(s, huma.Operation{OperationID: "deploy", Method: http.MethodPost, Path: one + "/deployments", Summary: "Make an uploaded artefact the active deployment",
-		Description: "Starts a worker of the artefact, decides how each handler is guarded, and moves traffic. When it fails nothing has changed.", Errors: []int{400, 404, 409, 422, 503}}, s.deploy)
+		Description: "Starts a worker of the artefact, decides how each handler is guarded, and moves traffic. When it fails nothing has changed.", MaxBodyBytes: maxSecretsBody, Metadata: map[string]any{carriesSecrets: true}, Errors: []int{400, 404, 409, 422, 503}}, s.deploy)
 	register(s, huma.Operation{OperationID: "getLogs", Method: http.MethodGet, Path: one + "/logs", Summary: "What a function wrote", Errors: []int{404}}, s.getLogs)
 }
 
@@ -138,6 +140,7 @@ func (s *service) deploy(ctx context.Context, in *struct {
 }) (*body[api.DeployResponse], error) {
 	req := deploy.Request{ProjectID: in.ProjectID, Name: in.Name, Artefact: in.Body.Artefact, Force: in.Body.Force, Variables: in.Body.Variables, Secrets: in.Body.Secrets,
 		Declares: in.Body.Declares, Percent: in.Body.Percent, Attempt: in.Body.Attempt, By: principal(ctx).ID()}
+	noteNames(ctx, "secrets", slices.Sorted(maps.Keys(in.Body.Secrets)))
 	if in.Body.NoWait {
 		return s.start(ctx, req)
 	}

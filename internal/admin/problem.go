@@ -52,9 +52,10 @@ func problemOf(ctx huma.Context, status string, v any) (any, error) {
 	case model.Status >= 500:
 		f.Kind = fault.Internal
 	}
+	quiet := ctx.Operation().Metadata[carriesSecrets] != nil
 	for _, d := range model.Errors {
 		f.Text += "; " + d.Message
-		if d.Location != "" {
+		if d.Location != "" && !quiet {
 			f.Text += " (" + d.Location + ")"
 		}
 	}

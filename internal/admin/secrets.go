@@ -33,15 +33,20 @@ type SecretChanges interface {
 // character of them written as JSON may write it.
 const maxSecretsBody = 4 << 20
 
+// carriesSecrets marks, in an operation's Metadata, one whose body may have the
+// values of secrets. Where in it a mistake is, is not told: a place is named after
+// what was sent there, which may be a value at the place of a name.
+const carriesSecrets = "postern:carriesSecrets"
+
 func (s *service) registerSecrets() {
 	const shared, own = "/v1/projects/{projectId}/secrets", "/v1/projects/{projectId}/functions/{name}/secrets"
 	const how = "A worker with the new values is started first: where a function does not start with them, nothing is changed. No call fails. Values are never told again, and are in no log."
 	register(s, huma.Operation{OperationID: "listSecrets", Method: http.MethodGet, Path: own, Summary: "The secrets of a function, and those that it shares, without their values", Errors: []int{404}}, s.listSecrets)
 	register(s, huma.Operation{OperationID: "changeSecrets", Method: http.MethodPatch, Path: own, Summary: "Set and remove secrets of a function",
-		Description: how, MaxBodyBytes: maxSecretsBody, Errors: []int{400, 404, 409, 503}}, s.changeSecrets)
+		Description: how, MaxBodyBytes: maxSecretsBody, Metadata: map[string]any{carriesSecrets: true}, Errors: []int{400, 404, 409, 503}}, s.changeSecrets)
 	register(s, huma.Operation{OperationID: "listSharedSecrets", Method: http.MethodGet, Path: shared, Summary: "The secrets that functions of the project share, without their values"}, s.listShared)
 	register(s, huma.Operation{OperationID: "changeSharedSecrets", Method: http.MethodPatch, Path: shared, Summary: "Set and remove secrets that functions of the project share",
-		Description: how + " A function gets those that it declares and has not itself.", MaxBodyBytes: maxSecretsBody, Errors: []int{400, 409, 503}}, s.changeShared)
+		Description: how + " A function gets those that it declares and has not itself.", MaxBodyBytes: maxSecretsBody, Metadata: map[string]any{carriesSecrets: true}, Errors: []int{400, 409, 503}}, s.changeShared)
 	register(s, huma.Operation{OperationID: "rotateKeys", Method: http.MethodPost, Path: shared + "/rotateKeys", Summary: "Seal all secrets of the project under new data keys",
 		Description: "Values stay. Ended half-way, some are sealed under the new keys and some under the old, and all of them open; asked again, it does all.", Errors: []int{409, 503}}, s.rotateKeys)
 }

@@ -117,6 +117,14 @@ func (d *Deployer) plan(ctx context.Context, dep platform.Deployment, in Request
 	if err := checkValues(in.Secrets); err != nil {
 		return p, err
 	}
+	for name, value := range in.Variables { // those of the manifest have been checked
+		if err := function.CheckSetting(name, value); err != nil {
+			return p, fault.New(fault.Invalid, err.Error())
+		}
+	}
+	if err := function.CheckSettings(dep.Variables); err != nil {
+		return p, fault.New(fault.Invalid, err.Error())
+	}
 	for _, name := range dep.SecretNames {
 		if function.CheckName(name) != nil || function.PlatformName(name) {
 			return p, invalidSecret("one of the secrets that are declared has no name of a secret").WithHint("use upper-case letters, digits and underscores, and no name of the platform")
