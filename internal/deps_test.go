@@ -25,13 +25,14 @@ const module = "postern.dev/postern/"
 // listed is forbidden. The order is that of the floors, from the ground up.
 const policy = `
 	ground: platform, fault
+	examples   <
 
 	wire       <
 	field      <
 	lane       < wire
 	httpx      < ground, wire, lane
 	telemetry  < ground
-	scaffold   < ground
+	scaffold   < ground, examples
 	userfile   < ground
 	redact     <
 	config     < ground, userfile
@@ -72,7 +73,6 @@ const policy = `
 	oauth      < ground, httpx, accesskey, auth, limit, token
 	admin      < ground, httpx, api, blob, accesskey, audit, auth, bundle, deploy, funclog, function, limit, policy, supervisor, tunnel
 
-	examples   <
 	devserver  < ground, httpx, environ, redact, accesskey, auth, bundle, deploy, function, gateway, oauth, secret, signature, signin, state, supervisor, token, worker
 	app        < *
 	cli        < *

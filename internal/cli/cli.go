@@ -84,6 +84,7 @@ func root(std Stdio) *cobra.Command {
 		newDemo(std),
 		newFunctions(std),
 		newSecrets(std),
+		newEnv(std),
 		newKeys(std),
 		newSubprojects(std),
 		newApply(std),

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"postern.dev/postern/internal/config"
 )
 
 // What init writes type-checks as it stands, with nothing installed, and with
@@ -21,7 +23,7 @@ func TestInit_TypeChecks(t *testing.T) {
 	}
 	dir := filepath.Join(t.TempDir(), "mine")
 	var said strings.Builder
-	if err := initFunction(Stdio{Out: &said, Err: &said}, "mine", initOptions{dir: dir}); err != nil {
+	if err := initFunction(t.Context(), Stdio{Out: &said, Err: &said}, &config.Config{}, []string{"mine"}, initOptions{dir: dir}); err != nil {
 		t.Fatal(err)
 	}
 	const more = `import { ConversationController, createConfig, type FunctionContext, getText, ok } from '@sinch/functions-runtime';

@@ -337,5 +337,5 @@ func (r *resolver) done() (Resolved, error) {
 
 // isBase reports whether a name is one of those that every function gets.
 func isBase(name string) bool {
-	return slices.Contains([]string{"PROJECT_ID", "PROJECT_ID_API_KEY", "PROJECT_ID_API_SECRET", "FUNCTION_ID"}, name)
+	return slices.Contains(baseNames, name)
 }

@@ -1,12 +1,11 @@
 // Package scaffold writes the files that a new function begins with.
 //
-// It knows nothing of what the files mean; [Write] is all there is.
+// A [Template] has the files, taken from examples/ where an example is the same
+// thing, and [Write] writes them. What the files mean is not known here.
 package scaffold
 
 import (
-	"embed"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,23 +15,11 @@ import (
 	"postern.dev/postern/internal/fault"
 )
 
-//go:embed template
-var template embed.FS
-
-// typesFile holds the declarations that an editor needs; it is of no use at
-// run time.
-const typesFile = "postern.d.ts"
-
-// Write makes a function of that name in dir, which is made when it is absent,
-// and returns the paths of the files, sorted. types is the text of the
-// declarations for editors. If any of the files is there already the error
-// names all that are, and nothing is written at all.
-func Write(dir, name, types string) ([]string, error) {
-	files, err := render(name)
-	if err != nil {
-		return nil, err
-	}
-	files[typesFile] = types
+// Write writes files, by their names, into dir, which is made when it is absent,
+// and returns their paths, sorted. If any of them is there already the error names
+// all that are, and nothing is written at all. What keeps secrets is for its owner
+// alone.
+func Write(dir string, files map[string]string) ([]string, error) {
 	paths := make([]string, 0, len(files))
 	for file := range files {
 		paths = append(paths, filepath.Join(dir, file))
@@ -54,7 +41,11 @@ func Write(dir, name, types string) ([]string, error) {
 		return nil, fault.Wrap(err, fault.Invalid, "cannot make "+dir)
 	}
 	for i, path := range paths {
-		if err := create(path, files[filepath.Base(path)]); err != nil {
+		mode := fs.FileMode(0o644)
+		if strings.HasPrefix(filepath.Base(path), ".env") {
+			mode = 0o600
+		}
+		if err := create(path, files[filepath.Base(path)], mode); err != nil {
 			for _, half := range paths[:i] {
 				err = errors.Join(err, os.Remove(half))
 			}
@@ -66,8 +57,8 @@ func Write(dir, name, types string) ([]string, error) {
 
 // create writes a file that was not there; what somebody else made meanwhile,
 // a link included, is not touched.
-func create(path, text string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+func create(path, text string, mode fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
@@ -76,26 +67,4 @@ func create(path, text string) error {
 		return errors.Join(err, os.Remove(path))
 	}
 	return nil
-}
-
-// render reads the template. Its names have no leading dot and no .ts at the
-// end, so that neither Go's embedding nor other tools take them for their own.
-func render(name string) (map[string]string, error) {
-	entries, err := template.ReadDir("template")
-	if err != nil {
-		return nil, fmt.Errorf("read template: %w", err)
-	}
-	files := make(map[string]string, len(entries)+1)
-	for _, e := range entries {
-		text, err := template.ReadFile("template/" + e.Name())
-		if err != nil {
-			return nil, fmt.Errorf("read template: %w", err)
-		}
-		target := strings.TrimSuffix(e.Name(), ".txt")
-		if rest, ok := strings.CutPrefix(target, "dot-"); ok {
-			target = "." + rest
-		}
-		files[target] = strings.ReplaceAll(string(text), "{{name}}", name)
-	}
-	return files, nil
 }
