@@ -24,6 +24,7 @@ func newSecrets(std Stdio) *cobra.Command {
 		newSecretsDelete(std),
 		newSecretsClear(std),
 		newSecretsPush(std),
+		newSecretsRotateKeys(std),
 	)
 }
 
