@@ -98,7 +98,7 @@ func passes(err error) bool {
 	code := codeOf(err)
 	switch fault.KindOf(err) {
 	case fault.Unavailable:
-		return code == "" || code == "unavailable" || code == "shutting_down"
+		return code == "" || code == "shutting_down"
 	case fault.Timeout:
 		return code == ""
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postern.dev/postern/internal/api"
+	"postern.dev/postern/internal/fault"
 )
 
 func newFunctionsDelete(std Stdio) *cobra.Command {
@@ -34,7 +35,8 @@ func newFunctionsDelete(std Stdio) *cobra.Command {
 					return err
 				}
 			}
-			if err := client.DeleteFunction(cmd.Context(), name); err != nil {
+			err = client.DeleteFunction(cmd.Context(), name)
+			if err != nil && !(f.Deployment.Number == 0 && fault.KindOf(err) == fault.NotFound) { // of what never came to be, what failed is forgotten
 				return err
 			}
 			out := newPrinter(std.Out)

@@ -43,6 +43,9 @@ func newFunctionsDeploy(std Stdio) *cobra.Command {
 			if err := checkPart(cmd, o.percent, 1); err != nil {
 				return err
 			}
+			if o.dryRun && o.noWait {
+				return usageError{"--dry-run deploys nothing that could be waited for", "leave out --no-wait"}
+			}
 			dir := "."
 			if len(args) == 1 {
 				dir = args[0]
@@ -68,7 +71,6 @@ func newFunctionsDeploy(std Stdio) *cobra.Command {
 	f.BoolVar(&o.dryRun, "dry-run", false, "tell what would change, and change nothing")
 	f.BoolVar(&o.noWait, "no-wait", false, "do not wait for the worker: postern functions status NAME --follow tells what becomes of it")
 	f.BoolVar(&o.noTypecheck, "no-typecheck", false, "do not check types")
-	cmd.MarkFlagsMutuallyExclusive("dry-run", "no-wait")
 	return cmd
 }
 
@@ -266,10 +268,10 @@ func printDeployed(out printer, done api.DeployResponse, as string) {
 	for _, u := range f.URLs {
 		block = append(block, []string{"URL", u})
 	}
-	if len(f.URLs) == 0 {
-		block = append(block, []string{"URL", fmt.Sprintf("%s: it has no public URL; functions of the project call it with context.functions.call('%s')", where(f), f.Name)})
-	}
 	out.table([]string{"Function", f.Name}, block)
+	if len(f.URLs) == 0 {
+		out.line("\n%s: it has no public URL; functions of the project call it with context.functions.call('%s')", clean(where(f)), clean(f.Name))
+	}
 }
 
 // tryLine is a curl line that answers: for a guarded route if there is one,
