@@ -91,6 +91,9 @@ type Options struct {
 	Store     Store
 	Deployer  Deployer
 	Artefacts Artefacts
+	// Databases and Storage are what functions keep.
+	Databases Databases
+	Storage   Storage
 	Uploads   Uploads
 	Logs      *funclog.Book
 	// Auth recognises callers; Issuer is this control plane's URL, which their
@@ -150,6 +153,7 @@ func New(o Options) (http.Handler, *huma.OpenAPI) {
 	s.api.UseMiddleware(s.guard)
 	s.registerFunctions()
 	s.registerVersions()
+	s.registerKept()
 	s.registerKeys()
 	s.registerSubprojects()
 	s.registerGateway()

@@ -19,8 +19,10 @@ type Deployments interface {
 	Deployments(ctx context.Context, functionID string, limit int) ([]platform.Deployment, error)
 }
 
-// Shifter moves the calls of a function between its versions. *deploy.Deployer is one.
+// Shifter moves the calls of a function between its versions, and stops all of them
+// for a moment. *deploy.Deployer is one.
 type Shifter interface {
+	Still(ctx context.Context, f platform.Function, do func() error) error
 	Promote(ctx context.Context, in deploy.Shift) (deploy.Result, error)
 	RollBack(ctx context.Context, in deploy.Shift) (deploy.Result, error)
 }

@@ -185,6 +185,8 @@ func (s *Server) controlPlane() http.Handler {
 		Deployer:  tracedDeployer{s.deployer},
 		Artefacts: s.artefacts,
 		Uploads:   s.uploads,
+		Databases: s.databases,
+		Storage:   s.kept,
 		Logs:      s.book,
 		Auth:      s.auth,
 		Issuer:    s.Issuer(),
