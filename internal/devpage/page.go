@@ -19,6 +19,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"postern.dev/postern/internal/devserver"
@@ -167,7 +168,8 @@ type frame struct {
 func (p *page) show(w http.ResponseWriter, status int, view, title string, last int64, body any) {
 	f := frame{Title: title, Here: view, URL: p.dev.URL(), Token: p.token, Last: last, Body: body}
 	if fn := p.dev.Function(); fn != nil {
-		f.Name, f.Open = fn.Name, len(fn.Unguarded) > 0
+		f.Name = fn.Name
+		f.Open = slices.ContainsFunc(fn.Routes, func(r devserver.Route) bool { return r.Deployed != "" })
 	}
 	events, _ := p.dev.Feed().After(0)
 	for i := range events {

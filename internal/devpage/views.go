@@ -13,8 +13,6 @@ import (
 
 	"postern.dev/postern/internal/devserver"
 	"postern.dev/postern/internal/fault"
-	"postern.dev/postern/internal/function"
-	"postern.dev/postern/internal/platform"
 )
 
 // shown is how many requests, and how many lines, a page has at most.
@@ -186,22 +184,10 @@ func (p *page) builds(w http.ResponseWriter, r *http.Request) {
 	p.show(w, http.StatusOK, "builds", "Builds", lastOf(events), list)
 }
 
-// routed is an address with how it is guarded here, and where it is deployed.
-type routed struct {
-	function.RouteRow
-	Unguarded bool
-}
-
 func (p *page) routes(w http.ResponseWriter, r *http.Request) {
-	out := []routed{}
+	var out []devserver.Route
 	if f := p.dev.Function(); f != nil {
-		for _, row := range function.Describe(f.Handlers) {
-			pattern := strings.TrimPrefix(row.Method+" "+row.Path, " ")
-			open := slices.ContainsFunc(f.Handlers, func(h platform.Handler) bool {
-				return h.Name == row.Handler && (len(h.Routes) == 0 && slices.Contains(f.Unguarded, h.Name) || len(h.Routes) > 0 && slices.Contains(f.Unguarded, pattern))
-			})
-			out = append(out, routed{row, open})
-		}
+		out = f.Routes
 	}
 	p.show(w, http.StatusOK, "routes", "Routes", 0, out)
 }
