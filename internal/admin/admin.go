@@ -43,6 +43,7 @@ type Store interface {
 type Functions interface {
 	Function(ctx context.Context, projectID, name string) (platform.Function, error)
 	Functions(ctx context.Context, projectID, after string, limit int) ([]platform.Function, error)
+	FunctionByID(ctx context.Context, projectID, id string) (platform.Function, error)
 	Deployment(ctx context.Context, id string) (platform.Deployment, error)
 	Deployments(ctx context.Context, functionID string, limit int) ([]platform.Deployment, error)
 }
@@ -96,6 +97,8 @@ type Options struct {
 	Storage   Storage
 	Uploads   Uploads
 	Logs      *funclog.Book
+	// Stopping is closed when what goes on without end has to end; nil: never.
+	Stopping <-chan struct{}
 	// Auth recognises callers; Issuer is this control plane's URL, which their
 	// tokens must be for.
 	Auth   *auth.Authenticator
@@ -126,6 +129,7 @@ type service struct {
 	o    Options
 	api  huma.API
 	bare *limit.Book[string] // calls with a bare secret, by key ID
+	open streams
 }
 
 // bareKeys is how many keys that call at the same time have a rate of their
@@ -152,6 +156,7 @@ func New(o Options) (http.Handler, *huma.OpenAPI) {
 	mux.HandleFunc("GET "+SchemaPath, schema)
 	s.api.UseMiddleware(s.guard)
 	s.registerFunctions()
+	s.registerLogs()
 	s.registerVersions()
 	s.registerKept()
 	s.registerKeys()

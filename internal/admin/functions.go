@@ -2,12 +2,10 @@ package admin
 
 import (
 	"context"
-	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -46,7 +44,6 @@ func (s *service) registerFunctions() {
 	register(s, huma.Operation{OperationID: "deleteFunction", Method: http.MethodDelete, Path: one, Summary: "End a function", DefaultStatus: 204, Errors: []int{404}}, s.deleteFunction)
 	register(s, huma.Operation{OperationID: "deploy", Method: http.MethodPost, Path: one + "/deployments", Summary: "Make an uploaded artefact the active deployment",
 		Description: "Starts a worker of the artefact, decides how each handler is guarded, and moves traffic. When it fails nothing has changed.", MaxBodyBytes: maxSecretsBody, Metadata: map[string]any{carriesSecrets: true}, Errors: []int{400, 404, 409, 422, 503}}, s.deploy)
-	register(s, huma.Operation{OperationID: "getLogs", Method: http.MethodGet, Path: one + "/logs", Summary: "What a function wrote", Errors: []int{404}}, s.getLogs)
 }
 
 func (s *service) whoAmI(ctx context.Context, _ *struct{}) (*body[api.WhoAmI], error) {
@@ -160,34 +157,6 @@ func (s *service) deploy(ctx context.Context, in *struct {
 		return nil, err
 	}
 	return &body[api.DeployResponse]{api.DeployResponse{Function: f, Routes: f.Routes, Warnings: append([]string{}, r.Warnings...), Reused: r.Reused}}, nil
-}
-
-func (s *service) getLogs(ctx context.Context, in *struct {
-	FunctionPath
-	Since time.Time `query:"since" doc:"Only lines after this time."`
-	Limit int       `query:"limit" minimum:"1" maximum:"1000" default:"100"`
-}) (*body[api.Logs], error) {
-	f, err := s.o.Store.Function(ctx, in.ProjectID, in.Name)
-	if err != nil {
-		return nil, err
-	}
-	out := api.Logs{Entries: []api.LogEntry{}}
-	for _, e := range s.o.Logs.Tail(f.ID, in.Since, in.Limit) {
-		out.Entries = append(out.Entries, api.LogEntry{Time: e.At.UTC(), Level: levelWord(e.Level), RequestID: e.RequestID, DeploymentID: e.DeploymentID, Text: e.Text})
-	}
-	return &body[api.Logs]{out}, nil
-}
-
-func levelWord(l slog.Level) string {
-	switch {
-	case l < slog.LevelInfo:
-		return "debug"
-	case l < slog.LevelWarn:
-		return "info"
-	case l < slog.LevelError:
-		return "warn"
-	}
-	return "error"
 }
 
 // describe is a function as the API shows it, its routes under the policy in

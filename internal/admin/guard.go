@@ -69,17 +69,7 @@ func (s *service) decide(r *http.Request, projectID, subprojectID string) (auth.
 	if err := s.unhurried(p, time.Now()); err != nil {
 		return p, err
 	}
-	need := auth.Need{ProjectID: projectID + subprojectID, Scope: platform.ScopeControl, RemoteAddr: r.RemoteAddr} // a path has one of them at most
-	switch need.ProjectID {
-	case p.ProjectID():
-	case "": // the operation is about the caller
-		need.ProjectID = p.ProjectID()
-	default:
-		if need.ParentID, err = s.parentOf(r.Context(), need.ProjectID); err != nil {
-			return p, err
-		}
-	}
-	err = auth.Decide(p, need)
+	err = s.allowed(r, p, projectID+subprojectID) // a path has one of them at most
 	if subprojectID != "" && errors.Is(err, auth.ErrProject) {
 		err = errNoSubproject
 	}
@@ -87,6 +77,22 @@ func (s *service) decide(r *http.Request, projectID, subprojectID string) (auth.
 		s.o.Uses.Mark(p.Key, time.Now())
 	}
 	return p, err
+}
+
+// allowed decides whether a caller may do something in a project; empty: what is
+// about the caller.
+func (s *service) allowed(r *http.Request, p auth.Principal, projectID string) (err error) {
+	need := auth.Need{ProjectID: projectID, Scope: platform.ScopeControl, RemoteAddr: r.RemoteAddr}
+	switch need.ProjectID {
+	case p.ProjectID():
+	case "":
+		need.ProjectID = p.ProjectID()
+	default:
+		if need.ParentID, err = s.parentOf(r.Context(), need.ProjectID); err != nil {
+			return err
+		}
+	}
+	return auth.Decide(p, need)
 }
 
 // shown is what the caller's credentials are checked against.

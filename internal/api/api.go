@@ -97,20 +97,6 @@ type DeployResponse struct {
 	Ended        int `json:"ended,omitempty" doc:"The number of the candidate that was ended."`
 }
 
-// LogEntry is one line that a function wrote.
-type LogEntry struct {
-	Time         time.Time `json:"time"`
-	Level        string    `json:"level" doc:"debug, info, warn or error."`
-	RequestID    string    `json:"requestId,omitempty"`
-	DeploymentID string    `json:"deploymentId,omitempty"`
-	Text         string    `json:"text"`
-}
-
-// Logs is a part of a function's log, oldest line first.
-type Logs struct {
-	Entries []LogEntry `json:"entries"`
-}
-
 // WhoAmI is whose credential was shown.
 type WhoAmI struct {
 	ProjectID string   `json:"projectId"`

@@ -102,15 +102,6 @@ func (c *Client) Sources(ctx context.Context, name string, version int) (zip []b
 	return zip, c.call(ctx, http.MethodGet, path, nil, &zip)
 }
 
-// Logs returns up to limit of a function's last lines after since.
-func (c *Client) Logs(ctx context.Context, name string, since time.Time, limit int) (out Logs, err error) {
-	q := url.Values{"limit": {strconv.Itoa(limit)}}
-	if !since.IsZero() {
-		q.Set("since", since.UTC().Format(time.RFC3339Nano))
-	}
-	return out, c.call(ctx, http.MethodGet, c.project("functions", name, "logs")+"?"+q.Encode(), nil, &out)
-}
-
 func (c *Client) project(parts ...string) string {
 	path := "/v1/projects/" + url.PathEscape(c.ProjectID)
 	for _, p := range parts {
@@ -216,6 +207,7 @@ func (c *Client) base() (string, error) {
 	return strings.TrimRight(c.Server, "/"), nil
 }
 
+// client is c.HTTP, or the usual one, with what holds for either.
 func (c *Client) client() *http.Client {
 	h := http.Client{Timeout: 2 * time.Minute}
 	if c.HTTP != nil {

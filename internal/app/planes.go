@@ -188,6 +188,7 @@ func (s *Server) controlPlane() http.Handler {
 		Databases: s.databases,
 		Storage:   s.kept,
 		Logs:      s.book,
+		Stopping:  s.stopping,
 		Auth:      s.auth,
 		Issuer:    s.Issuer(),
 		Uses:      &s.uses,

@@ -66,11 +66,18 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-parts.failed():
 	}
 	s.health.enter(stopping)
-	err := errors.Join(doors.stop(), control.stop(), calls.stop(), workers.stop(), recording.stop(), parts.stop(), s.close())
+	err := errors.Join(doors.stop(), s.endStreams(), control.stop(), calls.stop(), workers.stop(), recording.stop(), parts.stop(), s.close())
 	if err == nil {
 		s.log.Info("stopped")
 	}
 	return err
+}
+
+// endStreams lets go of those who follow a log: the control plane waits for
+// everybody else.
+func (s *Server) endStreams() error {
+	close(s.stopping)
+	return nil
 }
 
 // drainSockets ends what a listener that stops does not wait for.

@@ -88,6 +88,7 @@ type Server struct {
 	firstKey *Key
 	firstSeq int64 // of the change that made it; 0 if another start did
 	ready    chan struct{}
+	stopping chan struct{}  // closed before the control plane stops
 	closers  []func() error // what New opened, in order
 }
 
@@ -96,7 +97,7 @@ type Server struct {
 // nothing is left open, and no key was made that nobody has seen: the first
 // project and its key are the last step.
 func New(ctx context.Context, cfg *config.Config, version string, logs io.Writer) (_ *Server, err error) {
-	s := &Server{cfg: cfg, version: version, ready: make(chan struct{})}
+	s := &Server{cfg: cfg, version: version, ready: make(chan struct{}), stopping: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			s.close()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sort"
 	"strings"
 
@@ -194,6 +195,12 @@ func defaultData(env func(string) (string, bool)) string {
 		return filepath.Join(home, ".local", "share", "postern")
 	}
 	return ""
+}
+
+// DrawsScreens reports whether the terminal can move its cursor.
+func DrawsScreens() bool {
+	term := os.Getenv("TERM")
+	return term != "dumb" && (term != "" || runtime.GOOS == "windows")
 }
 
 // NoColor reports whether the environment asks for output without colour

@@ -27,6 +27,9 @@ type Filter struct {
 	Invocations bool       // and not lines alone
 }
 
+// pageBytes is about how much is given at once.
+const pageBytes = 4 << 20
+
 // Every is the least level that an entry can have.
 const Every = slog.LevelDebug
 
@@ -62,22 +65,34 @@ func (b *Book) Page(ctx context.Context, functionID string, q Query) (list []Ent
 	if before == 0 {
 		before = 1<<63 - 1
 	}
+	size := 0
 	take := func(e Entry) bool {
 		switch {
 		case ctx.Err() != nil || !q.Since.IsZero() && e.Seq <= q.Since.UnixMicro():
 			return false // what was numbered by then is no newer
 		case !q.Has(&e) || !e.At.After(q.Since):
 			return true
-		case len(list) == q.Limit:
+		case len(list) == q.Limit || size > pageBytes:
 			more = true
 			return false
 		}
+		size += e.size()
 		list = append(list, e)
 		return true
 	}
 	b.backwards(ctx, functionID, before, take)
 	slices.Reverse(list)
 	return list, more
+}
+
+// Last is the sequence of the last entry; 0: there is none.
+func (b *Book) Last(functionID string) int64 {
+	if !validID.MatchString(functionID) {
+		return 0
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ring(functionID).last
 }
 
 // backwards goes from a sequence towards the oldest entry.
@@ -105,7 +120,7 @@ func (b *Book) backwards(ctx context.Context, functionID string, before int64, t
 
 // forward is the oldest entries behind q.After.
 func (b *Book) forward(ctx context.Context, functionID string, q Query) (list []Entry, more bool) {
-	r := b.read(functionID, q.After)
+	r, size := b.read(functionID, q.After), 0
 	for ctx.Err() == nil {
 		batch, _ := r.take(ctx)
 		if len(batch) == 0 {
@@ -114,9 +129,10 @@ func (b *Book) forward(ctx context.Context, functionID string, q Query) (list []
 		for _, e := range batch {
 			switch {
 			case !q.Has(&e) || !e.At.After(q.Since):
-			case len(list) == q.Limit:
+			case len(list) == q.Limit || size > pageBytes:
 				return list, true
 			default:
+				size += e.size()
 				list = append(list, e)
 			}
 		}

@@ -49,7 +49,7 @@ func (b *Book) Follow(functionID string, from From) *Reader {
 	r.watched = b.ring(functionID)
 	r.watched.readers++
 	b.readers.Add(1)
-	if from == (From{}) {
+	if from == (From{}) || r.seq > r.watched.last { // nobody was given what is to come
 		r.seq = r.watched.last
 	}
 	return r

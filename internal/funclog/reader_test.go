@@ -262,41 +262,58 @@ func TestGather(t *testing.T) {
 		return funclog.Entry{Seq: seq, RequestID: request, Text: "end of " + request, Invocation: &funclog.Invocation{}}
 	}
 	entries := []funclog.Entry{line("", "start"), line("a", "a1"), line("b", "b1"), line("a", "a2"), end("a"), line("a", "after a"), line("c", "c1"), end("b"), line("", "alone"), line("d", "d1"), end("c")}
-	told := func(list []funclog.Gathered) (out []string) {
-		for _, g := range list {
-			s := g.Text
-			for _, l := range g.Lines {
-				s += " " + l.Text
+	add := func(g *funclog.Gather, entries []funclog.Entry, now time.Time) (out []string) {
+		tell := func(g funclog.Gathered, ok bool) bool {
+			if ok {
+				s := g.Text
+				for _, l := range g.Lines {
+					s += " " + l.Text
+				}
+				out = append(out, s)
 			}
-			out = append(out, s)
+			return ok
+		}
+		for _, e := range entries {
+			tell(g.Add(e))
+			for tell(g.Held(now)) {
+			}
+		}
+		for tell(g.Held(now)) {
 		}
 		return out
 	}
-	var whole []string
-	var g funclog.Gather
-	for _, e := range entries {
-		whole = append(whole, told(g.Add(e))...)
-	}
 	want := []string{"start", "end of a a1 a2", "after a", "end of b b1", "alone", "end of c c1"}
-	if !slices.Equal(whole, want) {
+	var g funclog.Gather
+	if whole := add(&g, entries, now); !slices.Equal(whole, want) {
 		t.Errorf("%q", whole)
 	}
-	if late := told(g.Late(now.Add(time.Minute))); !slices.Equal(late, []string{"d1"}) {
+	if late := add(&g, nil, now.Add(time.Minute)); !slices.Equal(late, []string{"d1"}) {
 		t.Errorf("late: %q", late)
 	}
 	for cut := range len(entries) + 1 { // a reader that comes back at any place gets the same
 		var first, second funclog.Gather
-		var got []string
-		for _, e := range entries[:cut] {
-			got = append(got, told(first.Add(e))...)
-		}
+		got := add(&first, entries[:cut], now)
 		at, held := first.Place()
 		second.Restore(entries, at, held)
-		for _, e := range entries[cut:] {
-			got = append(got, told(second.Add(e))...)
-		}
+		got = append(got, add(&second, entries[cut:], now)...)
 		if !slices.Equal(got, want) {
 			t.Errorf("cut at %d: %q", cut, got)
 		}
+	}
+}
+
+// Lines that claim a request which never ends are not kept for ever, nor many.
+func TestGather_IsBounded(t *testing.T) {
+	t.Parallel()
+	var g funclog.Gather
+	now, given := time.Now(), 0
+	for i := range 5000 {
+		g.Add(funclog.Entry{Seq: now.UnixMicro() + int64(i), RequestID: fmt.Sprintf("req_%d", i), Text: strings.Repeat("x", 10_000)})
+		for _, ok := g.Held(now); ok; _, ok = g.Held(now) {
+			given++
+		}
+	}
+	if given < 4800 {
+		t.Errorf("%d of 5000 lines were given", given)
 	}
 }

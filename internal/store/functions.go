@@ -17,6 +17,11 @@ func (db *DB) Function(ctx context.Context, projectID, name string) (platform.Fu
 	return scanFunction(db.read.QueryRowContext(ctx, `SELECT `+functionColumns+` FROM functions f WHERE f.project_id = $1 AND f.name = $2`, projectID, name))
 }
 
+// FunctionByID returns a function of a project by its ID.
+func (db *DB) FunctionByID(ctx context.Context, projectID, id string) (platform.Function, error) {
+	return scanFunction(db.read.QueryRowContext(ctx, `SELECT `+functionColumns+` FROM functions f WHERE f.project_id = $1 AND f.id = $2`, projectID, id))
+}
+
 // Functions lists up to limit functions of a project with a name after the given one.
 func (db *DB) Functions(ctx context.Context, projectID, after string, limit int) ([]platform.Function, error) {
 	rows, err := db.read.QueryContext(ctx, `SELECT `+functionColumns+` FROM functions f WHERE f.project_id = $1 AND f.name > $2 ORDER BY f.name LIMIT $3`, projectID, after, limit)

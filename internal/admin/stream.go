@@ -1,0 +1,306 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"postern.dev/postern/internal/api"
+	"postern.dev/postern/internal/auth"
+	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/funclog"
+)
+
+const (
+	streamsOfProject = 100
+	streamsInAll     = 512
+	heartbeat        = 15 * time.Second
+	lookAgain        = 100 * time.Millisecond // whether who reads may still do so
+	slowest          = 30 * time.Second       // that a reader may take for what is sent at once
+)
+
+// streams counts the log streams that are open, by project.
+type streams struct {
+	mu  sync.Mutex
+	of  map[string]int // guarded by mu
+	all int            // guarded by mu
+}
+
+var errStreams = fault.New(fault.TooMany, "as many log streams as a project may have are open").WithCode("streams_limited")
+
+func (s *streams) take(projectID string) (release func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.of == nil {
+		s.of = map[string]int{}
+	}
+	if s.of[projectID] >= streamsOfProject || s.all >= streamsInAll {
+		return nil, errStreams
+	}
+	s.of[projectID]++
+	s.all++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.all--
+		if s.of[projectID]--; s.of[projectID] == 0 {
+			delete(s.of, projectID)
+		}
+	}, nil
+}
+
+// The two views of a log.
+const (
+	viewRequests = "requests"
+	viewEntries  = "entries"
+)
+
+type streamInput struct {
+	FunctionPath
+	Wanted
+	View   string `query:"view" enum:"requests,entries" default:"requests" doc:"requests: an event for each call that is over, with the lines that were written for it, and one for each line outside of a call. entries: each line at once, and each call when it is over."`
+	LastID string `header:"Last-Event-ID" pattern:"^[0-9]{1,18}([.][0-9]{1,18})?$" doc:"Go on behind this event; since is of no meaning then."`
+}
+
+func (s *service) registerStream(path string) {
+	op := huma.Operation{OperationID: "streamLogs", Method: http.MethodGet, Path: path, Summary: "What a function writes, as it is written",
+		Description: "Server-sent events: request, line, and lost where entries before the next one cannot be had any more. Without since and Last-Event-ID the stream begins with what comes next. " +
+			"It ends when the credential that it was opened with does, when the function is deleted, and when the server stops; a client goes on with the ID of the last event that it saw. They are those of the node that was asked.",
+		Errors: []int{404, 422}, Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: s.events()}}}}}
+	register(s, op, s.streamLogs)
+}
+
+// events describes the data of each event.
+func (s *service) events() *huma.Schema {
+	one := &huma.Schema{Type: huma.TypeArray, Title: "Server-sent events", Items: &huma.Schema{}}
+	for _, of := range []any{api.RequestEvent{}, api.LogEntry{}, api.LostEvent{}} {
+		t := reflect.TypeOf(of)
+		one.Items.OneOf = append(one.Items.OneOf, s.api.OpenAPI().Components.Schemas.Schema(t, true, t.Name()))
+	}
+	return one
+}
+
+func (s *service) streamLogs(ctx context.Context, in *streamInput) (*huma.StreamResponse, error) {
+	f, err := s.named(ctx, in.FunctionPath)
+	if err != nil {
+		return nil, err
+	}
+	release, err := s.open.take(in.ProjectID)
+	if err != nil {
+		return nil, err
+	}
+	p := principal(ctx)
+	return &huma.StreamResponse{Body: func(ctx huma.Context) {
+		defer release()
+		r, w := humago.Unwrap(ctx)
+		st := &stream{s: s, r: r, w: http.NewResponseController(w), out: w, began: time.Now(), principal: p, projectID: in.ProjectID, keys: s.o.Directory(), filter: in.filter(), view: in.View}
+		st.filter.Invocations = true
+		st.run(r.Context(), f.ID, in)
+	}}, nil
+}
+
+// stream is one reader of a log. It has one buffer, which is sent before more is
+// taken: who reads slowly is behind in the log, and holds nothing of it.
+type stream struct {
+	s         *service
+	r         *http.Request
+	w         *http.ResponseController
+	out       http.ResponseWriter
+	began     time.Time
+	principal auth.Principal
+	projectID string
+	keys      *auth.Directory // as of the last look
+	until     time.Time       // when to look again though nothing has changed; zero: never
+	filter    funclog.Filter
+	view      string
+
+	reader *funclog.Reader
+	gather funclog.Gather
+	buf    bytes.Buffer
+	sentAt time.Time
+}
+
+// run sends until somebody ends it.
+func (st *stream) run(ctx context.Context, functionID string, in *streamInput) {
+	h := st.out.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // proxies that know it pass on at once
+	st.out.WriteHeader(http.StatusOK)
+	st.until = st.principal.Until(time.Now())
+	st.reader = st.s.o.Logs.Follow(functionID, st.from(ctx, functionID, in))
+	defer st.reader.Close()
+	if in.LastID == "" {
+		st.gather.Restore(nil, st.reader.Seq(), 0)
+	}
+	st.beat()
+	for st.flush() == nil && st.may() {
+		wait, cancel := context.WithTimeout(ctx, lookAgain)
+		list, lost, err := st.reader.Next(wait)
+		cancel()
+		if ctx.Err() != nil || errors.Is(err, funclog.ErrEnded) || st.stopping() {
+			return
+		}
+		if !st.may() { // before it is told anything more
+			return
+		}
+		st.add(list, lost)
+	}
+}
+
+func (st *stream) stopping() bool {
+	select {
+	case <-st.s.o.Stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// from is where the log is read from, with the lines that were held when the
+// reader was last here held again.
+func (st *stream) from(ctx context.Context, functionID string, in *streamInput) funclog.From {
+	if in.LastID == "" {
+		return funclog.From{Since: in.since()}
+	}
+	last, first, _ := strings.Cut(in.LastID, ".")
+	seq, held := sequence(last), sequence(first)
+	if st.view == viewRequests {
+		before, _ := st.s.o.Logs.Page(ctx, functionID, funclog.Query{Filter: funclog.Filter{Level: funclog.Every, Invocations: true}, Before: seq + 1, Limit: 4000})
+		if held == 0 {
+			held = seq + 1
+		}
+		st.gather.Restore(before, seq, held)
+	}
+	return funclog.From{After: max(seq, 1)}
+}
+
+// may reports whether the reader's credential still opens the log. It is looked
+// at again when any key or token changed, and when it may have ended by itself.
+func (st *stream) may() bool {
+	now := time.Now()
+	keys := st.s.o.Directory()
+	if keys == st.keys && (st.until.IsZero() || now.Before(st.until)) {
+		return true
+	}
+	shown := st.s.shown(st.r)
+	shown.Proven, shown.ProvenAt = true, st.began // of this very request
+	p, err := st.s.o.Auth.Authenticate(keys, shown)
+	if err == nil && p.ID() != st.principal.ID() {
+		return false
+	}
+	if err == nil {
+		err = st.s.allowed(st.r, p, st.projectID)
+	}
+	st.keys, st.until = keys, p.Until(now)
+	return err == nil
+}
+
+// add writes what comes next into the buffer.
+func (st *stream) add(list []funclog.Entry, lost bool) {
+	now := time.Now()
+	if lost {
+		st.event("lost", "", api.LostEvent{Text: "entries are missing here: they were written faster than they were read, and are not kept any more"})
+	}
+	for _, e := range list {
+		if st.view == viewEntries {
+			st.entry(e)
+			continue
+		}
+		st.gathered(st.gather.Add(e))
+		st.held(now)
+	}
+	st.held(now)
+}
+
+func (st *stream) entry(e funclog.Entry) {
+	switch id := strconv.FormatInt(e.Seq, 10); {
+	case !st.filter.Has(&e):
+	case e.Invocation != nil:
+		st.event("request", id, requestOf(funclog.Gathered{Entry: e}, st.filter))
+	default:
+		st.event("line", id, entryOf(e))
+	}
+}
+
+// held sends the lines that wait no longer for their call.
+func (st *stream) held(now time.Time) {
+	for g, ok := st.gather.Held(now); ok; g, ok = st.gather.Held(now) {
+		st.gathered(g, ok)
+	}
+}
+
+// gathered sends a call with its lines, if it or one of them is wanted, or a line.
+func (st *stream) gathered(g funclog.Gathered, ok bool) {
+	wanted := ok && st.filter.Has(&g.Entry)
+	for i := 0; i < len(g.Lines) && !wanted; i++ {
+		wanted = st.filter.Has(&g.Lines[i])
+	}
+	switch {
+	case !wanted:
+	case g.Invocation == nil:
+		st.event("line", st.place(), entryOf(g.Entry))
+	default:
+		st.event("request", st.place(), requestOf(g, st.filter))
+	}
+}
+
+// beat writes a heartbeat, which is no event: but a client that comes back is
+// where it was, also when nothing that it wanted came for long.
+func (st *stream) beat() { st.buf.WriteString(": still here\nid: " + st.place() + "\n\n") }
+
+// place is the ID of what was sent last: up to where the log was read, and from
+// where on lines are held.
+func (st *stream) place() string {
+	if st.view == viewEntries {
+		return strconv.FormatInt(st.reader.Seq(), 10)
+	}
+	seq, held := st.gather.Place()
+	return strconv.FormatInt(seq, 10) + "." + strconv.FormatInt(held, 10)
+}
+
+// event writes one event. Its data is one line, because JSON escapes the end of
+// one: nothing that a function writes can be another event.
+func (st *stream) event(name, id string, data any) {
+	text, err := json.Marshal(data)
+	if err != nil {
+		return // of our own types: cannot happen
+	}
+	if id != "" {
+		fmt.Fprintf(&st.buf, "id: %s\n", id)
+	}
+	fmt.Fprintf(&st.buf, "event: %s\ndata: %s\n\n", name, text)
+}
+
+// flush sends what is in the buffer, or a heartbeat when nothing was for long.
+func (st *stream) flush() error {
+	now := time.Now()
+	if st.buf.Len() == 0 {
+		if now.Sub(st.sentAt) < heartbeat {
+			return nil
+		}
+		st.beat()
+	}
+	st.sentAt = now
+	st.w.SetReadDeadline(now.Add(2 * slowest)) // the server's own are for answers that end
+	st.w.SetWriteDeadline(now.Add(slowest))
+	if _, err := st.out.Write(st.buf.Bytes()); err != nil {
+		return err
+	}
+	st.buf.Reset()
+	if st.buf.Cap() > 1<<20 {
+		st.buf = bytes.Buffer{}
+	}
+	return st.w.Flush()
+}
