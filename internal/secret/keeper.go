@@ -76,9 +76,9 @@ func openRemote(ctx context.Context, u *url.URL) (*secrets.Keeper, error) {
 	if u.Scheme != hashivault.Scheme {
 		return secrets.OpenKeeper(ctx, u.String())
 	}
-	var c hashivault.Config // the rest comes from VAULT_ADDR, VAULT_TOKEN and their like
-	c.APIConfig.Timeout, c.APIConfig.MaxRetries = keeperTimeout, 1
-	client, err := hashivault.Dial(ctx, &c)
+	c := api.DefaultConfig() // of VAULT_ADDR, VAULT_TOKEN and their like
+	c.Timeout, c.MaxRetries = keeperTimeout, 1
+	client, err := api.NewClient(c)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,9 @@ func (k *Keeper) Name() string { return k.name }
 // seal seals plain under the name bind.
 func (k *Keeper) seal(ctx context.Context, bind string, plain []byte) (sealed []byte, err error) {
 	err = k.call(ctx, func(ctx context.Context) (err error) {
-		sealed, err = k.keeper.Encrypt(ctx, bound(bind, plain))
+		if sealed, err = k.keeper.Encrypt(ctx, bound(bind, plain)); err == nil && len(sealed) == 0 {
+			err = errEmpty // and what would be stored opens never
+		}
 		return err
 	})
 	return sealed, err
@@ -112,7 +114,9 @@ func (k *Keeper) seal(ctx context.Context, bind string, plain []byte) (sealed []
 func (k *Keeper) open(ctx context.Context, bind string, sealed []byte) ([]byte, error) {
 	var message []byte
 	err := k.call(ctx, func(ctx context.Context) (err error) {
-		message, err = k.keeper.Decrypt(ctx, sealed)
+		if message, err = k.keeper.Decrypt(ctx, sealed); err == nil && len(message) == 0 {
+			err = errEmpty
+		}
 		return err
 	})
 	if err != nil {
@@ -120,6 +124,8 @@ func (k *Keeper) open(ctx context.Context, bind string, sealed []byte) ([]byte, 
 	}
 	return unbound(bind, message)
 }
+
+var errEmpty = errors.New("its answer is empty")
 
 // call asks the keeper, for keeperTimeout at most.
 func (k *Keeper) call(ctx context.Context, ask func(context.Context) error) error {
