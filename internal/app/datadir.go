@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"postern.dev/postern/internal/fault"
@@ -38,9 +37,9 @@ func openDataDir(path string) (*dataDir, error) {
 		return nil, fault.Wrap(err, fault.Invalid, "the data directory "+path+" cannot be written").
 			WithHint("choose a directory that you may write: --data DIR")
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := lockFile(lock); err != nil {
 		defer lock.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
+		if errors.Is(err, errLocked) {
 			return nil, heldBy(path, lock)
 		}
 		return nil, fmt.Errorf("lock %s: %w", lock.Name(), err)
@@ -63,8 +62,8 @@ func keepPrivate(path string) error {
 	if !info.IsDir() {
 		return fault.New(fault.Invalid, path+" is not a directory").WithHint("choose another: --data DIR")
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() {
-		return fault.New(fault.Denied, fmt.Sprintf("the data directory %s belongs to user %d, and the server runs as user %d", path, st.Uid, os.Geteuid())).
+	if owner, ok := ownerOf(info); ok && owner != os.Geteuid() {
+		return fault.New(fault.Denied, fmt.Sprintf("the data directory %s belongs to user %d, and the server runs as user %d", path, owner, os.Geteuid())).
 			WithHint(fmt.Sprintf("run the server as its owner, or: chown -R %d %s", os.Geteuid(), path))
 	}
 	if info.Mode().Perm()&0o077 == 0 {

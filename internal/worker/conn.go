@@ -109,8 +109,7 @@ func newConn(nc net.Conn, ev events) *conn {
 		c.raw, _ = f.SyscallConn()
 	}
 	c.writeOnce = func(fd uintptr) bool {
-		n, _ := syscall.Write(int(fd), c.buf) // an error is the writer's to find
-		c.buf = append(c.buf[:0], c.buf[max(n, 0):]...)
+		c.buf = append(c.buf[:0], c.buf[max(writeNow(fd, c.buf), 0):]...)
 		return true
 	}
 	c.segments.New = func() any { return new([segment]byte) }

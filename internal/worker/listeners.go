@@ -8,9 +8,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // heldPort is a port of 127.0.0.1 that nobody else is given: a socket of ours is
@@ -22,27 +19,15 @@ type heldPort struct {
 }
 
 // holdPort takes a free port. Without hold it lets go of it at once, for a program
-// that cannot listen beside us: then another may be faster.
+// that cannot listen beside us, and so does a system where none can: then another
+// may be faster.
 func holdPort(hold bool) (*heldPort, error) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	fd, port, err := bindLoopback()
 	if err != nil {
-		return nil, os.NewSyscallError("socket", err)
+		return nil, err
 	}
-	p := &heldPort{fd: fd}
-	err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
-	if err == nil {
-		err = unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
-	}
-	var at unix.Sockaddr
-	if err == nil {
-		at, err = unix.Getsockname(fd)
-	}
-	if err != nil {
-		p.release()
-		return nil, os.NewSyscallError("bind", err)
-	}
-	p.addr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(at.(*unix.SockaddrInet4).Port))
-	if !hold {
+	p := &heldPort{fd: fd, addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)}
+	if !hold || !mayHold {
 		p.release()
 	}
 	return p, nil
@@ -50,7 +35,7 @@ func holdPort(hold bool) (*heldPort, error) {
 
 func (p *heldPort) release() {
 	if p.fd >= 0 {
-		unix.Close(p.fd)
+		closeFD(p.fd)
 		p.fd = -1
 	}
 }
@@ -63,7 +48,7 @@ func listeners(group int) (list []netip.AddrPort, ok bool) {
 	for _, stat := range stats {
 		dir := filepath.Dir(stat)
 		pid, _ := strconv.Atoi(filepath.Base(dir))
-		if of, err := syscall.Getpgid(pid); err != nil || of != group {
+		if of, err := processGroup(pid); err != nil || of != group {
 			continue
 		}
 		fds, _ := filepath.Glob(dir + "/fd/*")

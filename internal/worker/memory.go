@@ -1,10 +1,7 @@
 package worker
 
 import (
-	"bytes"
 	"fmt"
-	"os"
-	"strconv"
 	"time"
 )
 
@@ -50,18 +47,6 @@ func (w *Worker) leave() {
 	w.conn.mu.Lock()
 	w.conn.leave()
 	w.conn.mu.Unlock()
-}
-
-// resident is the memory of a process in bytes, 0 where that cannot be known.
-func resident(pid int) int64 {
-	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := bytes.Cut(data, []byte(" "))
-	pages, _, _ := bytes.Cut(rest, []byte(" "))
-	n, _ := strconv.ParseInt(string(pages), 10, 64)
-	return n * int64(os.Getpagesize())
 }
 
 // heapFullMark is what V8 writes when it gives up.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"net"
 	"os"
 	"os/exec"
@@ -12,8 +11,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // workerFD is the worker's end of the socket pair: the first of ExtraFiles.
@@ -37,7 +34,7 @@ type exitState struct {
 // spawn starts a process with one end of a socket pair as descriptor 3, further
 // descriptors after it, and its standard streams read line by line.
 func spawn(spec Spec, log func(Line), more ...*os.File) (*process, net.Conn, error) {
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
+	fds, err := pairOfSockets()
 	if err != nil {
 		return nil, nil, fmt.Errorf("make a socket pair: %w", err)
 	}
@@ -62,7 +59,7 @@ func spawn(spec Spec, log func(Line), more ...*os.File) (*process, net.Conn, err
 func launch(spec Spec, inherits []*os.File, log func(Line)) (*process, error) {
 	cmd := exec.Command(spec.Argv[0], spec.Argv[1:]...)
 	cmd.Dir, cmd.Env, cmd.ExtraFiles = spec.Dir, spec.Env, inherits
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = ownGroup()
 	p := &process{end: make(chan exitState, 1)}
 	var pipes [2]*os.File
 	for i, to := range []*io.Writer{&cmd.Stdout, &cmd.Stderr} {
@@ -73,9 +70,7 @@ func launch(spec Spec, inherits []*os.File, log func(Line)) (*process, error) {
 		defer w.Close()
 		*to, pipes[i] = w, r
 	}
-	// What the server itself was given without close-on-exec, the worker must
-	// not have. An old kernel that cannot do it leaves Go's own guarantee.
-	unix.CloseRange(workerFD, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	closeInherited()
 	started := make(chan error)
 	go p.own(cmd, started, pipes, spec, log)
 	if err := <-started; err != nil {
@@ -97,8 +92,7 @@ func (p *process) own(cmd *exec.Cmd, started chan<- error, pipes [2]*os.File, sp
 		return
 	}
 	p.pid = cmd.Process.Pid
-	// What it holds in memory, secrets too, is not for a file.
-	unix.Prlimit(p.pid, unix.RLIMIT_CORE, &unix.Rlimit{}, nil)
+	noCore(p.pid)
 	var readers sync.WaitGroup
 	readers.Go(func() { p.readLines(pipes[0], slog.LevelInfo, spec.Redact, log) })
 	readers.Go(func() { p.readLines(pipes[1], slog.LevelError, spec.Redact, log) })
@@ -107,7 +101,7 @@ func (p *process) own(cmd *exec.Cmd, started chan<- error, pipes [2]*os.File, sp
 	// then its number, which is that of the group, cannot become another's.
 	awaitExit(p.pid)
 	p.mu.Lock()
-	syscall.Kill(-p.pid, syscall.SIGKILL)
+	signalGroup(p.pid, syscall.SIGKILL)
 	p.gone = true
 	p.mu.Unlock()
 	cmd.Wait() // its error says no more than the state below
@@ -117,26 +111,14 @@ func (p *process) own(cmd *exec.Cmd, started chan<- error, pipes [2]*os.File, sp
 	pipes[0].SetReadDeadline(deadline)
 	pipes[1].SetReadDeadline(deadline)
 	readers.Wait()
-	state := exitState{code: cmd.ProcessState.ExitCode()}
-	if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-		state.signal = ws.Signal()
-	}
-	p.end <- state
-}
-
-// awaitExit waits until a child has ended, and leaves it to be reaped.
-func awaitExit(pid int) {
-	for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
-	}
+	p.end <- exitState{code: cmd.ProcessState.ExitCode(), signal: endedBy(cmd.ProcessState)}
 }
 
 // ended reports whether the process itself has ended, whatever it left behind.
 func (p *process) ended() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var info unix.Siginfo
-	err := unix.Waitid(unix.P_PID, p.pid, &info, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil)
-	return p.gone || err != nil || info.Signo != 0
+	return p.gone || hasExited(p.pid)
 }
 
 func (p *process) wait() exitState { return <-p.end }
@@ -146,6 +128,6 @@ func (p *process) signal(sig syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.gone {
-		syscall.Kill(-p.pid, sig)
+		signalGroup(p.pid, sig)
 	}
 }

@@ -16,8 +16,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/redact"
 )
@@ -89,7 +87,7 @@ type ExitError struct {
 func (e *ExitError) Error() string {
 	how := fmt.Sprintf("exited with code %d", e.Code)
 	if e.Signal != 0 {
-		how = "was ended by " + unix.SignalName(e.Signal)
+		how = "was ended by " + signalName(e.Signal)
 	}
 	if e.Reason != "" {
 		how += " (" + e.Reason + ")"
