@@ -67,6 +67,7 @@ func TestStories(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"certificate": certificateCmd,
 			"code":        codeCmd,
+			"database":    databaseCmd,
 			"demo":        demoCmd,
 			"dev":         devCmd,
 			"eventually":  eventuallyCmd,
@@ -75,6 +76,7 @@ func TestStories(t *testing.T) {
 			"judged":      judgedCmd,
 			"keyfrom":     keyFromCmd,
 			"keyring":     keyringCmd,
+			"mode":        modeCmd,
 			"nothing":     nothingLeftCmd,
 			"nowhere":     nowhereCmd,
 			"pretend":     pretendCmd,

@@ -26,6 +26,8 @@ func newFunctions(std Stdio) *cobra.Command {
 		newFunctionsVersions(std),
 		newFunctionsPromote(std),
 		newFunctionsRollBack(std),
+		newFunctionsDB(std),
+		newFunctionsStorage(std),
 		newFunctionsDelete(std),
 	)
 }
