@@ -80,6 +80,15 @@ func (h *holds) take(functionID string) (quiet <-chan struct{}, err error) {
 	return f.quiet, nil
 }
 
+// has reports whether a function is held. One that is not, while its pool is locked,
+// is not before whoever holds it has looked at that pool.
+func (h *holds) has(functionID string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f := h.functions[functionID]
+	return f != nil && f.held != nil
+}
+
 func (h *holds) letGo(functionID string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -121,3 +121,31 @@ func TestHold_OthersWait(t *testing.T) {
 		t.Errorf("the call that ran: %v", err)
 	}
 }
+
+// A worker that was on its way when its function was held ends, and the call that
+// waits for it gets another.
+func TestHold_WhileOneStarts(t *testing.T) {
+	t.Parallel()
+	s, _ := newSupervisor(t, supervisor.Options{Workers: 1})
+	for range 4 {
+		answer := make(chan error, 1)
+		go func() { _, err := invoke(t, s, "good", "pid"); answer <- err }()
+		eventually(t, "it starts", func() bool { st := s.Status("good").State; return st == "starting" || st == "ready" })
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		err := s.Hold(ctx, "fn-good", func() error {
+			if n := s.Status("good").Workers; n != 0 {
+				t.Errorf("%d workers run", n)
+			}
+			return nil
+		})
+		if cancel(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-answer; err != nil {
+			t.Errorf("the call: %v", err)
+		}
+		if err := s.Hold(t.Context(), "fn-good", func() error { return nil }); err != nil { // and it begins without any
+			t.Fatal(err)
+		}
+	}
+}

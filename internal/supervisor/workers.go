@@ -96,7 +96,7 @@ func (p *pool) start() {
 		p.sendAway()
 		return
 	}
-	if epoch != p.epoch && p.ended == nil {
+	if (epoch != p.epoch || err == nil && p.s.holds.has(launch.FunctionID)) && p.ended == nil {
 		p.outdated(w, err)
 		return
 	}
