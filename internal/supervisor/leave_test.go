@@ -186,3 +186,20 @@ func TestRun_LeavesNoProcess(t *testing.T) {
 		return n == 0
 	})
 }
+
+// A call that takes longer than the drain timeout finishes, where all that happened is
+// that its deployment was replaced.
+func TestRetire_LongCallsFinish(t *testing.T) {
+	t.Parallel()
+	s, _ := newSupervisor(t, supervisor.Options{Workers: 1, DrainTimeout: 50 * time.Millisecond})
+	answer := make(chan error, 1)
+	go func() { _, err := invoke(t, s, "good", "slow"); answer <- err }()
+	eventually(t, "the call runs", func() bool { return s.Status("good").InFlight == 1 })
+	s.Retire("good")
+	if err := <-answer; err != nil {
+		t.Errorf("the call: %v", err)
+	}
+	if _, err := s.Acquire(t.Context(), "good"); !errors.Is(err, supervisor.ErrRetired) {
+		t.Errorf("another call: %v", err)
+	}
+}

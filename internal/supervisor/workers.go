@@ -275,8 +275,9 @@ func (p *pool) sendAway() {
 }
 
 // end waits for the leases on a worker that was taken out of the pool, then
-// drains it; both within the drain timeout, but for what it needs to close
-// WebSockets that stayed and to run its hooks.
+// drains it; both within the drain timeout, but for calls of a deployment that was
+// replaced, and for what it needs to close WebSockets that stayed and to run its
+// hooks.
 func (p *pool) end(s *slot) {
 	until := time.Now().Add(p.s.options.DrainTimeout)
 	ctx, cancel := context.WithDeadline(context.Background(), until)
@@ -288,6 +289,7 @@ func (p *pool) end(s *slot) {
 		select {
 		case <-free:
 		case <-ctx.Done():
+			p.finish(s, free)
 		case <-s.w.Done():
 		}
 	}
@@ -299,6 +301,34 @@ func (p *pool) end(s *slot) {
 	if err := s.w.Drain(ctx); err != nil {
 		p.s.options.Log.Warn("a worker did not drain in time", "deployment", p.deploymentID, "pid", s.w.Pid())
 	}
+}
+
+// finish waits on, for half a minute, for the calls of a worker whose deployment was
+// replaced: each has a time of its own, and a deploy is no reason to cut it off. WebSockets have none, and
+// are not waited for; nor is anything when the server stops, or the function is held.
+func (p *pool) finish(s *slot, free <-chan struct{}) {
+	tick, enough := time.NewTicker(50*time.Millisecond), time.NewTimer(forget/2) // while its files are there for certain
+	defer tick.Stop()
+	defer enough.Stop()
+	for p.finishing(s) {
+		select {
+		case <-tick.C:
+		case <-enough.C:
+			return
+		case <-free:
+			return
+		case <-s.w.Done():
+			return
+		case <-p.s.ctx.Done():
+			return
+		}
+	}
+}
+
+func (p *pool) finishing(s *slot) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return errors.Is(p.ended, ErrRetired) && s.leases > 0 && !(p.launch != nil && p.s.holds.has(p.launch.FunctionID))
 }
 
 // retire ends the pool. It returns at once.
