@@ -25,10 +25,11 @@ export function requireVariable(env: Environment, key: string): string {
   return required('variable', env, key);
 }
 
-function required(what: string, env: Environment, key: string): string {
+function required(what: 'secret' | 'variable', env: Environment, key: string): string {
   const value = read(env, key);
   if (value) return value;
-  throw new ConfigError(key, `the ${what} ${key} is ${value === '' ? 'empty' : 'not set'}: add "${key}" to "variables" in postern.json, and deploy again`);
+  const how = what === 'secret' ? `postern secrets add ${key}` : `add "${key}" to "variables" in postern.json`;
+  throw new ConfigError(key, `the ${what} ${key} is ${value === '' ? 'empty' : 'not set'}: ${how}, and deploy again`);
 }
 
 /** Reads the function's configuration, of the context of a request or of a start. */

@@ -15,7 +15,7 @@ test('a secret that is missing or empty is an error that names it and says what 
   assert.equal(config.requireSecret('THERE'), SECRET);
   for (const [key, why] of [['MISSING', 'not set'], ['EMPTY', 'empty'], ['toString', 'not set'], ['__proto__', 'not set']] as const) {
     assert.throws(() => config.requireSecret(key), (err: unknown) => err instanceof ConfigError && err.key === key
-      && err.message === `the secret ${key} is ${why}: add "${key}" to "variables" in postern.json, and deploy again` && !String(err.stack).includes(SECRET));
+      && err.message === `the secret ${key} is ${why}: postern secrets add ${key}, and deploy again` && !String(err.stack).includes(SECRET));
   }
 });
 
