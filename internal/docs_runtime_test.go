@@ -13,15 +13,18 @@ import (
 	"testing"
 )
 
-// docs/runtime.md tells of each rule by which test it is held, and the test is there.
+// Pages that tell of each rule by which test it is held: the test is there.
 func TestDocs_RuntimeRulesHaveTests(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("../docs/runtime.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, fault := range readTests(t).faults(string(page)) {
-		t.Error("docs/runtime.md: " + fault)
+	known := readTests(t)
+	for _, name := range []string{"docs/runtime.md", "docs/configuration.md"} {
+		page, err := os.ReadFile("../" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, fault := range known.faults(string(page)) {
+			t.Error(name + ": " + fault)
+		}
 	}
 }
 
@@ -38,6 +41,8 @@ func TestDocs_RuntimeCheckRefuses(t *testing.T) {
 		{"the title of a Node test", head + "| a | b | `a simple event` |", ""},
 		{"one whose title is made of a table", head + "| a | b | `ends at garbage` |", ""},
 		{"a link instead", "## Routing\nSee [routes.md](routes.md).", ""},
+		{"a story", head + "| a | b | `TestStories/secrets` |", ""},
+		{"no such story", head + "| a | b | `TestStories/nowhere` |", "no test `TestStories/nowhere`"},
 		{"no such test", head + "| a | b | `TestNowhere` |", "no test `TestNowhere`"},
 		{"no such subtest", head + "| a | b | `TestDocs_RuntimeCheckRefuses/nowhere` |", "no test `TestDocs_RuntimeCheckRefuses/nowhere`"},
 		{"no such title", head + "| a | b | `nobody tests this` |", "no test `nobody tests this`"},
@@ -124,9 +129,13 @@ func filled(template string) *regexp.Regexp {
 }
 
 // has reports whether there is a test of that name: a function of Go, with a
-// subtest or without, or a title of Node.
+// subtest or without, a story, or a title of Node.
 func (k tests) has(name string) bool {
 	parent, sub, nested := strings.Cut(name, "/")
+	if nested && parent == "TestStories" {
+		_, err := os.Stat("../cmd/postern/testdata/script/" + sub + ".txtar")
+		return err == nil
+	}
 	if file, ok := k.files[parent]; ok {
 		return !nested || strings.Contains(file, strconv.Quote(sub)) || strings.Contains(file, strconv.Quote(strings.ReplaceAll(sub, "_", " ")))
 	}

@@ -3,7 +3,6 @@ package environ
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -96,17 +95,23 @@ func replace(path string, data []byte, mode fs.FileMode) error {
 	return nil
 }
 
-// write writes a file of another name beside path, and returns its name.
+// write writes a file of another name beside path, and returns its name. It is
+// always the same one, so that what a write that was cut off has left does not stay;
+// .gitignore's .env.* covers it, and no deploy takes it.
 func write(path string, data []byte, mode fs.FileMode) (name string, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), DotenvFile+".new-*") // which .gitignore's .env* covers, and no deploy takes
+	name = path + ".new"
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fault.Wrap(err, fault.Invalid, "cannot remove "+name)
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return "", fault.Wrap(err, fault.Invalid, "cannot write "+path).WithHint("see that the directory may be written to")
 	}
 	_, err = f.Write(data)
 	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
 	if err != nil {
-		os.Remove(f.Name())
-		return "", fault.Wrap(err, fault.Invalid, fmt.Sprintf("cannot write %s", path))
+		os.Remove(name)
+		return "", fault.Wrap(err, fault.Invalid, "cannot write "+path)
 	}
-	return f.Name(), nil
+	return name, nil
 }

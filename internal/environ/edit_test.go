@@ -34,6 +34,11 @@ func TestAddKeys(t *testing.T) {
 		if err := os.WriteFile(path, []byte(tc.before), 0o640); err != nil {
 			t.Fatal(err)
 		}
+		if tc.added != nil { // as a write that was cut off leaves it
+			if err := os.Symlink(filepath.Join(dir, "elsewhere"), path+".new"); err != nil {
+				t.Fatal(err)
+			}
+		}
 		added, err := environ.AddKeys(dir, tc.keys, tc.comment)
 		after, _ := os.ReadFile(path)
 		info, _ := os.Stat(path)
