@@ -1,0 +1,192 @@
+package main_test
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// wire is a network between the commands and the server that can be cut: whatever
+// goes through it breaks off, and for a moment nothing gets through.
+type wire struct {
+	ln    net.Listener
+	to    func() string
+	mu    sync.Mutex
+	conns map[net.Conn]bool // guarded by mu
+	cut   bool              // guarded by mu
+	all   sync.WaitGroup
+}
+
+func newWire(t *testing.T, to func() string) *wire {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{ln: ln, to: to, conns: map[net.Conn]bool{}}
+	w.all.Go(w.serve)
+	t.Cleanup(func() { ln.Close(); w.set(true); w.all.Wait() })
+	return w
+}
+
+func (w *wire) serve() {
+	for {
+		in, err := w.ln.Accept()
+		if err != nil {
+			return
+		}
+		out, err := net.Dial("tcp", w.to())
+		if err != nil || !w.hold(in, out) {
+			in.Close()
+			continue
+		}
+		for from, to := range map[net.Conn]net.Conn{in: out, out: in} {
+			w.all.Go(func() { io.Copy(to, from); from.Close(); to.Close() })
+		}
+	}
+}
+
+func (w *wire) hold(conns ...net.Conn) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range conns {
+		if w.cut {
+			c.Close()
+		} else {
+			w.conns[c] = true
+		}
+	}
+	return !w.cut
+}
+
+// set cuts the wire, or mends it.
+func (w *wire) set(cut bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.conns {
+		c.Close()
+	}
+	w.cut, w.conns = cut, map[net.Conn]bool{}
+}
+
+// TestChaos_DeployIsWhole: the command, the server and the network are ended at
+// random moments of deploys with secrets. The function answers with one version
+// whole, code, variable and secret of the same deploy, and the next command works.
+func TestChaos_DeployIsWhole(t *testing.T) {
+	const budget = 15 * time.Second
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	s := newSite(t)
+	var server atomic.Value // where it is now
+	server.Store(hostOf(s.control))
+	w := newWire(t, func() string { return server.Load().(string) })
+	dir := filepath.Join(t.TempDir(), "live")
+	ballast := make([]byte, 3<<20) // which no compression makes smaller: pieces of an upload
+	for i := range ballast {
+		ballast[i] = byte(random.Uint32())
+	}
+	write := func(n int) {
+		for i := range 64 { // another artefact each time, as a whole
+			ballast[i*4096] = byte(random.Uint32())
+		}
+		s.files(dir, map[string]string{
+			"postern.json": `{"name": "live", "runtime": "node", "secrets": ["THE_SECRET"]}`,
+			".env":         fmt.Sprintf("THE_VARIABLE=%d\nTHE_SECRET=secret-%d\n", n, n),
+			"assets/bytes": string(ballast),
+			"function.ts":  fmt.Sprintf("export const auth = [];\nexport const version = () => `%d ${process.env.THE_VARIABLE} ${process.env.THE_SECRET}`;\n", n),
+		})
+	}
+	deploy := func() *exec.Cmd {
+		cmd := exec.Command(binary, "functions", "deploy", dir, "--server", "http://"+w.ln.Addr().String())
+		cmd.Env = append(s.env, "POSTERN_KEYCHAIN=file", "POSTERN_KEYCHAIN_PASSPHRASE=x", "HOME="+dir)
+		return cmd
+	}
+	answers := func() string {
+		var said string
+		eventually(t, "the function answers", func() bool {
+			res, err := http.Get(s.gateway + "/fn/live/version")
+			if err != nil {
+				return false
+			}
+			defer res.Body.Close()
+			body, err := io.ReadAll(res.Body)
+			said = string(body)
+			return err == nil && res.StatusCode == 200
+		})
+		return said
+	}
+	whole := func(said string, n int) bool {
+		return said == fmt.Sprintf("%d %d secret-%d", n, n, n)
+	}
+	write(0)
+	began := time.Now()
+	if out, err := deploy().CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s\n%s", err, out, s.log())
+	}
+	took := time.Since(began)
+	last, counts := 0, map[string]int{}
+	for n, end := 1, time.Now().Add(budget); time.Now().Before(end); n++ {
+		write(n)
+		cmd := deploy()
+		var out strings.Builder
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(random.Int64N(int64(took)))) // a moment of the deploy, whichever it is
+		what := []string{"command", "server", "network"}[random.IntN(3)]
+		switch what {
+		case "command":
+			cmd.Process.Kill()
+		case "server":
+			s.kill()
+			s.start()
+			server.Store(hostOf(s.control))
+		case "network":
+			w.set(true)
+			time.Sleep(time.Duration(random.Int64N(int64(500 * time.Millisecond))))
+			w.set(false)
+		}
+		err := cmd.Wait()
+		said := answers()
+		for k := last; k <= n; k++ { // one whose command was killed may have got there later
+			if whole(said, k) {
+				last = k
+			}
+		}
+		if !whole(said, last) {
+			t.Fatalf("the %s was ended: the function says %q, which is none of the deploys %d to %d", what, said, last, n)
+		}
+		if err == nil && last != n {
+			t.Fatalf("the %s was ended: the command says that it deployed %d, and %q answers\n%s", what, n, said, &out)
+		}
+		if strings.Contains(out.String(), "secret-") {
+			t.Fatalf("a secret is told:\n%s", &out)
+		}
+		counts[what]++
+		if err == nil && what != "command" {
+			counts[what+", and deployed all the same"]++
+		}
+	}
+	t.Logf("%v", counts)
+	write(-1)
+	if out, err := deploy().CombinedOutput(); err != nil || !whole(answers(), -1) {
+		t.Fatalf("after all of it: %v\n%s", err, out)
+	}
+	if left, err := filepath.Glob(filepath.Join(s.data, "uploads", "*", "*")); err != nil || len(left) > 4 {
+		t.Errorf("left of uploads: %q, %v", left, err)
+	}
+	eventually(t, "one worker is left", func() bool { return len(workers(s.data)) == 1 })
+	os.RemoveAll(dir)
+}
