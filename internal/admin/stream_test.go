@@ -316,7 +316,7 @@ func TestFollow_OverCuts(t *testing.T) {
 		const calls = 100
 		go func() {
 			for i := range calls {
-				request := fmt.Sprintf("req_%d", i)
+				request := fmt.Sprintf("%s_%d", view, i)
 				for k := range 3 {
 					book.Append(id, said(request, fmt.Sprintf("%d.%d", i, k)))
 				}
@@ -343,7 +343,7 @@ func TestFollow_OverCuts(t *testing.T) {
 				for _, l := range e.Request.Logs {
 					got = append(got, l.Text)
 				}
-				if got = append(got, e.Request.RequestID); e.Request.RequestID == fmt.Sprintf("req_%d", calls-1) {
+				if got = append(got, e.Request.RequestID); e.Request.RequestID == fmt.Sprintf("%s_%d", view, calls-1) {
 					return done
 				}
 			}
@@ -358,13 +358,17 @@ func TestFollow_OverCuts(t *testing.T) {
 			mine := []string{fmt.Sprintf("%d.0", i), fmt.Sprintf("%d.1", i), fmt.Sprintf("%d.2", i)}
 			beside := fmt.Sprintf("beside %d", i)
 			if entries {
-				want = append(append(want, mine...), beside, fmt.Sprintf("req_%d", i))
+				want = append(append(want, mine...), beside, fmt.Sprintf("%s_%d", view, i))
 			} else {
-				want = append(append(append(want, beside), mine...), fmt.Sprintf("req_%d", i))
+				want = append(append(append(want, beside), mine...), fmt.Sprintf("%s_%d", view, i))
 			}
 		}
 		if !slices.Equal(got, want) {
-			t.Errorf("%s: %d of %d, in order and once each", view, len(got), len(want))
+			i := 0
+			for i < min(len(got), len(want)) && got[i] == want[i] {
+				i++
+			}
+			t.Errorf("%s: %d of %d, from %d on %q, want %q", view, len(got), len(want), i, got[i:min(i+6, len(got))], want[i:min(i+6, len(want))])
 		}
 		if cuts < 3 {
 			t.Errorf("%s: only %d cuts", view, cuts)
