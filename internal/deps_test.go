@@ -74,6 +74,8 @@ const policy = `
 	admin      < ground, httpx, api, blob, accesskey, audit, auth, bundle, deploy, funclog, function, limit, policy, supervisor, tunnel
 
 	devserver  < ground, httpx, environ, redact, accesskey, auth, bundle, deploy, function, gateway, oauth, secret, signature, signin, state, supervisor, token, worker
+	devpage    < ground, httpx, devserver, tunnel
+
 	app        < *
 	cli        < *
 	cmd/postern < cli

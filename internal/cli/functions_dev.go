@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postern.dev/postern/internal/config"
+	"postern.dev/postern/internal/devpage"
 	"postern.dev/postern/internal/devserver"
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/gateway"
@@ -29,6 +31,8 @@ type devOptions struct {
 	port    uint16
 	inspect string // a port; empty: no inspector
 	asJSON  bool
+
+	tunnel, insecure bool
 }
 
 // defaultInspect is the port at which debuggers look for Node.
@@ -62,6 +66,7 @@ func newFunctionsDev(std Stdio) *cobra.Command {
 	f.StringVar(&o.host, "host", "127.0.0.1", "address to listen on; one that others reach takes requests for any host")
 	f.StringVar(&o.inspect, "debug", "", "let a debugger attach at this port of 127.0.0.1, and write .vscode/launch.json")
 	f.Lookup("debug").NoOptDefVal = defaultInspect
+	o.tunnelFlags(cmd)
 	f.Lookup("json").Usage = "print each event as one line of JSON"
 	return cmd
 }
@@ -94,7 +99,7 @@ func dev(cmd *cobra.Command, std Stdio, dir string, o devOptions) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- d.Run(ctx); cancel() }()
+	go func() { ended <- o.runDev(ctx, cmd, d, devLog(std, cfg)); cancel() }()
 	screen := devScreen{out: newPrinter(std.Out), asJSON: o.asJSON, d: d, inspect: inspect}
 	screen.follow(ctx)
 	return <-ended
@@ -102,16 +107,18 @@ func dev(cmd *cobra.Command, std Stdio, dir string, o devOptions) error {
 
 func devserverOptions(std Stdio, cfg *config.Config, dir string, ln net.Listener, inspect int, found *devSettings) devserver.Options {
 	home, _ := os.UserHomeDir()
+	log := devLog(std, cfg)
 	return devserver.Options{
 		Dir: dir, Listener: ln, Node: cfg.Node, Search: config.SearchPath(), Home: home, AnyHost: !loopback(ln), Inspect: inspect,
 		Settings: found.resolve,
+		Page:     func(d *devserver.Server) http.Handler { return devpage.New(d, log) },
 		Workers: supervisor.Options{Workers: cfg.Workers, MaxInFlight: cfg.MaxInFlight, MaxSockets: cfg.MaxSockets, Queue: cfg.Queue,
 			QueueTimeout: cfg.QueueTimeout, StartTimeout: cfg.StartTimeout, DrainTimeout: cfg.DrainTimeout},
 		Gateway: gateway.Options{Timeout: cfg.Timeout, Message: int64(cfg.SocketMessage), Ping: cfg.SocketPing},
 		State: state.Options{CacheEntries: int64(cfg.CacheEntries), CacheBytes: int64(cfg.CacheSize) << 20, ObjectBytes: int64(cfg.StorageObjectSize) << 20,
 			StorageObjects: int64(cfg.StorageObjects), StorageBytes: int64(cfg.StorageSize) << 20},
 		WorkerMemory: int64(cfg.WorkerMemory) << 20,
-		Log:          devLog(std, cfg),
+		Log:          log,
 	}
 }
 

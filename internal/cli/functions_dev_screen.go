@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"postern.dev/postern/internal/devpage"
 	"postern.dev/postern/internal/devserver"
 	"postern.dev/postern/internal/platform"
 )
@@ -54,6 +55,8 @@ func (s *devScreen) show(e devserver.Event) {
 		s.request(e.At, e.Request)
 	case e.Line != nil:
 		s.line(e.At, e.Line.Level, e.Line.Text)
+	case e.Tunnel != nil:
+		s.tunnel(clock(e.At), e.Tunnel)
 	case e.Notice != nil:
 		s.warning(e.Notice.Text)
 	}
@@ -99,6 +102,7 @@ func (s *devScreen) head(b *devserver.Build) {
 	}
 	s.out.line("postern functions dev%s\n", name)
 	s.out.line("  %s", s.out.paint(cyan, s.d.URL()))
+	s.out.line("  %s  requests, replay, callbacks", s.d.URL()+devpage.Dir)
 	if s.inspect > 0 {
 		s.out.line("  a debugger can attach at 127.0.0.1:%d (.vscode/launch.json: \"Attach to Postern\")", s.inspect)
 	}

@@ -79,7 +79,7 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Referrer-Policy", "same-origin") // with none, a form of this page would be of no origin
 	h.Set("Cache-Control", "no-store")
 	if tunnel.Through(r) || !fromHere(r) || !ownHost(r.Host) || !ownOrigin(r) {
 		p.refuse(w, errNotHere)

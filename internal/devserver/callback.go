@@ -107,3 +107,6 @@ func (s *Server) Sign(path, handler string, r *http.Request, body []byte) error 
 
 // Addr is where the local door listens.
 func (s *Server) Addr() net.Addr { return s.o.Listener.Addr() }
+
+// TellTunnel puts on the feed how the tunnel is, which is not this package's.
+func (s *Server) TellTunnel(t Tunnel) { s.feed.add(Event{Tunnel: &t}) }

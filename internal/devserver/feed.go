@@ -18,6 +18,18 @@ type Event struct {
 	Request *Request  `json:"request,omitempty"`
 	Line    *Line     `json:"line,omitempty"`
 	Notice  *Notice   `json:"notice,omitempty"`
+	Tunnel  *Tunnel   `json:"tunnel,omitempty"`
+}
+
+// Tunnel is how the way in for callers from elsewhere is now.
+type Tunnel struct {
+	Open     bool          `json:"open"`
+	URLs     []string      `json:"urls,omitempty"` // the one that needs no DNS first
+	Left     time.Duration `json:"left,omitempty"` // until it is closed
+	Idle     time.Duration `json:"idle,omitempty"` // without a call, after which it is closed
+	Why      string        `json:"why,omitempty"`  // it is not open
+	Retry    time.Duration `json:"retry,omitempty"`
+	Insecure bool          `json:"insecure,omitempty"` // nobody is asked for credentials
 }
 
 // Build is a version of the function that serves from now on, or that could not

@@ -46,6 +46,7 @@ var codes = []Code{
 	{"address_not_allowed", 403, "This address may not call here", "call from one of the addresses that the route is for"},
 	{"origin_not_allowed", 403, "Pages of this origin may not call here", "add the origin to the route's cors, letter for letter as the browser sends it"},
 	{"signin_forged", 403, "The form did not come from this site", "send it from a page of the same host; a form that was open for an hour has to be opened again"},
+	{"tunnel_unguarded", 403, "A tunnel would lead to handlers that nobody guards", "configure the credentials that guard them; or, if everybody may call them: --insecure-tunnel"},
 	{"tunnels_off", 403, "This server opens no tunnels", "whoever runs it can allow them: --tunnels says how many"},
 	{"cannot_grant", 403, "A key cannot give what it does not have", "use a key that has at least what it is to give"},
 	{"not_found", 404, "There is nothing here", "check the address"},
