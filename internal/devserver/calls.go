@@ -104,9 +104,15 @@ func (s *Server) Outside() http.Handler {
 			httpx.WriteProblem(w, errNoPage, httpx.NewRequestID())
 			return
 		}
-		door.ServeHTTP(w, r)
+		door.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), outsideKey{}, true)))
 	})
 }
+
+// outsideKey marks the calls of others than the developer. What fails is told to
+// them as where the function is deployed: nothing of its code.
+type outsideKey struct{}
+
+func fromOutside(r *http.Request) bool { return r.Context().Value(outsideKey{}) != nil }
 
 var (
 	errNoPage      = fault.New(fault.NotFound, "there is nothing at this address").WithCode("not_found")

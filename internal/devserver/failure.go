@@ -131,6 +131,9 @@ type told struct {
 // is told with its stack, to a browser as a page.
 func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error, id string) httpx.Problem {
 	f := &Failure{}
+	if fromOutside(r) {
+		return httpx.WriteProblem(w, err, id)
+	}
 	if e, ok := errors.AsType[*worker.InvocationError](err); ok && e.Code != "body_malformed" {
 		f.Text = s.ownFrames(cmp.Or(e.Stack, e.Message))
 	} else if _, ok := errors.AsType[*worker.StartError](err); ok {
@@ -147,8 +150,14 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error, id s
 	return p.Problem
 }
 
+var errAtWork = fault.New(fault.Unavailable, "the function is being worked on, and does not run at the moment").WithCode("start_failed").WithHint("try again later; its developer is told why")
+
 // writeFailure answers a call while nothing serves.
 func (s *Server) writeFailure(w http.ResponseWriter, r *http.Request, f *Failure, id string) {
+	if fromOutside(r) {
+		httpx.WriteProblem(w, errAtWork, id)
+		return
+	}
 	c, _ := httpx.Lookup(codeBroken)
 	p := told{Problem: httpx.Problem{Type: "urn:postern:problem:" + codeBroken, Title: f.Title, Status: c.Status, Code: codeBroken, Hint: cmp.Or(f.Hint, c.Remedy), RequestID: id}, Stack: f.Text, Frame: f.Frame}
 	p.Detail, _, _ = strings.Cut(f.Text, "\n")

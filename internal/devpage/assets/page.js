@@ -6,6 +6,7 @@
   const list = document.querySelector('[data-live]');
   const state = document.querySelector('#state');
   const most = 200;
+  document.querySelector('nav [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
   const rows = (html) => {
     const t = document.createElement('template');
     t.innerHTML = html;
