@@ -1,13 +1,16 @@
 # The commands of this project. `make help` lists them.
 SHELL := /bin/bash
 
-.PHONY: help build demo test check bench clean
+.PHONY: help build man demo test check bench clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 build: ## bin/postern, static, without cgo
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/postern ./cmd/postern
+
+man: build ## a manual page of each command, in bin/man
+	bin/postern man bin/man
 
 demo: build ## builds, starts everything on a throw-away data directory, and prints what to try
 	@exec bin/postern demo

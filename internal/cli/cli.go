@@ -45,7 +45,7 @@ func Main(args []string, std Stdio) int {
 		<-ctx.Done()
 		stop() // from here on a signal has its usual, deadly effect
 	}()
-	if hasFlag(args, "--non-interactive") {
+	if hasFlag(args, "--non-interactive") || config.NonInteractive() {
 		std.In = unasked(std.In)
 	}
 	cmd := root(std)
@@ -77,12 +77,14 @@ func root(std Stdio) *cobra.Command {
 		return usageError{err.Error(), "see " + cmd.CommandPath() + " --help"}
 	})
 	cmd.PersistentFlags().String("config", "", "YAML file with settings (POSTERN_CONFIG)")
-	cmd.PersistentFlags().Bool("non-interactive", false, "ask nothing, also at a terminal; what would be asked has to be given")
+	cmd.PersistentFlags().Bool("non-interactive", false, "ask nothing, also at a terminal; what would be asked has to be given (POSTERN_NON_INTERACTIVE)")
 	cmd.CompletionOptions.HiddenDefaultCmd = false
+	functions := newFunctions(std)
+	completeNames(functions)
 	cmd.AddCommand(
 		newServe(std),
 		newDemo(std),
-		newFunctions(std),
+		functions,
 		newSecrets(std),
 		newEnv(std),
 		newKeys(std),
@@ -94,6 +96,7 @@ func root(std Stdio) *cobra.Command {
 		newUsage(std),
 		newAuth(std),
 		newConfig(std),
+		newMan(std),
 		newVersion(std),
 	)
 	return cmd
