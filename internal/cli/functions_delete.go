@@ -62,6 +62,10 @@ func goes(f api.Function) string {
 // confirm asks a question on standard error, and returns no unless the answer
 // is the one wanted. An interrupt ends the waiting, as everywhere.
 func confirm(ctx context.Context, std Stdio, question, answer string, no usageError) error {
+	if _, ok := std.In.(silent); ok {
+		_, give, _ := strings.Cut(no.hint, ", or ")
+		return usageError{"it would be asked here whether you mean it, and nothing may be asked (--non-interactive)", give}
+	}
 	var line string
 	if person := terminalOf(std); person != nil {
 		var err error

@@ -97,6 +97,9 @@ func isTerminal(w io.Writer) bool {
 // interactive reports whether somebody can answer a question: r is a terminal.
 // The null device is a character device as well, and answers nothing.
 func interactive(r io.Reader) bool {
+	if _, ok := r.(silent); ok {
+		return true // a question is due, and refused
+	}
 	f, ok := r.(*os.File)
 	if !ok {
 		return false

@@ -26,13 +26,17 @@ func terminalOf(std Stdio) *terminal {
 	return &terminal{f, newPrinter(std.Err)}
 }
 
-// unasked is standard input that nobody is asked at: a terminal has nothing to
-// say then, and anything else is what it was.
+// silent is standard input that nobody may be asked at. What would be a question
+// is an error that names what answers it.
+type silent struct{ io.Reader }
+
+// unasked makes standard input silent: a terminal has nothing to say then, and
+// anything else is read as what it was.
 func unasked(in io.Reader) io.Reader {
 	if interactive(in) {
-		return strings.NewReader("")
+		in = strings.NewReader("")
 	}
-	return in
+	return silent{in}
 }
 
 // line asks a question; an empty answer is preset.
