@@ -76,6 +76,8 @@ const policy = `
 	devserver  < ground, httpx, environ, redact, accesskey, auth, bundle, deploy, function, gateway, oauth, secret, signature, signin, state, supervisor, token, worker
 	devpage    < ground, httpx, devserver, tunnel
 
+	logview    < api
+	examples   <
 	app        < *
 	cli        < *
 	cmd/postern < cli
@@ -104,6 +106,7 @@ var only = map[string][]string{
 	"github.com/hashicorp/vault":          {"internal/secret"},
 	"github.com/valkey-io/valkey-go":      {"internal/valkey"},
 	"golang.org/x/term":                   {"internal/cli"},
+	"charm.land":                          {"internal/logview"},
 	"go.opentelemetry.io":                 {"internal/telemetry"},
 	"postern.dev/postern/internal/config": {"internal/app", "internal/cli"},
 }
