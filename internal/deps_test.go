@@ -77,7 +77,6 @@ const policy = `
 	devpage    < ground, httpx, devserver, tunnel
 
 	logview    < api
-	examples   <
 	app        < *
 	cli        < *
 	cmd/postern < cli

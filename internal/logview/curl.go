@@ -26,10 +26,18 @@ func curl(c *api.Invocation) string {
 	switch c.Request.Auth {
 	case "basic":
 		line = append(line, `-u "$POSTERN_KEY_ID:$POSTERN_KEY_SECRET"`)
-	case "api_key":
+	case "apikey":
 		line = append(line, `-H "X-API-Key: $POSTERN_KEY_SECRET"`)
-	case "bearer", "dpop", "function", "plan":
+	case "bearer", "dpop", "function", "serviceplan":
 		line = append(line, `-H "Authorization: Bearer $POSTERN_TOKEN"`)
+	}
+	if c.Request.Auth == "none" { // nobody was recognised by what was shown
+		if c.Request.Headers["authorization"] == removed {
+			line = append(line, `-H "Authorization: $POSTERN_AUTHORIZATION"`)
+		}
+		if c.Request.Headers["x-api-key"] == removed {
+			line = append(line, `-H "X-API-Key: $POSTERN_KEY_SECRET"`)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Request.Headers)) {
 		if value := c.Request.Headers[name]; value != removed && isToken(name) && !slices.Contains(ownFields, name) {

@@ -115,6 +115,7 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		m.width, m.height = max(msg.Width, 10), max(msg.Height, 4)
+		return m, tea.ClearScreen // what is drawn over wide characters is not always where it should be
 	case tick:
 		if on, _ := m.following(); on {
 			return m, wake()

@@ -126,7 +126,7 @@ func (m *model) line(r *row, here bool) string {
 		right = m.right(strconv.Itoa(c.Response.Status), duration(c.ExecutionTimeMS))
 	case r.first.RequestID != "":
 		left += fit("…", 7) + " " + m.inLine(r.lines[len(r.lines)-1].Text)
-		right = m.right("…", strconv.Itoa(len(r.lines)+r.dropped)+"×")
+		right = m.right("…", "line "+strconv.Itoa(len(r.lines)+r.dropped))
 	default:
 		style = ofLevel(r.first.Level)
 		left += fit(m.inLine(r.first.Level), 7) + " " + m.inLine(r.first.Text)
