@@ -21,7 +21,7 @@ type row struct {
 	first   api.LogEntry  // that began it
 	call    *api.LogEntry // with its invocation; nil: it is not over, or is a line
 	lines   []api.LogEntry
-	dropped int // lines that are not in lines
+	dropped int // lines before those in lines
 	size    int
 
 	matched string // the search that was looked for last, when there were so many lines
@@ -64,9 +64,13 @@ func (rs *rows) add(e api.LogEntry) {
 				r.size += len(name) + len(value)
 			}
 		}
-	case len(r.lines) == mostLines:
-		r.dropped++
 	default:
+		if len(r.lines) == mostLines {
+			r.size -= len(r.lines[0].Text) + 200
+			r.lines[0] = api.LogEntry{}
+			r.lines = r.lines[1:]
+			r.dropped++
+		}
 		r.lines = append(r.lines, e)
 		r.size += len(e.Text) + 200
 	}
@@ -98,9 +102,9 @@ func (rs *rows) seen(search string) []*row {
 
 // has reports whether a search finds the row, and remembers it.
 func (r *row) has(search string) bool {
-	looked := len(r.lines)
+	looked := len(r.lines) + r.dropped
 	if r.call != nil {
-		looked += mostLines + 1
+		looked = -looked - 1
 	}
 	if r.matched == search && r.looked == looked {
 		return r.matches

@@ -208,13 +208,13 @@ func (m *model) detail(r *row) (out []string) {
 	}
 	add("")
 	add("Console")
+	if r.dropped > 0 {
+		add(fmt.Sprintf("  %d lines before are not kept here", r.dropped))
+	}
 	for _, l := range r.lines {
 		add(fmt.Sprintf("  %s %-7s %s", l.Time.Local().Format("15:04:05.000"), l.Level, l.Text))
 	}
-	switch {
-	case r.dropped > 0:
-		add(fmt.Sprintf("  and %d lines more", r.dropped))
-	case len(r.lines) == 0:
+	if len(r.lines) == 0 {
 		add("  nothing")
 	}
 	return out
