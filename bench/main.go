@@ -41,7 +41,7 @@ func main() {
 	connections := flag.Int("connections", 64, "keep-alive connections")
 	dex := flag.String("dex", "", "a dex program (github.com/dexidp/dex) to measure the token server beside")
 	traefik := flag.String("traefik", "", "a traefik program (github.com/traefik/traefik) to measure the gates beside")
-	only := flag.String("only", "", "measure this part alone: gates (and print it); or cold, deploy, idle, invoke, redact, soak (and replace it on the page)")
+	only := flag.String("only", "", "measure this part alone: gates (and print it); or cold, deploy, dev, idle, invoke, redact, soak (and replace it on the page)")
 	calls := flag.Int64("calls", 1_000_000, "of -only soak")
 	out := flag.String("out", "docs/benchmarks.md", "where the table goes; - for the terminal only")
 	flag.Parse()
@@ -68,6 +68,12 @@ func run(ctx context.Context, o options) error {
 		return fmt.Errorf("at least one round, one connection, and whole seconds (wrk counts no others)")
 	}
 	if o.only == "redact" { // needs no server
+		return onlyPart(ctx, o)
+	}
+	if o.only == "dev" {
+		if err := preparePeers(ctx); err != nil {
+			return err
+		}
 		return onlyPart(ctx, o)
 	}
 	if err := prepare(ctx); err != nil {
@@ -131,7 +137,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	page := report(ctx, results, callsReport(invoked, rounds, duration)+gatesReport(gates, floods, connections), tokens, keys, micro, rounds, duration, connections)
-	for _, heading := range []string{coldHeading, deployHeading, idleHeading, soakHeading, redactHeading} { // measured by themselves
+	for _, heading := range []string{coldHeading, deployHeading, devHeading, idleHeading, soakHeading, redactHeading} { // measured by themselves
 		if section := sectionOf(string(old), heading); section != "" {
 			page = withSection(page, heading, section)
 		}
@@ -185,6 +191,12 @@ func part(ctx context.Context, o options) (heading, section string, err error) {
 			return "", "", err
 		}
 		return idleHeading, idleReport(held), nil
+	case "dev":
+		list, err := measureDev(ctx)
+		if err != nil {
+			return "", "", err
+		}
+		return devHeading, devReport(list), nil
 	case "redact":
 		list, err := measureRedact(ctx, o.rounds)
 		if err != nil {

@@ -59,6 +59,11 @@ func prepare(ctx context.Context) error {
 			return fmt.Errorf("install %s: %w", tool, err)
 		}
 	}
+	return preparePeers(ctx)
+}
+
+// preparePeers installs what is measured of npm.
+func preparePeers(ctx context.Context) error {
 	npm := exec.CommandContext(ctx, "npm", "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts")
 	npm.Dir, npm.Stderr = "bench", os.Stderr
 	if err := npm.Run(); err != nil {

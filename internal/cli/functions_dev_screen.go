@@ -141,7 +141,7 @@ func (s *devScreen) start(b *devserver.Build) {
 		s.out.line("private: when it is deployed, only functions of its project reach it")
 	}
 	if f.Skipped && hasUnguarded(f) {
-		s.warning("no credentials are configured, so nobody is asked for any: handlers that are guarded when deployed are open here.\n" +
+		s.warning("no credentials are configured, so nobody is asked for any:\nhandlers that are guarded when deployed are open here.\n" +
 			"To try them as deployed: postern auth login, or set PROJECT_ID_API_KEY and PROJECT_ID_API_SECRET")
 	}
 	if len(f.Missing) > 0 {
@@ -250,7 +250,7 @@ func (s *devScreen) request(at time.Time, r *devserver.Request) {
 	}
 	s.out.line("%s", line)
 	if r.Unguarded {
-		s.warning(fmt.Sprintf("%s asks for an access key when it is deployed; here nobody was asked, for there are no credentials", r.Handler))
+		s.warning(fmt.Sprintf("%s is guarded when it is deployed; here nobody was asked: there are no credentials", r.Handler))
 	}
 }
 

@@ -106,6 +106,9 @@ func readFrame(file string, line int) *Frame {
 			out.Lines = append(out.Lines, text[:min(len(text), 400)])
 		}
 	}
+	if len(out.Lines) == line-out.First && line > 1 {
+		out.Lines = append(out.Lines, "") // behind the last line, where something is missing
+	}
 	if len(out.Lines) <= line-out.First {
 		return nil
 	}

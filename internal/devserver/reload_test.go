@@ -20,79 +20,63 @@ import (
 func TestBroken_IsToldAndMended(t *testing.T) {
 	t.Parallel()
 	good := open(`"good"`)
+	w := newWorld(t, map[string]string{"function.ts": good, "postern.json": manifest}, nil)
 	for name, tc := range map[string]struct {
 		file, text string
 		says       string // in the problem
 		where      string // file:line of the frame; empty: none
 	}{
-		"a syntax error":               {"function.ts", "export const a = () => 1;\nexport const b = ;\n", "Unexpected", "function.ts:2"},
-		"a package that is not there":  {"function.ts", "import x from 'left-pad';\nexport const a = () => x;\n", "left-pad", "function.ts:1"},
-		"a file that is not there":     {"function.ts", "import { x } from './gone.ts';\nexport const a = () => x;\n", "gone.ts", "function.ts:1"},
-		"it throws when it is loaded":  {"function.ts", "export const a = () => 1;\nfunction fail(): never {\n  throw new Error('no config');\n}\nfail();\n", "no config", "function.ts:3"},
-		"it is rejected at the top":    {"function.ts", "export const a = () => 1;\nawait Promise.reject(new Error('no database'));\n", "no database", "function.ts:2"},
-		"it has no handler":            {"function.ts", "const a = 1;\n", "no function", ""},
-		"it is empty":                  {"function.ts", "", "no function", ""},
-		"auth names nothing":           {"function.ts", "export const auth = ['nothing'];\nexport const a = () => 1;\n", "nothing", ""},
-		"auth is no list":              {"function.ts", "export const auth = 7;\nexport const a = () => 1;\n", "auth", ""},
-		"setup throws":                 {"function.ts", "export const a = () => 1;\nexport function setup() {\n  throw new Error('no port');\n}\n", "no port", "function.ts:3"},
-		"it calls process.exit":        {"function.ts", "export const a = () => 1;\nprocess.exit(3);\n", "process.exit(3)", "function.ts:2"},
-		"the manifest does not parse":  {"postern.json", `{"name":"f",`, "postern.json", "postern.json:1"},
-		"the manifest names no route":  {"postern.json", `{"name":"f","runtime":"node","routes":[{"path":"/x","handler":"nothing"}]}`, "nothing", ""},
-		".env does not parse":          {".env", "this is no setting\n", ".env", ""},
-		"a variable is a secret too":   {"postern.json", `{"name":"f","runtime":"node","variables":{"A":"1"},"secrets":["A"]}`, "A", "postern.json:1"},
-		"a link in public/":            {"public", "", "public", ""},
-		"what it imports does not fit": {"lib.ts", "export const y = 1;\n", "x", ""},
+		"a syntax error":              {"function.ts", "export const a = () => 1;\nexport const b = ;\n", "Unexpected", "function.ts:2"},
+		"a package that is not there": {"function.ts", "import x from 'left-pad';\nexport const a = () => x;\n", "left-pad", "function.ts:1"},
+		"a file that is not there":    {"function.ts", "import { x } from './gone.ts';\nexport const a = () => x;\n", "gone.ts", "function.ts:1"},
+		"it throws when it is loaded": {"function.ts", "export const a = () => 1;\nfunction fail(): never {\n  throw new Error('no config');\n}\nfail();\n", "no config", "function.ts:3"},
+		"it is rejected at the top":   {"function.ts", "export const a = () => 1;\nawait Promise.reject(new Error('no database'));\n", "no database", "function.ts:2"},
+		"it has no handler":           {"function.ts", "const a = 1;\n", "no function", ""},
+		"it is empty":                 {"function.ts", "", "no function", ""},
+		"auth names nothing":          {"function.ts", "export const auth = ['nothing'];\nexport const a = () => 1;\n", "nothing", ""},
+		"auth is no list":             {"function.ts", "export const auth = 7;\nexport const a = () => 1;\n", "auth", ""},
+		"setup throws":                {"function.ts", "export const a = () => 1;\nexport function setup() {\n  throw new Error('no port');\n}\n", "no port", "function.ts:3"},
+		"it calls process.exit":       {"function.ts", "export const a = () => 1;\nprocess.exit(3);\n", "process.exit(3)", "function.ts:2"},
+		"the manifest does not parse": {"postern.json", `{"name":"f",`, "postern.json", "postern.json:1"},
+		"the manifest names no route": {"postern.json", `{"name":"f","runtime":"node","routes":[{"path":"/x","handler":"nothing"}]}`, "nothing", ""},
+		".env does not parse":         {".env", "this is no setting\n", ".env", ""},
+		"a variable is a secret too":  {"postern.json", `{"name":"f","runtime":"node","variables":{"A":"1"},"secrets":["A"]}`, "A", "postern.json:1"},
+		"a link in public/":           {"public", "", "public", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			files := map[string]string{"function.ts": good, "postern.json": manifest}
-			if tc.file == "lib.ts" {
-				files["lib.ts"], files["function.ts"] = "export const x = 'good';\n", "import { x } from './lib.ts';\nexport const auth = [];\nexport const a = () => x.length ? x : '';\n"
+			before, err := os.ReadFile(filepath.Join(w.dir, tc.file))
+			if err != nil {
+				before = nil
 			}
-			w := newWorld(t, files, nil)
-			if got := w.get("/a"); got.body != "good" {
-				t.Fatalf("before: %d %s", got.StatusCode, got.body)
-			}
-			before := files[tc.file]
-			if tc.file == "public" { // a name where only directories may be
-				w.save("public", "x")
-			} else {
-				w.save(tc.file, tc.text)
-			}
+			w.save(tc.file, tc.text)
 			got := w.get("/a")
-			if tc.file == "lib.ts" { // esbuild warns, and the handler finds out
-				if got.body == "good" {
-					t.Errorf("the old code answers")
-				}
-			} else {
-				if got.StatusCode != http.StatusInternalServerError || got.code() != "development_failed" || !strings.Contains(got.body, tc.says) {
-					t.Errorf("%d %s", got.StatusCode, got.body)
-				}
-				if strings.Contains(got.body, "/postern-dev-") || strings.Contains(got.body, w.dir+"/function.ts") {
-					t.Errorf("it has paths that are not the developer's: %s", got.body)
-				}
-				f := w.builds()[len(w.builds())-1].Failure
-				if f == nil {
-					t.Fatal("the build is not told as failed")
-				}
-				at := ""
-				if f.Frame != nil {
-					at = fmt.Sprintf("%s:%d", f.Frame.File, f.Frame.Line)
-				}
-				if at != tc.where {
-					t.Errorf("at %q, want %q: %s", at, tc.where, f.Text)
-				}
-				page := w.get("/a", header("Accept", "text/html,*/*;q=0.8"))
-				if page.StatusCode != 500 || !strings.HasPrefix(page.Header.Get("Content-Type"), "text/html") || strings.Contains(page.body, "<script") {
-					t.Errorf("to a browser: %d %s", page.StatusCode, page.Header.Get("Content-Type"))
-				}
+			if got.StatusCode != http.StatusInternalServerError || got.code() != "development_failed" || !strings.Contains(got.body, tc.says) {
+				t.Errorf("%d %s", got.StatusCode, got.body)
 			}
-			if before == "" {
+			if strings.Contains(got.body, "/postern-dev-") || strings.Contains(got.body, w.dir+"/function.ts") {
+				t.Errorf("it has paths that are not the developer's: %s", got.body)
+			}
+			f := w.builds()[len(w.builds())-1].Failure
+			if f == nil {
+				t.Fatal("the build is not told as failed")
+			}
+			at := ""
+			if f.Frame != nil {
+				at = fmt.Sprintf("%s:%d", f.Frame.File, f.Frame.Line)
+			}
+			if at != tc.where {
+				t.Errorf("at %q, want %q: %s", at, tc.where, f.Text)
+			}
+			page := w.get("/a", header("Accept", "text/html,*/*;q=0.8"))
+			if page.StatusCode != 500 || !strings.HasPrefix(page.Header.Get("Content-Type"), "text/html") || strings.Contains(page.body, "<script") {
+				t.Errorf("to a browser: %d %s", page.StatusCode, page.Header.Get("Content-Type"))
+			}
+			if before == nil {
 				if err := os.Remove(filepath.Join(w.dir, tc.file)); err != nil {
 					t.Fatal(err)
 				}
 			} else {
-				w.save(tc.file, before)
+				w.save(tc.file, string(before))
 			}
 			if got := w.get("/a"); got.body != "good" {
 				t.Errorf("mended: %d %s", got.StatusCode, got.body)
