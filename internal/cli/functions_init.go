@@ -269,6 +269,6 @@ func tellInit(out printer, dir string, done initLine, asJSON bool) error {
 			out.line("  postern secrets add %s --function %s", key, done.Name)
 		}
 	}
-	out.line("\nDeploy it: postern functions deploy %s", dir)
+	out.line("\nRun it here: postern functions dev %s\nDeploy it:   postern functions deploy %s", dir, dir)
 	return nil
 }
