@@ -181,6 +181,55 @@ func TestDev_Ends(t *testing.T) {
 	}
 }
 
+// A second Ctrl-C does not wait for anything.
+func TestDev_SecondInterrupt(t *testing.T) {
+	t.Parallel()
+	dir, env := newProject(t)
+	code := "export const auth = [];\nexport function setup(r) { r.onShutdown(() => new Promise(() => {})); }\nexport const a = () => 'a';\n"
+	if err := os.WriteFile(filepath.Join(dir, "function.ts"), []byte(code), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d, err := startDevelopment(dir, binary, env, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.cmd.Process.Signal(os.Interrupt)
+	time.Sleep(200 * time.Millisecond) // the first one is being followed
+	took, err := d.end(os.Interrupt)
+	if err == nil || err.Error() != "signal: interrupt" || took > 5*time.Second {
+		t.Errorf("after %v: %v", took, err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); len(ofProject(dir)) > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("processes are left: %v", ofProject(dir))
+		}
+	}
+}
+
+// A port that is in use is told at once, with who has it, and what to type.
+func TestDev_PortInUse(t *testing.T) {
+	t.Parallel()
+	dir, env := newProject(t)
+	d, err := startDevelopment(dir, binary, env, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.end(os.Interrupt)
+	port := d.url[strings.LastIndex(d.url, ":")+1:]
+	second := exec.CommandContext(t.Context(), binary, "functions", "dev", "--port", port, dir)
+	second.Env = env
+	out, err := second.CombinedOutput()
+	n, _ := strconv.Atoi(port)
+	for _, want := range []string{"the port " + port + " is in use by postern (process " + strconv.Itoa(d.cmd.Process.Pid) + ")", "--port " + strconv.Itoa(n+1)} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("no %q in %s", want, out)
+		}
+	}
+	if e, ok := errors.AsType[*exec.ExitError](err); !ok || e.ExitCode() != 5 {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
 // What a killed one has left on disk the next one removes.
 func TestDev_ClearsUp(t *testing.T) {
 	t.Parallel()
