@@ -8,9 +8,10 @@
 // there is no pair of credentials its guarded handlers are open, which [Function]
 // tells and whoever shows it must say. Nothing is decided anew of who is let in.
 //
-// Three doors lead in. The local one is the listener, which takes hosts of this
-// machine only and has the developer's page below /_postern/; [Server.Outside] is
-// for callers from elsewhere, to whom there is no such page.
+// Three doors lead in: the local one, a listener that takes hosts of this machine
+// only and has the developer's page below /_postern/; [Server.Outside], for callers
+// from elsewhere, to whom there is no such page; and a socket at which the function
+// calls itself.
 //
 // A request that comes after a file was saved is answered by the code that was
 // saved, or is told why there is none.
@@ -347,7 +348,4 @@ func newPair(projectID, id, secret string) *pair {
 }
 
 // Instance names this server: its processes carry it, and its directory.
-func (s *Server) Instance() string { return s.instance() }
-
-// instance marks the processes of this server.
-func (s *Server) instance() string { return filepath.Base(s.runDir) }
+func (s *Server) Instance() string { return filepath.Base(s.runDir) }

@@ -155,7 +155,7 @@ func (s *Server) environment(m function.Manifest, set Settings, tmp string) []st
 		env = append(env, "POSTERN_EVENT_FORMAT="+m.EventFormat)
 	}
 	env = append(env, "PATH="+s.o.Search, "TMPDIR="+tmp, "LANG=C.UTF-8", "TZ=UTC", "NODE_ENV=development",
-		"FUNCTION_ID="+s.functionID, "POSTERN_FUNCTION_NAME="+m.Name, worker.InstanceVariable+"="+s.instance(),
+		"FUNCTION_ID="+s.functionID, "POSTERN_FUNCTION_NAME="+m.Name, worker.InstanceVariable+"="+s.Instance(),
 		"POSTERN_DATABASE="+filepath.Join(s.project.Dir(), dataDir, "function.db"))
 	if set.ProjectID != "" {
 		env = append(env, "PROJECT_ID="+set.ProjectID)
