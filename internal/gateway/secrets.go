@@ -35,8 +35,9 @@ func (g *Gateway) secretsOf(t *target) func(name string) string {
 			t.sealed = true
 			g.sealed.Store(true)
 			g.log.Debug("a secret does not open yet", "function", t.function.Slug, "secret", name, "error", err)
+			return ""
 		}
-		if s != "" || err != nil {
+		if s != "" {
 			return s
 		}
 		return t.deployment.Variables[name]
