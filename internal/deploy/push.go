@@ -86,7 +86,8 @@ func (d *Deployer) ChangeSecrets(ctx context.Context, in SecretsRequest) (Secret
 }
 
 // sharers are the functions of a project that declare one of the names that are
-// changed. Deploys of them wait until it is done.
+// changed. One that is deployed meanwhile is brought up to date like those of
+// other nodes.
 func (d *Deployer) sharers(ctx context.Context, in SecretsRequest) (users []platform.ActiveFunction, err error) {
 	all, err := d.o.Store.ActiveFunctions(ctx, in.ProjectID)
 	if err != nil {

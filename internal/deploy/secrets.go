@@ -146,6 +146,9 @@ func (d *Deployer) plan(ctx context.Context, dep platform.Deployment, in Request
 	if err := oneMeaning(dep.Variables, dep.SecretNames, p.opened.Values); err != nil && !again {
 		return p, err
 	}
+	if n := len(p.opened.Values); n > maxSecrets && len(in.Secrets) > 0 {
+		return p, invalidSecret("there would be %d secrets; at most %d can be", n, maxSecrets)
+	}
 	if err := fits(p.opened.Values); err != nil {
 		return p, err
 	}

@@ -64,6 +64,10 @@ func (v *Vault) Secret(d platform.Deployment, name string) (string, error) {
 	known, lost := v.opened[p.key.ID] != nil, v.lost[p.key.ID]
 	if !known && lost == nil && v.remote() {
 		v.wanted[p.key.ID], lost = p.key, ErrNotYet
+		select {
+		case v.wake <- struct{}{}:
+		default:
+		}
 	}
 	v.mu.Unlock()
 	if lost != nil {
@@ -98,7 +102,7 @@ func (v *Vault) Settle(ctx context.Context) error {
 	return nil
 }
 
-// settle opens what is wanted, once a second, until ctx ends.
+// settle opens what is wanted, at once and then every second, until ctx ends.
 func (v *Vault) settle(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -107,6 +111,7 @@ func (v *Vault) settle(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-v.wake:
 		case <-tick.C:
 		}
 		err := v.Settle(ctx)

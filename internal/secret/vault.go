@@ -50,6 +50,7 @@ type Vault struct {
 	wanted map[string]platform.DataKey // that are to be opened; guarded by mu
 	lost   map[string]error            // why some never will be; guarded by mu
 	mirror mirror
+	wake   chan struct{} // something is wanted
 }
 
 // maxOpened bounds the data keys that are held in memory, at some megabytes.
@@ -58,7 +59,7 @@ const maxOpened = 1 << 16
 
 // NewVault makes a vault.
 func NewVault(o VaultOptions) *Vault {
-	return &Vault{o: o, opened: map[string]*Box{}, wanted: map[string]platform.DataKey{}, lost: map[string]error{}}
+	return &Vault{o: o, opened: map[string]*Box{}, wanted: map[string]platform.DataKey{}, lost: map[string]error{}, wake: make(chan struct{}, 1)}
 }
 
 // Opened are the secrets of a function, as they were at one moment.
