@@ -65,7 +65,7 @@ func listFunctions(ctx context.Context, client *api.Client, out printer, asJSON 
 	}
 	var rows [][]string
 	for _, f := range all {
-		rows = append(rows, []string{f.Name, stateWord(f), version(f), f.Status.State, moment(f.UpdateTime), where(f)})
+		rows = append(rows, []string{f.Name, stateWord(f), serving(f), f.Status.State, moment(f.UpdateTime), where(f)})
 	}
 	if len(rows) == 0 {
 		out.line("no functions yet; make one: postern functions init NAME")

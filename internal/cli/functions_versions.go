@@ -80,6 +80,14 @@ func takes(done api.DeployResponse) string {
 	return name + " gets all calls"
 }
 
+// serving is the version of a function that gets its calls, or the two that do.
+func serving(f api.Function) string {
+	if c := f.Candidate; c != nil && c.State == "candidate" {
+		return fmt.Sprintf("%s, %d: %d%%", version(f), c.Number, c.Percent)
+	}
+	return version(f)
+}
+
 // beside are the rows of a function's status that tell of its candidate.
 func beside(f api.Function) (rows [][]string) {
 	switch c := f.Candidate; {
