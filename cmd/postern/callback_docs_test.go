@@ -21,7 +21,7 @@ func TestCallback_Docs(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := newTarget(t)
-	g.must("functions", "deploy", "../../examples/webhooks")
+	g.must("functions", "deploy", copied(t, "webhooks", sampleSecrets...))
 	lines, manifests := 0, 0
 	for _, block := range fenced.FindAllStringSubmatch(string(doc), -1) {
 		text := block[2]
@@ -40,7 +40,7 @@ func TestCallback_Docs(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			g.must("functions", "deploy", dir)
+			g.must("functions", "deploy", "--force", dir)
 			manifests++
 			continue
 		}

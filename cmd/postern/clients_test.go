@@ -105,7 +105,7 @@ func TestClients_Npm(t *testing.T) {
 func TestClients_Senders(t *testing.T) {
 	t.Parallel()
 	in := install(t, nil)
-	in.deploy(t, "../../examples/webhooks")
+	in.deploy(t, copied(t, "webhooks", sampleSecrets...))
 	runNode(t, in, "senders.test.mjs")
 }
 

@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// Each example deploys as it lies there, and another test or a story calls it as
+// Each example deploys as it lies there (without its secrets, if it needs any: that
+// takes --force), and another test or a story calls it as
 // those do for whom it is.
 func TestExamples_EachDeploys(t *testing.T) {
 	t.Parallel()
@@ -38,7 +39,7 @@ func TestExamples_EachDeploys(t *testing.T) {
 		if !regexp.MustCompile(`(?m)(\$EXAMPLES/|\.example\("|examples/)` + name + `("|$)`).Match(tests) {
 			t.Errorf("no test drives examples/%s", name)
 		}
-		if said := s.must("functions", "deploy", copied(t, name)); !strings.Contains(said, " deployment 1 is live") {
+		if said := s.must("functions", "deploy", "--force", copied(t, name)); !strings.Contains(said, " deployment 1 is live") {
 			t.Errorf("%s: %s", name, said)
 		}
 	}
@@ -119,7 +120,7 @@ func TestExamples_Readmes(t *testing.T) {
 		}
 		script := "curl() { command curl -s -w '%{stderr}answered %{http_code}\\n' \"$@\"; }\n" + strings.Join(lines, "\n")
 		cmd := exec.Command("bash", "-euo", "pipefail", "-c", strings.ReplaceAll(script, "127.0.0.1:8080", strings.TrimPrefix(s.gateway, "http://")))
-		cmd.Dir, cmd.Env = dir, append(slices.Clone(s.env), "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"))
+		cmd.Dir, cmd.Env = dir, append(slices.Clone(s.env), "HOME="+t.TempDir(), "POSTERN_KEYCHAIN=file", "POSTERN_KEYCHAIN_PASSPHRASE=open sesame", "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"))
 		var said strings.Builder
 		cmd.Stderr = &said
 		out, err := cmd.Output()

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -12,9 +13,12 @@ import (
 // folder is where the examples are.
 const folder = "../../examples"
 
-// copied copies an example. Variables, as NAME=value, are written into its
-// manifest, as somebody does who tries it.
-func copied(t *testing.T, name string, variables ...string) (dir string) {
+// sampleSecrets are those that the README of examples/webhooks has, to try it.
+var sampleSecrets = []string{"GITHUB_SECRET=change-me-github", "STRIPE_SECRET=change-me-stripe", "MESSAGES_SECRET=whsec_Y2hhbmdlLW1lLXBsZWFzZQ=="}
+
+// copied copies an example. Settings, as NAME=value, are written down as somebody
+// does who tries it: a variable in its manifest, a secret in .env.
+func copied(t *testing.T, name string, settings ...string) (dir string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), filepath.Base(name))
 	from, err := filepath.Abs(filepath.Join(folder, name))
@@ -24,7 +28,7 @@ func copied(t *testing.T, name string, variables ...string) (dir string) {
 	if err := copyExample(dir, from); err != nil {
 		t.Fatal(err)
 	}
-	if len(variables) == 0 {
+	if len(settings) == 0 {
 		return dir
 	}
 	path := filepath.Join(dir, "postern.json")
@@ -37,9 +41,18 @@ func copied(t *testing.T, name string, variables ...string) (dir string) {
 		t.Fatal(err)
 	}
 	all, _ := manifest["variables"].(map[string]any)
-	for _, v := range variables {
+	secrets, _ := manifest["secrets"].([]any)
+	var env strings.Builder
+	for _, v := range settings {
 		name, value, _ := strings.Cut(v, "=")
-		all[name] = value
+		if slices.Contains(secrets, any(name)) {
+			env.WriteString(name + "='" + value + "'\n")
+		} else {
+			all[name] = value
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, ".env"), []byte(env.String()), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	if text, err = json.Marshal(manifest); err != nil {
 		t.Fatal(err)
@@ -78,11 +91,11 @@ func copyExample(to, from string) error {
 	})
 }
 
-// example deploys one of the examples, and returns its address and what the
-// command said.
-func (s *site) example(name string, variables ...string) (url, said string) {
+// example deploys one of the examples, also without the secrets that it needs, and
+// returns its address and what the command said.
+func (s *site) example(name string, settings ...string) (url, said string) {
 	s.Helper()
-	return s.gateway + "/fn/" + filepath.Base(name), s.must("functions", "deploy", copied(s.T, name, variables...))
+	return s.gateway + "/fn/" + filepath.Base(name), s.must("functions", "deploy", "--force", copied(s.T, name, settings...))
 }
 
 // logs is what a function has written.

@@ -178,7 +178,7 @@ func TestExamples_WebhookSecret(t *testing.T) {
 	if answer := order(`{"order":"2"}`, 500); strings.Contains(answer, "RECEIPT_SECRET") {
 		t.Errorf("the sender is told %s", answer)
 	}
-	if log := g.logs("webhook-secret"); strings.Count(log, `the secret RECEIPT_SECRET is empty: postern secrets add RECEIPT_SECRET, and deploy again`) != 1 {
+	if log := g.logs("webhook-secret"); strings.Count(log, `the secret RECEIPT_SECRET is not set: postern secrets add RECEIPT_SECRET, and deploy again`) != 1 {
 		t.Errorf("the log does not say what to do: %s", log)
 	}
 
