@@ -118,3 +118,22 @@ func TestTerminal_Interrupt(t *testing.T) {
 		t.Error("the secret is on the screen")
 	}
 }
+
+// Nor is the value of a function's secret, or the passphrase of the keychain that
+// it goes to.
+func TestTerminal_SecretsAddIsNotShown(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t, "secrets", "add", "STRIPE_KEY", "--function", "shop")
+	for _, answer := range []struct{ prompt, text string }{{"Value of STRIPE_KEY (not shown)", "sk_swordfish"}, {"New passphrase for", "open swordfish"}, {"The same once more", "open swordfish"}} {
+		eventually(t, "the prompt "+answer.prompt, func() bool { return strings.Contains(c.text(), answer.prompt) && !c.echoes() })
+		fmt.Fprintln(c.master, answer.text)
+	}
+	err := c.cmd.Wait()
+	if code := c.cmd.ProcessState.ExitCode(); code != 0 || !c.echoes() {
+		t.Errorf("exit code %d (%v), echo %v", code, err, c.echoes())
+	}
+	eventually(t, "the result", func() bool { return strings.Contains(c.text(), "STRIPE_KEY of shop is in the encrypted file") })
+	if strings.Contains(c.text(), "swordfish") {
+		t.Error("a secret is on the screen")
+	}
+}
