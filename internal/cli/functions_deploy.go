@@ -144,7 +144,11 @@ func (j *deployJob) prepare(ctx context.Context, std Stdio, cfg *config.Config) 
 	if err != nil {
 		return err
 	}
-	for _, w := range j.artefact.Warnings {
+	found, err := leaks(j.artefact.Archive, j.resolved.Secrets())
+	if err != nil {
+		return err
+	}
+	for _, w := range append(j.artefact.Warnings, found...) {
 		j.notes.add("%s", w)
 	}
 	if j.manifest.Program == nil {
