@@ -100,8 +100,8 @@ func (s *survey) visit(name string, e fs.DirEntry, err error) error {
 	}
 	base, atRoot := e.Name(), !strings.Contains(name, "/")
 	switch {
-	case strings.HasPrefix(base, "."), s.exclude.Match(name, e.IsDir()),
-		e.IsDir() && (notSource[base] || atRoot && (notSourceAtRoot[base] || s.built && (base == "bin" || base == "obj"))):
+	case strings.HasPrefix(base, "."), s.exclude.Match(name, e.IsDir()), notSource[base], // which may be a link, too
+		e.IsDir() && atRoot && (notSourceAtRoot[base] || s.built && (base == "bin" || base == "obj")):
 		if e.IsDir() {
 			return fs.SkipDir
 		}
