@@ -46,7 +46,7 @@ func newFunctionsLogs(std Stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if o.browses(cmd, std) {
+			if o.browses(std) {
 				return browseLogs(cmd.Context(), client, std, args[0], o)
 			}
 			return printLogs(cmd.Context(), client, std, args[0], o)
@@ -95,10 +95,9 @@ func (o *logsOptions) check(now time.Time) error {
 }
 
 // browses reports whether a person sits there who can walk through a list.
-func (o *logsOptions) browses(cmd *cobra.Command, std Stdio) bool {
+func (o *logsOptions) browses(std Stdio) bool {
 	out, ok := std.Out.(*os.File)
-	quiet, _ := cmd.Flags().GetBool("non-interactive")
-	return ok && !o.plain && !o.asJSON && !quiet && interactive(std.In) && interactive(out) && config.DrawsScreens()
+	return ok && !o.plain && !o.asJSON && interactive(std.In) && interactive(out) && config.DrawsScreens()
 }
 
 // lastLogs is what there is by now, oldest first, and where the rest begins.

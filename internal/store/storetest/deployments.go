@@ -139,6 +139,12 @@ func testTenancy(t *testing.T, db *store.DB) {
 	if err != nil || got.ID != two.Function.ID {
 		t.Errorf("project b's f is %v, %v", got, err)
 	}
+	if got, err = db.FunctionByID(t.Context(), b.ID, two.Function.ID); err != nil || got.Name != "f" {
+		t.Errorf("project b's f by its ID is %v, %v", got, err)
+	}
+	if got, err = db.FunctionByID(t.Context(), a.ID, two.Function.ID); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("in project a it is %v, %v", got, err)
+	}
 	if fs, _ := db.Functions(t.Context(), a.ID, "", 10); len(fs) != 1 || fs[0].ID != one.Function.ID {
 		t.Errorf("project a lists %v", fs)
 	}
