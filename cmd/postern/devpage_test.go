@@ -217,9 +217,9 @@ func TestDevPage_InABrowser(t *testing.T) {
 	}
 }
 
-// TestAttack_DevPage: what may not see the page, or send anything through it; and
+// TestDevPage_Refuses: what may not see the page, or send anything through it; and
 // the handlers did not run.
-func TestAttack_DevPage(t *testing.T) {
+func TestDevPage_Refuses(t *testing.T) {
 	t.Parallel()
 	w := newWorkshop(t, nil, shop)
 	form := "method=POST&path=/open&header=&body=x"

@@ -40,7 +40,14 @@ func (s *service) openTunnel(ctx context.Context, in *ProjectPath) (*Opened, err
 
 func (s *service) tunnel(ctx context.Context, projectID string, w http.ResponseWriter, r *http.Request) error {
 	p := principal(ctx)
-	place, err := s.o.Tunnels.Admit(r, tunnel.Caller{ProjectID: projectID, KeyID: p.ID(), Still: func() error { return s.still(r, projectID, p) }})
+	var place *tunnel.Admission
+	var err error
+	began := time.Now()
+	caller := tunnel.Caller{ProjectID: projectID, KeyID: p.ID(), Still: func() error { return s.still(r, projectID, p) }, Ended: func(e tunnel.Ending) {
+		s.o.Log.Info("a tunnel's connection ended", "tunnel", place.Name(), "reason", e.Reason, "took", time.Since(began), "calls", e.Calls)
+		s.recordTunnelEnd(ctx, place.Name(), projectID, p, e)
+	}}
+	place, err = s.o.Tunnels.Admit(r, caller)
 	if err != nil {
 		return err
 	}
@@ -51,15 +58,10 @@ func (s *service) tunnel(ctx context.Context, projectID string, w http.ResponseW
 			return err
 		}
 	}
-	began := time.Now()
-	ending, err := place.Serve(w, r)
-	if err != nil {
+	if _, err := place.Serve(w, r); err != nil {
 		s.o.Log.Warn("a tunnel was not opened", "requestId", requestID(ctx), "error", err)
-		return nil // the connection is not HTTP's any more
 	}
-	s.o.Log.Info("a tunnel's connection ended", "tunnel", place.Name(), "reason", ending.Reason, "took", time.Since(began), "calls", ending.Calls)
-	s.recordTunnelEnd(ctx, place.Name(), projectID, p, ending)
-	return nil
+	return nil // the connection is not HTTP's any more
 }
 
 // recordTunnelEnd says in the audit log until when outsiders could call.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,6 +13,8 @@ import (
 	"postern.dev/postern/internal/devserver"
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/httpx"
+	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/signature"
 	"postern.dev/postern/internal/tunnel"
 )
 
@@ -111,12 +114,27 @@ func (s *devScreen) tunnel(at string, t *devserver.Tunnel) {
 		if t.Insecure {
 			s.warning("EVERYBODY who knows this address may call every handler: nobody is asked for credentials (--insecure-tunnel)")
 		}
+		if paths := s.unsigned(); len(paths) > 0 {
+			s.warning("callbacks need no signature here, through the tunnel neither: " + strings.Join(paths, ", ") + ". With \"webhookProtection\": \"always\" they do")
+		}
 	case t.Retry > 0:
 		s.out.line("%s %s %s; trying again", at, s.out.paint(yellow, "tunnel down:"), clean(t.Why))
 	default:
 		s.out.line("%s %s %s", at, s.out.paint(yellow, "tunnel closed:"), clean(t.Why))
 		s.out.line("         the function goes on here; start dev again for another tunnel")
 	}
+}
+
+// unsigned are the callbacks that need a signature where they are deployed alone.
+func (s *devScreen) unsigned() (paths []string) {
+	if f := s.d.Function(); f != nil {
+		for _, h := range f.Handlers {
+			if _, ok := signature.For(h.Name, h.Kind); ok && h.Guard == platform.GuardOpen {
+				paths = append(paths, h.Name)
+			}
+		}
+	}
+	return paths
 }
 
 // tunnelFlags are those of the tunnel.

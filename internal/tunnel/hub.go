@@ -75,6 +75,9 @@ type Caller struct {
 	ProjectID, KeyID string
 	// Still says whether it may have one still; an error ends the tunnel.
 	Still func() error
+	// Ended is told the end of a connection that was opened; Run waits for it.
+	// nil: nobody is.
+	Ended func(Ending)
 }
 
 // Admission is a place for a tunnel that Admit has given, until Serve or Release.

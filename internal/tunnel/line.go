@@ -108,6 +108,9 @@ func (a *Admission) Serve(w http.ResponseWriter, r *http.Request) (e Ending, err
 		_, err := c.session.AcceptStream()
 		c.ended <- err
 	}()
+	if a.caller.Ended != nil {
+		defer func() { a.caller.Ended(e) }()
+	}
 	a.attach(c)
 	if err := sendWelcome(r.Context(), conn, a.welcome()); err != nil {
 		a.detach(c)
