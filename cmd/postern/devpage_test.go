@@ -259,6 +259,11 @@ func TestDevPage_Refuses(t *testing.T) {
 			t.Errorf("%s: %d, want %d", name, res.StatusCode, tc.status)
 		}
 	}
+	for _, path := range []string{"", "callbacks", "logs", "routes", "settings", "builds"} {
+		if status, body := call(t, http.DefaultClient, http.MethodGet, w.url+"/_postern/"+path, "", "", ""); status != 200 || strings.Contains(body, "nobody-sees") {
+			t.Errorf("the page %s: %d %s", path, status, body)
+		}
+	}
 	if text := w.text(); strings.Contains(text, `"request":{`) || strings.Contains(text, "got ") {
 		t.Errorf("something reached the function:\n%s", text)
 	}
