@@ -1,6 +1,7 @@
 package devserver
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -117,8 +119,10 @@ func fromOutside(r *http.Request) bool { return r.Context().Value(outsideKey{}) 
 var (
 	errNoPage      = fault.New(fault.NotFound, "there is nothing at this address").WithCode("not_found")
 	errForeignPage = fault.New(fault.Denied, "this page is for the developer at this machine").WithCode("not_allowed").WithHint("open it as http://localhost, at the port of postern functions dev")
-	errHost        = fault.New(fault.Denied, "this server takes requests for this machine only, and the request is for another host").WithCode("not_allowed").
-			WithHint("call it as localhost; or, if others are to reach it, name the address: postern functions dev --host ADDRESS")
+	errOtherSite   = fault.New(fault.Denied, "pages of other sites may not call what is guarded when it is deployed and open here").WithCode("origin_not_allowed").
+			WithHint("call it from a page of this machine; or have it guarded here, too: postern auth login")
+	errHost = fault.New(fault.Denied, "this server takes requests for this machine only, and the request is for another host").WithCode("not_allowed").
+		WithHint("call it as localhost; or, if others are to reach it, name the address: postern functions dev --host ADDRESS")
 )
 
 // local reports whether a Host value is a name of this machine for itself. A
@@ -143,6 +147,29 @@ func sameOrigin(r *http.Request) bool {
 	}
 	origin := r.Header.Get("Origin")
 	return origin == "" || origin == "http://"+r.Host
+}
+
+// opens refuses the pages of other sites what they could not call where the
+// function is deployed, for want of a credential or a signature: any page that the
+// developer looks at could, and needs no permission of CORS to send a form here.
+func (s *Server) opens(r *http.Request, handler, pattern string) error {
+	s.mu.Lock()
+	closed := s.current != nil && s.current.closed[cmp.Or(pattern, handler)]
+	s.mu.Unlock()
+	if closed && !fromOutside(r) && ofOtherSite(r) {
+		return errOtherSite
+	}
+	return nil
+}
+
+// ofOtherSite reports whether a page made a request that is not of this machine.
+func ofOtherSite(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return r.Header.Get("Sec-Fetch-Site") == "cross-site"
+	}
+	u, err := url.Parse(origin)
+	return err != nil || !local(u.Host) && !strings.EqualFold(u.Host, r.Host)
 }
 
 // door is the way to the function.

@@ -177,7 +177,7 @@ func (s *Server) buildPlanes() {
 	s.supervisor = supervisor.New(workers, s)
 	s.calls = newCalls(s)
 	g.BaseDomain, g.URL = "localhost", s.URL()
-	g.Only, g.Problem, g.Files = s.functionID, s.problem, s
+	g.Only, g.Problem, g.Files, g.Open = s.functionID, s.problem, s, s.opens
 	g.URLs = func(string) []string { return []string{s.URL()} }
 	g.Auth = auth.NewAuthenticator(issuer)
 	g.AccessLog, g.Access = gateway.AccessLogAll, slog.New(s.calls)

@@ -117,6 +117,50 @@ func TestPage_OnlyForTheDeveloper(t *testing.T) {
 	}
 }
 
+// A page that the developer looks at can send a form to this machine without
+// anybody's leave. Where nobody is asked for credentials that must not run what is
+// closed to it when deployed.
+func TestLocal_PagesOfOtherSites(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		path, origin, site string
+		status             int
+	}{
+		"a form of another site":                  {"/closed", "https://evil.example", "cross-site", 403},
+		"the same, of a browser without metadata": {"/closed", "https://evil.example", "", 403},
+		"a frame without an origin":               {"/closed", "null", "cross-site", 403},
+		"a picture":                               {"/closed", "", "cross-site", 403},
+		"a name that begins like ours":            {"/closed", "http://localhost.evil.example", "cross-site", 403},
+		"a route":                                 {"/route", "https://evil.example", "cross-site", 403},
+		"a callback without a signature":          {"/ice", "https://evil.example", "cross-site", 403},
+		"what is open when deployed":              {"/open", "https://evil.example", "cross-site", 200},
+		"a page of another port":                  {"/closed", "http://localhost:5173", "same-site", 200},
+		"a page of another name of this machine":  {"/closed", "http://127.0.0.1:5173", "cross-site", 200},
+		"a page of a private name":                {"/closed", "http://app.localhost", "cross-site", 200},
+		"an address that was typed":               {"/closed", "", "none", 200},
+		"no page":                                 {"/closed", "", "", 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, map[string]string{"function.ts": marked, "postern.json": `{"name":"f","runtime":"node","routes":[{"path":"/route","handler":"page","auth":"key"}]}`}, nil)
+			got := w.get(tc.path, func(r *http.Request) {
+				callback(r)
+				for field, value := range map[string]string{"Origin": tc.origin, "Sec-Fetch-Site": tc.site} {
+					if value != "" {
+						r.Header.Set(field, value)
+					}
+				}
+			})
+			if got.StatusCode != tc.status || tc.status == 403 && got.code() != "origin_not_allowed" {
+				t.Errorf("%d %s", got.StatusCode, got.body)
+			}
+			if ran := w.ran(); (ran == 1) != (tc.status == 200) {
+				t.Errorf("handlers ran %d times", ran)
+			}
+		})
+	}
+}
+
 // Who gets in, with credentials and without. What is refused does not run.
 func TestGuards(t *testing.T) {
 	t.Parallel()

@@ -42,6 +42,7 @@ type version struct {
 	told       *Function
 	skipped    bool            // guarded handlers are open
 	unguarded  map[string]bool // names of handlers and patterns of routes that are
+	closed     map[string]bool // likewise: that nobody reaches without credentials when deployed
 }
 
 // Launch implements supervisor.Launcher: of the version that serves, a worker that
@@ -248,7 +249,7 @@ func guard(v *version, m function.Manifest, d platform.Declaration, skip bool) (
 	if err != nil {
 		return nil, err
 	}
-	v.deployment.Declaration, v.skipped, v.unguarded = d, skip, map[string]bool{}
+	v.deployment.Declaration, v.skipped, v.unguarded, v.closed = d, skip, map[string]bool{}, closedBy(m, d)
 	deployed := function.Describe(handlers)
 	for i := range handlers {
 		h := &handlers[i]
@@ -275,6 +276,20 @@ func guard(v *version, m function.Manifest, d platform.Declaration, skip bool) (
 		v.routes = append(v.routes, r)
 	}
 	return warnings, nil
+}
+
+// closedBy are the names of the handlers and the patterns of the routes that are
+// not open when the function is deployed.
+func closedBy(m function.Manifest, d platform.Declaration) map[string]bool {
+	closed := map[string]bool{}
+	handlers, _, _ := function.Protect(m, d, true) // what is wrong has been told
+	for _, h := range handlers {
+		closed[h.Name] = h.Guard != platform.GuardOpen
+		for _, r := range h.Routes {
+			closed[r.Pattern] = r.Guard != platform.GuardOpen
+		}
+	}
+	return closed
 }
 
 // missing reports whether there is no manifest at all.

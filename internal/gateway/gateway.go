@@ -96,6 +96,10 @@ type Options struct {
 	// Only is the ID of a function that answers at every host and path, also if
 	// it is private; empty: functions answer at their addresses.
 	Only string
+	// Open is asked about each request from outside that nothing guards, with the
+	// name of its handler and the pattern of its route, where there are such; an error
+	// refuses it. nil: all are let in.
+	Open func(r *http.Request, handler, pattern string) error
 	// Problem answers with a refusal or a failure and returns what it said; nil:
 	// httpx.WriteProblem.
 	Problem func(w http.ResponseWriter, r *http.Request, err error, requestID string) httpx.Problem

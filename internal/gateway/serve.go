@@ -237,8 +237,12 @@ func (g *Gateway) authenticate(x *exchange) (err error) {
 	x.caller = ""
 	switch x.match.Guard {
 	case platform.GuardOpen:
-		if x.call == nil {
-			x.principal = auth.Principal{Method: auth.MethodNone}
+		if x.call != nil {
+			return nil
+		}
+		x.principal = auth.Principal{Method: auth.MethodNone}
+		if open := g.options.Open; open != nil && x.match.Handler != nil {
+			return open(x.r, x.match.Handler.Name, x.match.Pattern)
 		}
 		return nil
 	case platform.GuardKey:
