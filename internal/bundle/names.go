@@ -40,6 +40,16 @@ func (n names) add(name string) error {
 	return nil
 }
 
+// CheckSourceName says what is wrong with the name of a file in a project, as one
+// of the sources. It is not hidden: what begins with a dot is read by tools that run
+// what it says, such as .git/config.
+func CheckSourceName(name string) error {
+	if strings.HasPrefix(name, function.PublicDir) || strings.HasPrefix(name, function.AssetsDir) {
+		return checkName(name)
+	}
+	return checkName(SourceDir + name)
+}
+
 // fold is the same of all names that differ in case alone (Unicode's simple
 // folding): some file systems hold them for one.
 func fold(name string) string {

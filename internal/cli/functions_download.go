@@ -17,6 +17,7 @@ import (
 
 	"postern.dev/postern/internal/api"
 	"postern.dev/postern/internal/bundle"
+	"postern.dev/postern/internal/environ"
 	"postern.dev/postern/internal/fault"
 )
 
@@ -153,6 +154,9 @@ func extract(z *zip.Reader, dir string) error {
 func extractOne(root *os.Root, f *zip.File, left *int64) error {
 	if !fs.ValidPath(f.Name) || strings.ContainsAny(f.Name, "\\:\x00") || !filepath.IsLocal(filepath.FromSlash(f.Name)) {
 		return errors.New("it leads elsewhere")
+	}
+	if f.Name != environ.DotenvFile && bundle.CheckSourceName(f.Name) != nil {
+		return errors.New("no file of a project has such a name")
 	}
 	if !f.Mode().IsRegular() {
 		return errors.New("it is no regular file")
