@@ -149,3 +149,29 @@ func TestHold_WhileOneStarts(t *testing.T) {
 		}
 	}
 }
+
+// A renewal that is committed while its function is held ends its worker, or nobody
+// could hold the function; what it brought is in force behind it.
+func TestHold_WhileOneIsRenewed(t *testing.T) {
+	t.Parallel()
+	s, l := newSupervisor(t, supervisor.Options{Workers: 1})
+	if _, err := s.Adopt(t.Context(), valued(l, "old")); err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Renew(t.Context(), valued(l, "new"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	held := make(chan error, 1)
+	go func() { held <- s.Hold(ctx, "fn-values", func() error { return nil }) }()
+	eventually(t, "its workers are sent away", func() bool { return s.Status("values").Workers == 0 })
+	r.Commit()
+	if err := <-held; err != nil {
+		t.Fatal(err)
+	}
+	if got, err := invoke(t, s, "values", "value"); err != nil || got != "new" {
+		t.Errorf("behind it: %q, %v", got, err)
+	}
+}

@@ -58,6 +58,10 @@ func (r *Renewal) Commit() {
 	}
 	p.relaunch(&r.l)
 	p.failures, p.lastErr = 0, nil
+	if p.s.holds.has(r.l.FunctionID) { // whoever holds it has looked at this pool, and waits for this worker
+		p.outdated(r.w, nil)
+		return
+	}
 	p.addLocked(r.w)
 }
 

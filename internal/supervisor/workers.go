@@ -304,8 +304,9 @@ func (p *pool) end(s *slot) {
 }
 
 // finish waits on, for half a minute, for the calls of a worker whose deployment was
-// replaced: each has a time of its own, and a deploy is no reason to cut it off. WebSockets have none, and
-// are not waited for; nor is anything when the server stops, or the function is held.
+// replaced: each has a time of its own, and a deploy is no reason to cut it off.
+// WebSockets have none, and are not waited for; nor is anything when the server stops,
+// or the function is held.
 func (p *pool) finish(s *slot, free <-chan struct{}) {
 	tick, enough := time.NewTicker(50*time.Millisecond), time.NewTimer(forget/2) // while its files are there for certain
 	defer tick.Stop()
