@@ -99,66 +99,65 @@ func localKeeper(kind string, key [keySize]byte) *Keeper {
 func (k *Keeper) Name() string { return k.name }
 
 // seal seals plain under the name bind.
-func (k *Keeper) seal(ctx context.Context, bind string, plain []byte) (sealed []byte, err error) {
-	err = k.call(ctx, func(ctx context.Context) (err error) {
-		if sealed, err = k.keeper.Encrypt(ctx, bound(bind, plain)); err == nil && len(sealed) == 0 {
-			err = errEmpty // and what would be stored opens never
-		}
-		return err
-	})
-	return sealed, err
+func (k *Keeper) seal(ctx context.Context, bind string, plain []byte) ([]byte, error) {
+	return k.call(ctx, func(ctx context.Context) ([]byte, error) { return k.keeper.Encrypt(ctx, bound(bind, plain)) })
 }
 
 // open returns what was sealed under the name bind: ErrUnsealable when it is
 // not this keeper's, or a fault Unavailable when the keeper does not say.
 func (k *Keeper) open(ctx context.Context, bind string, sealed []byte) ([]byte, error) {
-	var message []byte
-	err := k.call(ctx, func(ctx context.Context) (err error) {
-		if message, err = k.keeper.Decrypt(ctx, sealed); err == nil && len(message) == 0 {
-			err = errEmpty
-		}
-		return err
-	})
+	message, err := k.call(ctx, func(ctx context.Context) ([]byte, error) { return k.keeper.Decrypt(ctx, sealed) })
 	if err != nil {
 		return nil, err
 	}
 	return unbound(bind, message)
 }
 
-var errEmpty = errors.New("its answer is empty")
+var errEmpty = errors.New("its answer is empty") // and what would be stored opens never
+
+// answer is what a keeper said.
+type answer struct {
+	bytes []byte
+	err   error
+}
 
 // call asks the keeper, for keeperTimeout at most.
-func (k *Keeper) call(ctx context.Context, ask func(context.Context) error) error {
+func (k *Keeper) call(ctx context.Context, ask func(context.Context) ([]byte, error)) ([]byte, error) {
 	if !k.remote {
-		if err := ask(ctx); err != nil {
-			return ErrUnsealable
+		out, err := ask(ctx)
+		if err != nil {
+			return nil, ErrUnsealable
 		}
-		return nil
+		return out, nil
 	}
 	k.mu.Lock()
 	if k.down != nil && time.Since(k.asked) < keeperRest {
 		defer k.mu.Unlock()
-		return k.down
+		return nil, k.down
 	}
 	k.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, keeperTimeout)
 	defer cancel()
-	done := make(chan error, 1)
-	go func() { // the driver of Vault knows no contexts, and takes an odd answer for a programmer's mistake
+	said := make(chan answer, 1) // what comes too late is read by nobody
+	go func() {                  // the driver of Vault knows no contexts, and takes an odd answer for a programmer's mistake
 		defer func() {
 			if p := recover(); p != nil {
-				done <- fmt.Errorf("its answer has an odd form: %v", p)
+				said <- answer{err: fmt.Errorf("its answer has an odd form: %v", p)}
 			}
 		}()
-		done <- ask(ctx)
+		out, err := ask(ctx)
+		if err == nil && len(out) == 0 {
+			err = errEmpty
+		}
+		said <- answer{out, err}
 	}()
-	var err error
+	var a answer
 	select {
-	case err = <-done:
+	case a = <-said:
 	case <-ctx.Done():
-		err = context.Cause(ctx)
+		a.err = context.Cause(ctx)
 	}
-	return k.judge(err)
+	return a.bytes, k.judge(a.err)
 }
 
 // judge tells a keeper that says no from one that says nothing.

@@ -224,6 +224,9 @@ func TestKeepers_Hang(t *testing.T) {
 	if took := time.Since(began); took > 15*time.Second {
 		t.Errorf("20 in a row took %v", took)
 	}
+	time.Sleep(1100 * time.Millisecond) // it is asked again then
+	_, err := v.Draft(t.Context(), w.deps["b/f"].FunctionID, secret.Values{"A": "value"}, nil, "", time.Now())
+	wantCode(t, err, fault.Unavailable, "keeper_away")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	time.Sleep(1100 * time.Millisecond)
