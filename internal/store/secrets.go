@@ -54,7 +54,7 @@ func (db *DB) SealedSecrets(ctx context.Context, owners ...string) ([]platform.S
 	return scanSealed(rows)
 }
 
-func scanSealed(rows *sql.Rows) (out []platform.SealedSecrets, err error) {
+func scanSealed(rows *sql.Rows) (out []platform.SealedSecrets, _ error) {
 	defer rows.Close()
 	for rows.Next() {
 		var k platform.DataKey
@@ -65,23 +65,27 @@ func scanSealed(rows *sql.Rows) (out []platform.SealedSecrets, err error) {
 			return nil, failed("read what is sealed", err)
 		}
 		if n := len(out); n == 0 || out[n-1].Key.OwnerID != k.OwnerID {
-			if k.Sealed, err = base64.StdEncoding.DecodeString(key); err != nil {
-				return nil, unreadable(k.OwnerID, err)
-			}
-			k.CreatedAt = fromMicros(made)
+			k.Sealed, k.CreatedAt = sealedBytes(key), fromMicros(made)
 			out = append(out, platform.SealedSecrets{Key: k})
 		}
 		if s.Name == "" {
 			continue
 		}
-		if s.Sealed, err = base64.StdEncoding.DecodeString(sealed); err != nil {
-			return nil, unreadable(k.OwnerID, err)
-		}
-		s.OwnerID, s.CreatedAt, s.UpdatedAt = k.OwnerID, fromMicros(created), fromMicros(updated)
+		s.OwnerID, s.Sealed, s.CreatedAt, s.UpdatedAt = k.OwnerID, sealedBytes(sealed), fromMicros(created), fromMicros(updated)
 		last := &out[len(out)-1]
 		last.Secrets = append(last.Secrets, s)
 	}
 	return out, failed("read what is sealed", rows.Err())
+}
+
+// sealedBytes reads what is sealed. What is damaged opens never, like anything that
+// somebody else sealed; to refuse to read it would be to keep all others waiting who
+// are read with it, and the changes behind it.
+func sealedBytes(text string) []byte {
+	if out, err := base64.StdEncoding.DecodeString(text); err == nil {
+		return out
+	}
+	return []byte(text)
 }
 
 // errSecretsRaced says that what a change was made for is not so any more.
@@ -217,10 +221,7 @@ func (db *DB) DataKeysBut(ctx context.Context, keeper string, limit int) (out []
 		if err := rows.Scan(&k.OwnerID, &k.ID, &k.Keeper, &sealed, &at); err != nil {
 			return nil, failed("list data keys", err)
 		}
-		if k.Sealed, err = base64.StdEncoding.DecodeString(sealed); err != nil {
-			return nil, unreadable(k.OwnerID, err)
-		}
-		k.CreatedAt = fromMicros(at)
+		k.Sealed, k.CreatedAt = sealedBytes(sealed), fromMicros(at)
 		out = append(out, k)
 	}
 	return out, failed("list data keys", rows.Err())

@@ -413,6 +413,41 @@ func TestLoad_LeavesOutWhatCannotBeRead(t *testing.T) {
 	})
 }
 
+// A secret that somebody damaged in the database keeps nobody else's from being read.
+func TestSealedSecrets_Damaged(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, dsn string) {
+		db := open(t, dsn)
+		p, other := bootstrap(t, db), platform.Project{ID: function.NewProjectID(time.Now()), Name: "other", CreatedAt: time.Now()}
+		if err := db.CreateProject(t.Context(), other); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []string{p.ID, other.ID} {
+			k := platform.DataKey{ID: "dk_" + id, OwnerID: id, Keeper: "k", Sealed: []byte("key"), CreatedAt: time.Now()}
+			set := []platform.SealedSecret{{Secret: platform.Secret{OwnerID: id, Name: "A", Version: 1}, Sealed: []byte("value")}}
+			if _, err := db.ChangeSecrets(t.Context(), platform.SecretInput{OwnerID: id, Key: k, Set: set, At: time.Now()}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		beside := raw(t, dsn)
+		exec(t, beside, `UPDATE secrets SET sealed = '~' WHERE owner_id = $1`, p.ID)
+		exec(t, beside, `UPDATE data_keys SET sealed = '~' WHERE owner_id = $1`, p.ID)
+		all, err := db.SealedSecrets(t.Context())
+		if err != nil || len(all) != 2 {
+			t.Fatalf("%d owners, %v", len(all), err)
+		}
+		for _, o := range all {
+			want := map[string]string{p.ID: "~ ~", other.ID: "key value"}[o.Key.OwnerID]
+			if got := string(o.Key.Sealed) + " " + string(o.Secrets[0].Sealed); got != want {
+				t.Errorf("%s has %q, want %q", o.Key.OwnerID, got, want)
+			}
+		}
+		if keys, err := db.DataKeysBut(t.Context(), "another", 10); err != nil || len(keys) != 2 {
+			t.Errorf("%d data keys, %v", len(keys), err)
+		}
+	})
+}
+
 // What remembering a callback costs, alone and beside others.
 func BenchmarkTakeMark(b *testing.B) {
 	db, err := store.Open(b.Context(), "sqlite:"+filepath.Join(b.TempDir(), "postern.db"))
