@@ -205,11 +205,7 @@ func (d *Deployer) behindTheCaller(ctx context.Context, in Request, it *attempt,
 			err = fmt.Errorf("the deploy panicked: %v\n%s", p, debug.Stack())
 		}
 	}()
-	if known {
-		r, _, err = it.wait(ctx)
-		return r, err
-	}
-	return d.try(ctx, in, it)
+	return d.attend(ctx, in, it, known)
 }
 
 // Run waits for ctx to end, then ends the deploys that nobody waits for.

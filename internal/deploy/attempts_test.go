@@ -121,6 +121,10 @@ func TestAttempts_CallerWentAway(t *testing.T) {
 	first := b.begin(ctx, b.request("one"))
 	poll(t, "it waits", func() bool { return b.d.Waiting(b.project, "f") == 2 })
 	again := b.begin(t.Context(), b.request("one"))
+	behind := make(chan outcome, 1) // asked for once more, by one who does not wait
+	if err := b.d.Start(t.Context(), b.request("one"), func(r deploy.Result, err error) { behind <- outcome{r, err} }); err != nil {
+		t.Fatal(err)
+	}
 	cancel()
 	if o := <-first; !errors.Is(o.err, context.Canceled) {
 		t.Errorf("%+v", o)
@@ -131,6 +135,9 @@ func TestAttempts_CallerWentAway(t *testing.T) {
 	b.fleet.leave <- struct{}{}
 	if o := <-again; o.err != nil || o.r.Deployment.Number != 2 {
 		t.Errorf("%+v", o)
+	}
+	if o := <-behind; o.err != nil || o.r.Deployment.Number != 2 {
+		t.Errorf("behind its caller: %+v", o)
 	}
 }
 

@@ -38,6 +38,8 @@ type world struct {
 	lines   []string
 	nodeErr error
 	node    string // instead of the one that is found
+	vault   *secret.Vault
+	applied func() // when a change has to be; may be nil
 }
 
 func newWorld(t *testing.T) *world {
@@ -58,7 +60,12 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.d = deploy.New(deploy.Options{Store: w.db, Artefacts: w.blobs, Sealer: box, RunDir: filepath.Join(dir, "run"), InstanceID: "test",
+	keeper, err := secret.OpenKeeper(t.Context(), box, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.vault = secret.NewVault(secret.VaultOptions{Store: w.db, Keeper: keeper})
+	w.d = deploy.New(deploy.Options{Store: w.db, Artefacts: w.blobs, Sealer: box, Secrets: w.vault, RunDir: filepath.Join(dir, "run"), InstanceID: "test",
 		Node: func(ctx context.Context) (string, error) {
 			if w.nodeErr != nil {
 				return "", w.nodeErr
@@ -68,7 +75,12 @@ func newWorld(t *testing.T) *world {
 			}
 			return worker.FindNode(ctx, "")
 		},
-		Applied: func(context.Context, int64) error { return nil },
+		Applied: func(context.Context, int64) error {
+			if w.applied != nil {
+				w.applied()
+			}
+			return nil
+		},
 		Log: func(_, _ string, l worker.Line) {
 			w.mu.Lock()
 			defer w.mu.Unlock()

@@ -43,12 +43,6 @@ type SecretsResult struct {
 	Warnings  []string
 }
 
-// renewal is a new worker of a function that waits for what becomes of a change.
-type renewal struct {
-	deploymentID string
-	*supervisor.Renewal
-}
-
 // ChangeSecrets sets and removes secrets of a function, or those that a project
 // shares, without a deploy. A worker of each version that gets other values by
 // it is started with them first; where one does not start, nothing is changed.
@@ -135,15 +129,10 @@ func (d *Deployer) room(ctx context.Context, owner string, in SecretsRequest) er
 // push starts the new workers, writes, and lets the old ones go.
 func (d *Deployer) push(ctx context.Context, draft platform.SecretInput, users []platform.ActiveFunction, in SecretsRequest) (out SecretsResult, err error) {
 	out.OwnerID = draft.OwnerID
-	var started []renewal
-	done := false
+	var started []*supervisor.Renewal
 	defer func() {
 		for _, r := range started {
-			if done {
-				r.Commit()
-			} else {
-				r.Abandon()
-			}
+			r.Abandon()
 		}
 	}()
 	for _, u := range users {
@@ -165,16 +154,19 @@ func (d *Deployer) push(ctx context.Context, draft platform.SecretInput, users [
 		// tells then, and the workers are renewed as on any other node.
 		return out, err
 	}
-	done = true
-	if d.o.Applied(write, seq) != nil {
-		out.Warnings = append(out.Warnings, "the gateway has not taken over the new values yet; it will")
+	for _, r := range started { // before the gateway knows, or the same workers would be renewed once more
+		r.Commit()
+	}
+	started = nil
+	if late := d.applied(ctx, seq); late != "" {
+		out.Warnings = append(out.Warnings, late)
 	}
 	return out, nil
 }
 
 // tryOut starts a worker of each version of a function with the values that it
 // would have after a change. What was started is returned also beside an error.
-func (d *Deployer) tryOut(ctx context.Context, f platform.Function, draft platform.SecretInput, in SecretsRequest) (started []renewal, warnings []string, err error) {
+func (d *Deployer) tryOut(ctx context.Context, f platform.Function, draft platform.SecretInput, in SecretsRequest) (started []*supervisor.Renewal, warnings []string, err error) {
 	if in.Name == "" { // else it is held already
 		unlock, err := d.lock(ctx, f.ProjectID+"/"+f.Name)
 		if err != nil {
@@ -215,7 +207,7 @@ func (d *Deployer) tryOut(ctx context.Context, f platform.Function, draft platfo
 		if err != nil {
 			return started, nil, notWith(f, err)
 		}
-		started = append(started, renewal{dep.ID, r})
+		started = append(started, r)
 	}
 	return started, warnings, nil
 }

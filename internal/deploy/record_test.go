@@ -18,6 +18,7 @@ import (
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/redact"
 	"postern.dev/postern/internal/secret"
 	"postern.dev/postern/internal/store"
 	"postern.dev/postern/internal/supervisor"
@@ -97,7 +98,10 @@ type bench struct {
 	fleet    *fleet
 	project  string
 	artefact string
+	run      string // where artefacts are extracted
 	applied  error
+	live     redact.Live
+	database error // of the function's own
 }
 
 func newBench(t *testing.T) *bench {
@@ -116,7 +120,7 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{db: &shaky{DB: db}, blobs: blobs, fleet: &fleet{}, project: function.NewProjectID(time.Now())}
+	b := &bench{db: &shaky{DB: db}, blobs: blobs, fleet: &fleet{}, project: function.NewProjectID(time.Now()), run: filepath.Join(dir, "run")}
 	if err := db.CreateProject(t.Context(), platform.Project{ID: b.project, CreatedAt: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
@@ -134,15 +138,35 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	b.artefact = a.Hash
-	b.d = deploy.New(deploy.Options{Store: b.db, Artefacts: blobs, Sealer: box, RunDir: filepath.Join(dir, "run"),
+	b.d = deploy.New(deploy.Options{Store: b.db, Artefacts: blobs, Sealer: box, RunDir: b.run,
 		Node:    func(context.Context) (string, error) { return os.Executable() },
-		Applied: func(context.Context, int64) error { return b.applied }})
+		Applied:  func(context.Context, int64) error { return b.applied },
+		Live:     &b.live,
+		Database: func(context.Context, string) (string, error) { return "x.db", b.database }})
 	b.d.Use(b.fleet)
 	return b
 }
 
 func (b *bench) deploy(ctx context.Context) (deploy.Result, error) {
 	return b.d.Deploy(ctx, deploy.Request{ProjectID: b.project, Name: "f", Artefact: b.artefact, Force: true})
+}
+
+// What was prepared in vain is forgotten: its files, and which values to look for.
+func TestDeploy_PreparedInVain(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.database = errors.New("the disk is full")
+	if _, err := b.deploy(t.Context()); !errors.Is(err, b.database) {
+		t.Fatal(err)
+	}
+	trees, err := os.ReadDir(filepath.Join(b.run, "artefacts"))
+	if err != nil || len(trees) > 0 || !b.live.Set().Empty() {
+		t.Errorf("left behind: %v, %v, values: %v", trees, err, !b.live.Set().Empty())
+	}
+	b.database = nil
+	if _, err := b.deploy(t.Context()); err != nil || b.live.Set().Empty() {
+		t.Errorf("behind it: %v", err)
+	}
 }
 
 // Nothing was written: the new workers end, and the old deployment is left alone.

@@ -168,7 +168,7 @@ func (d *Deployer) applied(ctx context.Context, seq int64) (late string) {
 	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if d.o.Applied(wait, seq) != nil {
-		return "the gateway has not taken over the new version yet; it will"
+		return "the gateway has not taken the change over yet; it will"
 	}
 	return ""
 }
