@@ -32,8 +32,8 @@ const policy = `
 	lane       < wire
 	httpx      < ground, wire, lane
 	telemetry  < ground
-	scaffold   < ground, examples
 	userfile   < ground
+	scaffold   < ground, userfile, examples
 	redact     <
 	config     < ground, userfile
 	base: wire, lane, field, httpx, telemetry, scaffold, userfile, redact, config
@@ -52,7 +52,7 @@ const policy = `
 	funclog    < ground
 	signature  < ground
 	function   < ground, signature
-	environ    < ground, function
+	environ    < ground, userfile, function
 	runtime/node <
 	bundle     < ground, function, runtime/node
 	websocket  < ground, field

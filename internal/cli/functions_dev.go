@@ -20,6 +20,7 @@ import (
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/gateway"
 	"postern.dev/postern/internal/httpx"
+	"postern.dev/postern/internal/scaffold"
 	"postern.dev/postern/internal/state"
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/telemetry"
@@ -92,8 +93,8 @@ func dev(cmd *cobra.Command, std Stdio, dir string, o devOptions) error {
 		return err
 	}
 	if inspect > 0 {
-		if err := writeLaunch(d.Dir(), inspect); err != nil {
-			return err
+		if f, ok := errors.AsType[*fault.Error](scaffold.Launch(d.Dir(), inspect)); ok { // a debugger can be attached all the same
+			d.Warn(f.Text + ": " + f.Hint)
 		}
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -10,6 +10,7 @@ import (
 	"postern.dev/postern/internal/devpage"
 	"postern.dev/postern/internal/devserver"
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/scaffold"
 )
 
 // devScreen shows what happens while a function is worked on.
@@ -104,7 +105,7 @@ func (s *devScreen) head(b *devserver.Build) {
 	s.out.line("  %s", s.out.paint(cyan, s.d.URL()))
 	s.out.line("  %s  requests, replay, callbacks", s.d.URL()+devpage.Dir)
 	if s.inspect > 0 {
-		s.out.line("  a debugger can attach at 127.0.0.1:%d (.vscode/launch.json: \"Attach to Postern\")", s.inspect)
+		s.out.line("  a debugger can attach at 127.0.0.1:%d (.vscode/launch.json: %q)", s.inspect, scaffold.LaunchName)
 	}
 	s.out.line("")
 }

@@ -2,6 +2,7 @@ package devserver
 
 import (
 	"crypto/rand"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -107,6 +108,9 @@ func (s *Server) Sign(path, handler string, r *http.Request, body []byte) error 
 
 // Addr is where the local door listens.
 func (s *Server) Addr() net.Addr { return s.o.Listener.Addr() }
+
+// Warn tells the developer of something, wherever they look.
+func (s *Server) Warn(text string) { s.notice(slog.LevelWarn, "%s", text) }
 
 // TellTunnel puts on the feed how the tunnel is, which is not this package's.
 func (s *Server) TellTunnel(t Tunnel) { s.feed.add(Event{Tunnel: &t}) }

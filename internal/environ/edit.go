@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/userfile"
 )
 
 // AddKeys adds lines KEY= to the .env file in dir for those keys that it does not
@@ -34,7 +34,7 @@ func AddKeys(dir string, keys []string, comment string) (added []string, err err
 	if err != nil {
 		return nil, err
 	}
-	return added, replace(path, withKeys(data, added, comment), mode.Perm())
+	return added, written(path, userfile.Put(path, withKeys(data, added, comment), mode.Perm()))
 }
 
 // withKeys is a text with lines at its end.
@@ -61,57 +61,17 @@ func withKeys(data []byte, keys []string, comment string) []byte {
 // with the kind Conflict where something of that name is there.
 func CreateDotenv(dir, text string) error {
 	path := filepath.Join(dir, DotenvFile)
-	tmp, err := write(path, []byte(text), 0o600)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp)
-	err = os.Link(tmp, path) // unlike a rename it takes nothing's place
+	err := userfile.PutNew(path, []byte(text), 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return fault.New(fault.Conflict, path+" is there already").WithCode("file_exists")
 	}
-	if err != nil { // a file system without links
-		if _, there := os.Lstat(path); there == nil {
-			return fault.New(fault.Conflict, path+" is there already").WithCode("file_exists")
-		}
-		err = os.Rename(tmp, path)
-	}
-	if err != nil {
-		return fault.Wrap(err, fault.Invalid, "cannot write "+path)
-	}
-	return nil
+	return written(path, err)
 }
 
-// replace puts data in the place of a regular file.
-func replace(path string, data []byte, mode fs.FileMode) error {
-	tmp, err := write(path, data, mode)
-	if err != nil {
-		return err
+// written says of which file a write has failed.
+func written(path string, err error) error {
+	if err == nil {
+		return nil
 	}
-	defer os.Remove(tmp)
-	if err := os.Rename(tmp, path); err != nil {
-		return fault.Wrap(err, fault.Invalid, "cannot write "+path)
-	}
-	return nil
-}
-
-// write writes a file of another name beside path, and returns its name. It is
-// always the same one, so that what a write that was cut off has left does not stay;
-// .gitignore's .env.* covers it, and no deploy takes it.
-func write(path string, data []byte, mode fs.FileMode) (name string, err error) {
-	name = path + ".new"
-	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fault.Wrap(err, fault.Invalid, "cannot remove "+name)
-	}
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return "", fault.Wrap(err, fault.Invalid, "cannot write "+path).WithHint("see that the directory may be written to")
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err != nil {
-		os.Remove(name)
-		return "", fault.Wrap(err, fault.Invalid, "cannot write "+path)
-	}
-	return name, nil
+	return fault.Wrap(err, fault.Invalid, "cannot write "+path).WithHint("see that the directory may be written to")
 }
