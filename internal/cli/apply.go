@@ -102,11 +102,11 @@ func apply(ctx context.Context, std Stdio, client *api.Client, in api.ApplyPolic
 		if would.Unchanged {
 			return nil
 		}
-		question := "Apply this? Type yes"
+		question := "Apply this?"
 		if len(would.Opened) > 0 {
-			question = "Apply this, and open what is listed first to everyone? Type yes"
+			question = "Apply this, and open what is listed first to everyone?"
 		}
-		if err := confirm(ctx, std, question, "yes", usageError{"not confirmed; nothing was changed", "type yes when asked, or give --yes"}); err != nil {
+		if err := confirm(ctx, std, question, "yes", "nothing was changed"); err != nil {
 			return err
 		}
 		shown := would.Number - 1

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 
 	"postern.dev/postern/internal/api"
@@ -10,9 +8,8 @@ import (
 
 // keptOptions are those of the commands about what a function keeps.
 type keptOptions struct {
-	asJSON, force bool
-	function      string
-	output        string
+	asJSON, force, yes bool
+	function, output   string
 }
 
 func (o *keptOptions) flags(cmd *cobra.Command) *cobra.Command {
@@ -88,8 +85,10 @@ func newFunctionsDBUpload(std Stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := o.sure(cmd.Context(), std, "Replace the database of "+clean(name)+" by "+clean(args[0])+"? Type its name", name); err != nil {
-				return err
+			if !o.yes {
+				if err := confirm(cmd.Context(), std, "Replace the database of "+clean(name)+" by "+clean(args[0])+"?", name, "nothing was changed"); err != nil {
+					return err
+				}
 			}
 			if _, err := client.UploadDatabase(cmd.Context(), name, from, size); err != nil {
 				return err
@@ -97,16 +96,8 @@ func newFunctionsDBUpload(std Stdio) *cobra.Command {
 			return told(std, o.asJSON, map[string]any{"function": name, "bytes": size}, "%s has the database that is in %s: %s", clean(name), clean(args[0]), amount(size))
 		},
 	}, &o.asJSON))
-	cmd.Flags().BoolVar(&o.force, "force", false, "do not ask")
+	yesFlag(cmd, &o.yes)
 	return cmd
-}
-
-// sure asks before something is lost, unless it was said that nobody is to be asked.
-func (o *keptOptions) sure(ctx context.Context, std Stdio, question, answer string) error {
-	if o.force {
-		return nil
-	}
-	return confirm(ctx, std, question, answer, usageError{"not confirmed; nothing was changed", "type the answer when asked, or give --force"})
 }
 
 // told prints what was done, as a line or as JSON.

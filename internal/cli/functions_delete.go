@@ -1,10 +1,7 @@
 package cli
 
 import (
-	"bufio"
-	"context"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -29,9 +26,8 @@ func newFunctionsDelete(std Stdio) *cobra.Command {
 				return err
 			}
 			if !yes {
-				no := usageError{"not confirmed; nothing was deleted", "type the name when asked, or give --yes"}
 				newPrinter(std.Err).line("%s", goes(f))
-				if err := confirm(cmd.Context(), std, "Delete the function "+clean(name)+"? Type its name", name, no); err != nil {
+				if err := confirm(cmd.Context(), std, "Delete the function "+clean(name)+"?", name, "nothing was deleted"); err != nil {
 					return err
 				}
 			}
@@ -47,7 +43,7 @@ func newFunctionsDelete(std Stdio) *cobra.Command {
 			return nil
 		},
 	}, &asJSON)
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	yesFlag(cmd, &yes)
 	return cmd
 }
 
@@ -57,29 +53,4 @@ func goes(f api.Function) string {
 		return "It was never deployed; with it goes what failed last."
 	}
 	return fmt.Sprintf("With it go %s, its deployments up to %d, its key, its secrets, its cache, its storage, its database and its logs.", clean(where(f)), f.Deployment.Number)
-}
-
-// confirm asks a question on standard error, and returns no unless the answer
-// is the one wanted. An interrupt ends the waiting, as everywhere.
-func confirm(ctx context.Context, std Stdio, question, answer string, no usageError) error {
-	if _, ok := std.In.(silent); ok {
-		_, give, _ := strings.Cut(no.hint, ", or ")
-		return usageError{"it would be asked here whether you mean it, and nothing may be asked (--non-interactive)", give}
-	}
-	var line string
-	if person := terminalOf(std); person != nil {
-		var err error
-		if line, err = person.line(ctx, question, ""); err != nil {
-			return err
-		}
-	} else {
-		out := newPrinter(std.Err)
-		out.ask(question + ": ")
-		line, _ = bufio.NewReader(std.In).ReadString('\n') // no answer is no consent
-		out.line("")
-	}
-	if strings.TrimSpace(line) != answer {
-		return no
-	}
-	return nil
 }

@@ -137,8 +137,10 @@ func newFunctionsStorageDelete(std Stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := o.sure(cmd.Context(), std, "Remove "+clean(args[0])+" from the storage of "+clean(name)+"? Type yes", "yes"); err != nil {
-				return err
+			if !o.yes {
+				if err := confirm(cmd.Context(), std, "Remove "+clean(args[0])+" from the storage of "+clean(name)+"?", "yes", "nothing was removed"); err != nil {
+					return err
+				}
 			}
 			if err := client.DeleteObject(cmd.Context(), name, args[0]); err != nil {
 				return err
@@ -146,7 +148,7 @@ func newFunctionsStorageDelete(std Stdio) *cobra.Command {
 			return told(std, o.asJSON, map[string]any{"function": name, "deleted": args[0]}, "%s is removed", clean(args[0]))
 		},
 	}, &o.asJSON))
-	cmd.Flags().BoolVar(&o.force, "force", false, "do not ask")
+	yesFlag(cmd, &o.yes)
 	return cmd
 }
 

@@ -20,8 +20,7 @@ func newKeysRevoke(std Stdio) *cobra.Command {
 				return err
 			}
 			if !o.yes && interactive(std.In) {
-				no := usageError{"not confirmed; nothing was revoked", "type yes when asked, or give --yes"}
-				if err := confirm(cmd.Context(), std, "End the key "+quote(clean(k.DisplayName))+" ("+clean(k.AccessKeyID)+") for good? Type yes", "yes", no); err != nil {
+				if err := confirm(cmd.Context(), std, "End the key "+quote(clean(k.DisplayName))+" ("+clean(k.AccessKeyID)+") for good?", "yes", "nothing was revoked"); err != nil {
 					return err
 				}
 			}

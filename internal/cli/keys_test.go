@@ -128,7 +128,7 @@ func TestConfirm_Interrupted(t *testing.T) {
 	defer terminal.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := confirm(ctx, Stdio{In: terminal, Err: io.Discard}, "Sure? Type yes", "yes", usageError{}); !errors.Is(err, context.Canceled) {
+	if err := confirm(ctx, Stdio{In: terminal, Err: io.Discard}, "Sure?", "yes", "nothing was done"); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
 }

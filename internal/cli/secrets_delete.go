@@ -15,8 +15,8 @@ import (
 )
 
 type deleteSecretOptions struct {
-	function                      string
-	force, remote, shared, asJSON bool
+	function                    string
+	yes, remote, shared, asJSON bool
 }
 
 // deletedLine is what `postern secrets delete --json` and clear print.
@@ -25,6 +25,7 @@ type deletedLine struct {
 	Deleted   []string `json:"deleted"`
 	From      string   `json:"from"` // keychain or platform
 	Restarted []string `json:"restarted,omitempty"`
+	Warnings  []string `json:"warnings,omitempty"`
 }
 
 func newSecretsDelete(std Stdio) *cobra.Command {
@@ -57,7 +58,7 @@ func newSecretsDelete(std Stdio) *cobra.Command {
 	}
 	settingFlags(cmd, config.Calling)
 	functionFlag(cmd, &o.function)
-	forceFlag(cmd, &o.force)
+	yesFlag(cmd, &o.yes)
 	cmd.Flags().BoolVar(&o.remote, "remote", false, "from the platform instead of the keychain")
 	sharedFlag(cmd, &o.shared)
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print JSON; an error is one JSON object on standard error")
@@ -82,25 +83,17 @@ func newSecretsClear(std Stdio) *cobra.Command {
 	}
 	settingFlagsOf(cmd, "profile", "keychain")
 	functionFlag(cmd, &o.function)
-	forceFlag(cmd, &o.force)
+	yesFlag(cmd, &o.yes)
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print JSON; an error is one JSON object on standard error")
 	return cmd
 }
 
-func forceFlag(cmd *cobra.Command, force *bool) {
-	cmd.Flags().BoolVarP(force, "force", "f", false, "do not ask")
-}
-
-// sure asks before something is removed.
-func sure(ctx context.Context, std Stdio, force bool, question string) error {
-	switch {
-	case force:
+// sure asks before secrets are removed.
+func (o deleteSecretOptions) sure(ctx context.Context, std Stdio, question string) error {
+	if o.yes {
 		return nil
-	case terminalOf(std) == nil:
-		return usageError{"not confirmed, and there is no terminal to ask at; nothing was removed", "give --force"}
-	default:
-		return confirm(ctx, std, question+" Type yes", "yes", usageError{"not confirmed; nothing was removed", "type yes when asked, or give --force"})
 	}
+	return confirm(ctx, std, question, "yes", "nothing was removed")
 }
 
 func deleteSecret(ctx context.Context, std Stdio, cfg *config.Config, key string, o deleteSecretOptions) error {
@@ -114,7 +107,7 @@ func deleteSecret(ctx context.Context, std Stdio, cfg *config.Config, key string
 		}
 		return err
 	}
-	if err := sure(ctx, std, o.force, fmt.Sprintf("Remove %s of %s from %s?", key, d.function, d)); err != nil {
+	if err := o.sure(ctx, std, fmt.Sprintf("Remove %s of %s from %s?", key, d.function, d)); err != nil {
 		return err
 	}
 	if err := d.remove(ctx, key); err != nil {
@@ -157,7 +150,7 @@ func clearSecrets(ctx context.Context, std Stdio, cfg *config.Config, o deleteSe
 		}
 	}
 	if len(done.Deleted) > 0 {
-		if err := sure(ctx, std, o.force, fmt.Sprintf("Remove %s of %s from %s?", strings.Join(done.Deleted, ", "), d.function, d)); err != nil {
+		if err := o.sure(ctx, std, fmt.Sprintf("Remove %s of %s from %s?", strings.Join(done.Deleted, ", "), d.function, d)); err != nil {
 			return err
 		}
 	}
@@ -203,7 +196,7 @@ func deleteRemote(ctx context.Context, std Stdio, cfg *config.Config, client *ap
 		}
 		whose = name
 	}
-	if err := sure(ctx, std, o.force, fmt.Sprintf("Remove %s of %s from the platform?", key, whose)); err != nil {
+	if err := o.sure(ctx, std, fmt.Sprintf("Remove %s of %s from the platform?", key, whose)); err != nil {
 		return err
 	}
 	done, err := client.ChangeSecrets(ctx, name, api.ChangeSecretsRequest{Remove: []string{key}})
@@ -214,5 +207,5 @@ func deleteRemote(ctx context.Context, std Stdio, cfg *config.Config, client *ap
 	for _, w := range done.Warnings {
 		notes.add("%s", w)
 	}
-	return tellDeleted(newPrinter(std.Out), deletedLine{name, []string{key}, "platform", done.Restarted}, o.asJSON)
+	return tellDeleted(newPrinter(std.Out), deletedLine{name, []string{key}, "platform", done.Restarted, notes.all}, o.asJSON)
 }

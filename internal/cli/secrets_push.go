@@ -117,7 +117,10 @@ func (d *drawer) values(ctx context.Context, keys []string, notes *warnings) (ma
 			return nil, err
 		}
 		all = r.Secrets()
-		if keys == nil && r.Unasked != "" {
+		if len(keys) == 0 && r.Unasked != "" {
+			if len(all) == 0 {
+				return nil, fault.New(fault.Unavailable, "the keychain was not asked for "+strings.Join(r.Missing, ", ")+": "+r.Unasked).WithCode("keychain_unavailable")
+			}
 			notes.add("the keychain was not asked for %s: %s", strings.Join(r.Missing, ", "), r.Unasked)
 		}
 	}

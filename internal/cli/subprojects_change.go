@@ -100,8 +100,7 @@ func newSubprojectsDelete(std Stdio) *cobra.Command {
 				return err
 			}
 			if !yes && interactive(std.In) {
-				no := usageError{"not confirmed; nothing was ended", "type yes when asked, or give --yes"}
-				if err := confirm(cmd.Context(), std, "End the subproject "+quote(clean(p.DisplayName))+" ("+clean(p.SubprojectID)+") and its keys for good? Type yes", "yes", no); err != nil {
+				if err := confirm(cmd.Context(), std, "End the subproject "+quote(clean(p.DisplayName))+" ("+clean(p.SubprojectID)+") and its keys for good?", "yes", "nothing was ended"); err != nil {
 					return err
 				}
 			}
