@@ -14,6 +14,7 @@ import (
 	"postern.dev/postern/internal/api"
 	"postern.dev/postern/internal/deploy"
 	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
 )
 
@@ -136,9 +137,11 @@ func (s *service) change(ctx context.Context, projectID, name string, in api.Cha
 }
 
 // noteNames adds names to the audit event. A long list is cut, its number not.
+// What is no name is left out: it may be a value at the place of one.
 func noteNames(ctx context.Context, what string, names []string) {
 	if len(names) > 0 {
-		noteDetail(ctx, what, strconv.Itoa(len(names))+": "+strings.Join(names, ", "))
+		known := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return function.CheckName(name) != nil })
+		noteDetail(ctx, what, strconv.Itoa(len(names))+": "+strings.Join(known, ", "))
 	}
 }
 

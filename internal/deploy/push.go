@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -49,7 +50,7 @@ type SecretsResult struct {
 // Then the change is written, and the workers that have the old values end when
 // their calls are done.
 func (d *Deployer) ChangeSecrets(ctx context.Context, in SecretsRequest) (SecretsResult, error) {
-	if err := checkValues(in.Set); err != nil {
+	if err := cmp.Or(checkValues(in.Set), checkNames(in.Remove)); err != nil {
 		return SecretsResult{}, err
 	}
 	unlock, err := d.lock(ctx, in.ProjectID+"/"+in.Name)

@@ -62,6 +62,8 @@ func invalidSecret(format string, args ...any) *fault.Error {
 	return fault.New(fault.Invalid, fmt.Sprintf(format, args...)).WithCode("secret_invalid")
 }
 
+var errNoName = invalidSecret("one of the names is none of a secret").WithHint("use upper-case letters, digits and underscores; not beginning with a digit, at most 128")
+
 // checkValues refuses what cannot be a secret. What is no name is not repeated:
 // it may be a value.
 func checkValues(set Values) error {
@@ -69,7 +71,7 @@ func checkValues(set Values) error {
 		value := set[name]
 		switch {
 		case function.CheckName(name) != nil:
-			return invalidSecret("one of the names is none of a secret").WithHint("use upper-case letters, digits and underscores; not beginning with a digit, at most 128")
+			return errNoName
 		case function.PlatformName(name):
 			return invalidSecret("%s belongs to the platform, which sets it itself", name).WithHint("choose another name")
 		case value == "":
@@ -79,6 +81,15 @@ func checkValues(set Values) error {
 		case strings.ContainsRune(value, 0):
 			return invalidSecret("the value of %s has a NUL character, which an environment cannot hold", name).WithHint("encode it, as base64 for one")
 		}
+	}
+	return nil
+}
+
+// checkNames refuses what is no name of a secret, and repeats none: names go into
+// the audit log, and one may be a value.
+func checkNames(names []string) error {
+	if slices.ContainsFunc(names, func(name string) bool { return function.CheckName(name) != nil }) {
+		return errNoName
 	}
 	return nil
 }
