@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -165,14 +163,13 @@ func sound(ctx context.Context, path string) error {
 	if err != nil || !bytes.Equal(head, magic) {
 		return unsound("it does not begin like one")
 	}
-	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?mode=ro&immutable=1&_pragma=trusted_schema(0)&_pragma=cell_size_check(1)")
+	within, db, done, err := opened(ctx, path, "mode=ro&immutable=1&_pragma=cell_size_check(1)")
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	db.SetMaxOpenConns(1)
+	defer done()
 	var verdict string
-	if err := db.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&verdict); err != nil {
+	if err := db.QueryRowContext(within, "PRAGMA integrity_check(1)").Scan(&verdict); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -193,12 +190,11 @@ func settle(ctx context.Context, path string) error {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?mode=rw&_pragma=busy_timeout(2000)&_pragma=trusted_schema(0)")
+	ctx, db, done, err := opened(ctx, path, "mode=rw&_pragma=busy_timeout(2000)")
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	db.SetMaxOpenConns(1)
+	defer done()
 	_, err = db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
 	return err
 }

@@ -39,6 +39,25 @@ func made(t *testing.T, n int) []byte {
 	return data
 }
 
+// bent is a database with an index of what it was not made of.
+func bent(t *testing.T, of string) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "bent.db")
+	db := open(t, path, "")
+	exec(t, db, "CREATE TABLE t (a)")
+	exec(t, db, "INSERT INTO t VALUES (1), (2), (3)")
+	db.SetMaxOpenConns(1)
+	exec(t, db, "CREATE INDEX i ON t (abs(a))")
+	exec(t, db, "PRAGMA writable_schema = 1")
+	exec(t, db, "UPDATE sqlite_master SET sql = 'CREATE INDEX i ON t ("+strings.ReplaceAll(of, "'", "''")+")' WHERE name = 'i'")
+	db.Close()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
 func rows(t *testing.T, from []byte) int {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "got.db")
@@ -134,6 +153,7 @@ func TestReplace_Refused(t *testing.T) {
 		"damaged pages": {bytes.NewReader(damaged), "database_invalid"},
 		"too large":     {io.LimitReader(zeros{}, 2<<20), "body_too_large"},
 		"cut off":       {io.MultiReader(bytes.NewReader(big[:5000]), broken{}), "unexpected EOF"},
+		"code to load":  {bytes.NewReader(bent(t, "load_extension('/tmp/x')")), "database_invalid"},
 	} {
 		_, err := k.Replace(t.Context(), id, tc.from, func(func() error) error { t.Errorf("%s: workers are stopped for it", name); return nil })
 		if codeOf(err) != tc.want {
@@ -142,6 +162,11 @@ func TestReplace_Refused(t *testing.T) {
 		if got, err := os.ReadFile(filepath.Join(dir, id, database.File)); err != nil || !bytes.Equal(got, old) {
 			t.Fatalf("%s: the database is another, %v", name, err)
 		}
+	}
+	// It is refused for what it would compute, and not when it has: 8 KiB would
+	// become a gibibyte in the process of everybody.
+	if _, err := k.Replace(t.Context(), id, bytes.NewReader(bent(t, "length(hex(zeroblob(400000000 + a)))")), now); err == nil || !strings.Contains(err.Error(), "too big") {
+		t.Errorf("a bomb: %v", err)
 	}
 	if _, err := k.Replace(t.Context(), id, bytes.NewReader(big), func(func() error) error { return errors.New("not quiet") }); err == nil || err.Error() != "not quiet" {
 		t.Errorf("got %v", err)
