@@ -55,6 +55,9 @@ func launchRefused(err error, path, why string, port int) error {
 }
 
 func readLaunch(path string) (data []byte, mode fs.FileMode, err error) {
+	if dir, err := os.Lstat(filepath.Dir(path)); err == nil && !dir.IsDir() { // a link would have us write elsewhere
+		return nil, 0, errors.New("its directory is none")
+	}
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -94,4 +94,14 @@ func TestLaunch_FollowsNoLink(t *testing.T) {
 	if text, _ := os.ReadFile(theirs); string(text) != "{}" {
 		t.Errorf("the link's target became %q", text)
 	}
+	dir, elsewhere := t.TempDir(), t.TempDir()
+	if err := os.Symlink(elsewhere, filepath.Join(dir, ".vscode")); err != nil {
+		t.Fatal(err)
+	}
+	if err := scaffold.Launch(dir, 9229); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("a link for the directory: %v", err)
+	}
+	if left, _ := os.ReadDir(elsewhere); len(left) > 0 {
+		t.Errorf("elsewhere is %v", left)
+	}
 }
