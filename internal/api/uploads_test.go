@@ -8,13 +8,14 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"postern.dev/postern/internal/api"
 	"postern.dev/postern/internal/fault"
 )
 
-// store is a server that takes an upload, and fails as it is told to.
+// uploadDesk is a server that takes an upload, and fails as it is told to.
 type uploadDesk struct {
 	mu    sync.Mutex
 	have  []byte // guarded by mu
@@ -114,9 +115,9 @@ func TestClient_Upload(t *testing.T) {
 				d.fails = tc.fails(d)
 			}
 			s := httptest.NewServer(giving(d.serve))
-			defer s.Close()
 			var last int64
 			err := clientOf(s.URL).Upload(t.Context(), "ab", data, func(at int64) { last = at })
+			s.Close() // and with it whoever still counts
 			if (err == nil) != tc.ok || fault.KindOf(err) != tc.kind && !tc.ok || d.asked != tc.asked {
 				t.Fatalf("%v; asked %d times", err, d.asked)
 			}
@@ -145,12 +146,9 @@ func TestClient_DeployAgain(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			var mu sync.Mutex
-			asked := 0
+			var asked atomic.Int32
 			s := httptest.NewServer(giving(func(w http.ResponseWriter, r *http.Request) {
-				mu.Lock()
-				defer mu.Unlock()
-				if asked++; asked == 1 {
+				if asked.Add(1) == 1 {
 					tc.fail(w)
 					return
 				}
@@ -158,8 +156,8 @@ func TestClient_DeployAgain(t *testing.T) {
 			}))
 			defer s.Close()
 			out, err := clientOf(s.URL).Deploy(t.Context(), "f", api.DeployRequest{Artefact: "ab", Attempt: tc.attempt})
-			if (err == nil) != tc.ok || out.Reused != tc.ok || asked != tc.asked {
-				t.Errorf("%+v, %v; asked %d times", out, err, asked)
+			if (err == nil) != tc.ok || out.Reused != tc.ok || int(asked.Load()) != tc.asked {
+				t.Errorf("%+v, %v; asked %d times", out, err, asked.Load())
 			}
 		})
 	}

@@ -139,7 +139,7 @@ func newBench(t *testing.T) *bench {
 	}
 	b.artefact = a.Hash
 	b.d = deploy.New(deploy.Options{Store: b.db, Artefacts: blobs, Sealer: box, RunDir: b.run,
-		Node:    func(context.Context) (string, error) { return os.Executable() },
+		Node:     func(context.Context) (string, error) { return os.Executable() },
 		Applied:  func(context.Context, int64) error { return b.applied },
 		Live:     &b.live,
 		Database: func(context.Context, string) (string, error) { return "x.db", b.database }})
