@@ -28,7 +28,6 @@ import (
 // Store is what the API reads and writes by itself. *store.DB is one.
 type Store interface {
 	Functions
-	Deployments
 	Keys
 	KeyChanges
 	Projects
@@ -46,6 +45,8 @@ type Functions interface {
 	FunctionByID(ctx context.Context, projectID, id string) (platform.Function, error)
 	Deployment(ctx context.Context, id string) (platform.Deployment, error)
 	Deployments(ctx context.Context, functionID string, limit int) ([]platform.Deployment, error)
+	// Version is a deployment of a function by its number.
+	Version(ctx context.Context, functionID string, number int) (platform.Deployment, error)
 }
 
 // Keys is the reading of access keys.

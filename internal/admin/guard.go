@@ -95,6 +95,22 @@ func (s *service) allowed(r *http.Request, p auth.Principal, projectID string) (
 	return auth.Decide(p, need)
 }
 
+// still takes a request that stays, and was let in at a time, through the decision
+// again: a credential that has run out, or that is another's now, opens nothing any
+// more. The principal is as it is now.
+func (s *service) still(r *http.Request, before auth.Principal, projectID string, began time.Time) (auth.Principal, error) {
+	shown := s.shown(r)
+	shown.Proven, shown.ProvenAt = true, began // of this very request
+	p, err := s.o.Auth.Authenticate(s.o.Directory(), shown)
+	if err == nil && p.ID() != before.ID() {
+		err = auth.ErrProject
+	}
+	if err == nil {
+		err = s.allowed(r, p, projectID)
+	}
+	return p, err
+}
+
 // shown is what the caller's credentials are checked against.
 func (s *service) shown(r *http.Request) *auth.Request {
 	in := &auth.Request{Header: r.Header, Method: r.Method, Origin: httpx.Origin(r, s.o.Issuer), Path: r.URL.EscapedPath(), Audiences: []string{s.o.Issuer}, Now: time.Now()}

@@ -17,9 +17,6 @@ import (
 	"postern.dev/postern/internal/platform"
 )
 
-// maxVersions is how far back versions are looked for.
-const maxVersions = 10_000
-
 func (s *service) registerSources() {
 	register(s, huma.Operation{OperationID: "downloadSources", Method: http.MethodGet, Path: "/v1/projects/{projectId}/functions/{name}/source", Summary: "The project of a version, as a zip file",
 		Description: "What was deployed, but for what is never deployed: no file that begins with a dot is in it. Of the settings that .env had there are the names, in a .env without a value.", Errors: []int{404},
@@ -68,15 +65,7 @@ func (s *service) version(ctx context.Context, f platform.Function, number int) 
 	if number == 0 {
 		return s.o.Store.Deployment(ctx, f.ActiveDeploymentID)
 	}
-	all, err := s.o.Store.Deployments(ctx, f.ID, maxVersions)
-	if err != nil {
-		return platform.Deployment{}, err
-	}
-	i := slices.IndexFunc(all, func(d platform.Deployment) bool { return d.Number == number })
-	if i < 0 {
-		return platform.Deployment{}, fault.New(fault.NotFound, fmt.Sprintf("%s has no version %d", f.Name, number)).WithCode("version_not_found")
-	}
-	return all[i], nil
+	return s.o.Store.Version(ctx, f.ID, number)
 }
 
 // namesOnly is the .env of a version: the secrets that it needs and the variables

@@ -194,15 +194,7 @@ func (st *stream) may() bool {
 	if keys == st.keys && (st.until.IsZero() || now.Before(st.until)) {
 		return true
 	}
-	shown := st.s.shown(st.r)
-	shown.Proven, shown.ProvenAt = true, st.began // of this very request
-	p, err := st.s.o.Auth.Authenticate(keys, shown)
-	if err == nil && p.ID() != st.principal.ID() {
-		return false
-	}
-	if err == nil {
-		err = st.s.allowed(st.r, p, st.projectID)
-	}
+	p, err := st.s.still(st.r, st.principal, st.projectID, st.began)
 	st.keys, st.until = keys, p.Until(now)
 	return err == nil
 }

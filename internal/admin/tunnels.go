@@ -11,6 +11,7 @@ import (
 
 	"postern.dev/postern/internal/audit"
 	"postern.dev/postern/internal/auth"
+	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/httpx"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/tunnel"
@@ -43,7 +44,7 @@ func (s *service) tunnel(ctx context.Context, projectID string, w http.ResponseW
 	var place *tunnel.Admission
 	var err error
 	began := time.Now()
-	caller := tunnel.Caller{ProjectID: projectID, KeyID: p.ID(), Still: func() error { return s.still(r, projectID, p) }, Ended: func(e tunnel.Ending) {
+	caller := tunnel.Caller{ProjectID: projectID, KeyID: p.ID(), Still: func() error { return s.stands(r, p, projectID, began) }, Ended: func(e tunnel.Ending) {
 		s.o.Log.Info("a tunnel's connection ended", "tunnel", place.Name(), "reason", e.Reason, "took", time.Since(began), "calls", e.Calls)
 		s.recordTunnelEnd(ctx, place.Name(), projectID, p, e)
 	}}
@@ -75,21 +76,12 @@ func (s *service) recordTunnelEnd(ctx context.Context, name, projectID string, p
 	}
 }
 
-// still takes the request of a tunnel through the decision again. A credential
-// that has run out, or that is another's now, opens nothing any more.
-func (s *service) still(r *http.Request, projectID string, before auth.Principal) error {
-	p, err := s.o.Auth.Authenticate(s.o.Directory(), s.shown(r))
-	if err != nil {
-		return err
+// stands is why a tunnel may stand no longer. That the store is away says nothing of
+// the caller.
+func (s *service) stands(r *http.Request, p auth.Principal, projectID string, began time.Time) error {
+	_, err := s.still(r, p, projectID, began)
+	if k := fault.KindOf(err); k == fault.Unavailable || k == fault.Internal {
+		return nil
 	}
-	if p.ID() != before.ID() {
-		return auth.ErrProject
-	}
-	need := auth.Need{ProjectID: projectID, Scope: platform.ScopeControl, RemoteAddr: r.RemoteAddr}
-	if projectID != p.ProjectID() {
-		if need.ParentID, err = s.parentOf(r.Context(), projectID); err != nil {
-			return nil // the store is away, which says nothing of the caller
-		}
-	}
-	return auth.Decide(p, need)
+	return err
 }

@@ -14,11 +14,6 @@ import (
 	"postern.dev/postern/internal/platform"
 )
 
-// Deployments is the reading of a function's versions.
-type Deployments interface {
-	Deployments(ctx context.Context, functionID string, limit int) ([]platform.Deployment, error)
-}
-
 // Shifter moves the calls of a function between its versions, and stops all of them
 // for a moment. *deploy.Deployer is one.
 type Shifter interface {

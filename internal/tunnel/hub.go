@@ -47,7 +47,7 @@ type Hub struct {
 	open     map[string]*line // by name; guarded by mu
 	stopping chan struct{}    // closed once
 	stopped  bool             // guarded by mu
-	group    sync.WaitGroup   // of connections
+	group    sync.WaitGroup   // of places that are taken
 }
 
 // NewHub makes the tunnels of a server.
@@ -121,6 +121,7 @@ func (h *Hub) Admit(r *http.Request, c Caller) (*Admission, error) {
 		h.open[was.Name] = l
 	}
 	l.users++
+	h.group.Add(1) // here, where it is known that Run does not wait yet
 	return &Admission{h, l, c}, nil
 }
 
@@ -145,6 +146,7 @@ func (h *Hub) room(projectID string) error {
 // unless it is over.
 func (a *Admission) Release(over bool) {
 	h, l := a.hub, a.line
+	defer h.group.Done()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	l.users--

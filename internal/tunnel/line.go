@@ -91,8 +91,6 @@ type Ending struct {
 // Serve opens the tunnel: it answers the handshake, and returns when the
 // connection has ended. Release is not to be called any more.
 func (a *Admission) Serve(w http.ResponseWriter, r *http.Request) (e Ending, err error) {
-	a.hub.group.Add(1)
-	defer a.hub.group.Done()
 	defer func() { a.Release(e.Over) }()
 	var beneath websocket.Connections
 	conn, err := websocket.Accept(w, r, &beneath, Subprotocol)
