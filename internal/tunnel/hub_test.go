@@ -234,6 +234,42 @@ func TestHub_Ends(t *testing.T) {
 
 // What a client sends that is none of the protocol ends its tunnel, and costs the
 // server next to nothing.
+// Who was let in before the server stops is waited for, and nobody is let in behind it.
+func TestHub_StopWaits(t *testing.T) {
+	t.Parallel()
+	h := tunnel.NewHub(tunnel.Options{Most: 2, PerProject: 2}, &yard{T: t, open: map[string]*upstream.Proxy{}})
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	for name, value := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Protocol": tunnel.Subprotocol} {
+		r.Header.Set(name, value)
+	}
+	place, err := h.Admit(r, tunnel.Caller{ProjectID: "prj_a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	over := make(chan error, 1)
+	go func() { over <- h.Run(ctx) }()
+	stop()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		late, err := h.Admit(r, tunnel.Caller{ProjectID: "prj_a"})
+		if err != nil {
+			break
+		}
+		if late.Release(true); time.Now().After(deadline) {
+			t.Fatal("it lets in")
+		}
+	}
+	select {
+	case <-over:
+		t.Error("it did not wait")
+	default:
+	}
+	place.Release(true)
+	if err := <-over; err != nil || h.Len() != 0 {
+		t.Errorf("%v, %d tunnels", err, h.Len())
+	}
+}
+
 func TestHub_Hostile(t *testing.T) {
 	t.Parallel()
 	t.Run("garbage", func(t *testing.T) {
