@@ -32,6 +32,7 @@ type Set struct {
 	heads  map[uint32][]list
 	// starts are the first one, two and three bytes of those texts.
 	starts map[uint32]struct{}
+	more   *Set // whose forms are this one's too; most often nil
 }
 
 // secret is a value and its name.
@@ -87,7 +88,7 @@ const factor = 0x9e3779b1
 func (s *Set) hash(head uint32) uint32 { return head * factor >> (s.shift & 31) }
 
 // Empty reports whether there is nothing to find.
-func (s *Set) Empty() bool { return s == nil || len(s.heads) == 0 }
+func (s *Set) Empty() bool { return s == nil || len(s.heads) == 0 && s.more.Empty() }
 
 // Bytes returns text without the values: text itself where it has none.
 func (s *Set) Bytes(text []byte) []byte { return s.all(text, whole) }
@@ -152,8 +153,10 @@ func (sc *scanner) scan(out, text []byte, e end) (_ []byte, done int, changed bo
 		}
 		head := binary.LittleEndian.Uint32(text[sc.at:])
 		var hit match
-		for _, l := range sc.set.heads[head] {
-			hit.add(l.match(text, sc.at))
+		for set := sc.set; set != nil; set = set.more {
+			for _, l := range set.heads[head] {
+				hit.add(l.match(text, sc.at))
+			}
 		}
 		if hit.more {
 			if e == open {
@@ -207,7 +210,7 @@ func (sc *scanner) undecided(text []byte) int {
 		for i, c := range rest {
 			key |= uint32(c) << (8 * i)
 		}
-		if _, ok := sc.set.starts[start(key, uint32(len(rest)))]; ok {
+		if sc.set.begins(start(key, uint32(len(rest)))) {
 			break
 		}
 	}
@@ -217,10 +220,29 @@ func (sc *scanner) undecided(text []byte) int {
 	return sc.at
 }
 
+// begins reports whether a text of four bytes with this beginning is a head.
+func (s *Set) begins(key uint32) bool {
+	for ; s != nil; s = s.more {
+		if _, ok := s.starts[key]; ok {
+			return true
+		}
+	}
+	return false
+}
+
 // candidate is the first position from i on at which a form may begin; one
-// behind which there is no room for a head where there is none. All of a text
-// goes through here: five positions are looked at with one load and one branch.
+// behind which there is no room for a head where there is none.
 func (s *Set) candidate(text []byte, i int) int {
+	if s.more != nil {
+		at := s.more.candidate(text, i)
+		text = text[:min(at+headSize-1, len(text))] // what is behind it is not looked at yet
+	}
+	return s.filtered(text, i)
+}
+
+// filtered is candidate for the set's own heads. All of a text goes through here:
+// five positions are looked at with one load and one branch.
+func (s *Set) filtered(text []byte, i int) int {
 	filter, shift := s.filter, s.shift&31
 	for ; i+8 <= len(text); i += 5 {
 		x := binary.LittleEndian.Uint64(text[i:])

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"math/rand/v2"
 	"net/url"
 	"strings"
 	"testing"
@@ -164,6 +166,69 @@ func TestLive(t *testing.T) {
 	check("[redacted A] new-value-2 another-3")
 	l.Remove("one")
 	check(text)
+}
+
+// Among thousands, what came last is found as if all had been there at once: also
+// where its values overlap with those before.
+func TestLive_AmongMany(t *testing.T) {
+	t.Parallel()
+	value := func() string { // of few different characters, so that they are alike
+		b := make([]byte, 8+rand.IntN(8))
+		for i := range b {
+			b[i] = "abX"[rand.IntN(3)]
+		}
+		return string(b)
+	}
+	many := secrets(400)
+	for range 20 {
+		var l redact.Live
+		all := maps.Clone(many)
+		l.Add("many", many)
+		l.Add("early", map[string]string{"EARLY": value(), "SOON": value()})
+		maps.Copy(all, l.Values("early"))
+		first := l.Set()
+		l.Add("late", map[string]string{"LATE": value()})
+		maps.Copy(all, l.Values("late"))
+		if l.Set() == first {
+			t.Fatal("the set has nothing of what came late")
+		}
+		text := value()
+		for range 30 {
+			text += value() + l.Values("late")["LATE"] + l.Values("early")["SOON"][:5] + hex.EncodeToString([]byte(l.Values("late")["LATE"]))
+		}
+		got, want := told.ReplaceAllString(l.Set().String(text), "[]"), told.ReplaceAllString(redact.New(all).String(text), "[]")
+		if got != want {
+			t.Fatalf("%s\n got %s\nwant %s", text, got, want)
+		}
+		var b bytes.Buffer
+		w := l.Set().Writer(&b)
+		for part := []byte(text); len(part) > 0; part = part[min(7, len(part)):] {
+			w.Write(part[:min(7, len(part))])
+		}
+		if w.Close(); told.ReplaceAllString(b.String(), "[]") != want {
+			t.Errorf("in parts: %s\nwant %s", b.String(), want)
+		}
+		l.Remove("late")
+		l.Remove("many")
+		if late := l.Set().String(text); redact.New(l.Values("early")).String(text) != late {
+			t.Errorf("what is gone is found: %s", late)
+		}
+	}
+}
+
+// An owner whose values change for ever does not grow for ever.
+func TestLive_Bounded(t *testing.T) {
+	t.Parallel()
+	var l redact.Live
+	for i := range 1500 {
+		l.Add("one", map[string]string{"A": fmt.Sprintf("value-number-%d", i)})
+	}
+	if n := len(l.All("one")); n != 1000 {
+		t.Errorf("%d values are known", n)
+	}
+	if got := l.Set().String("value-number-1499 value-number-0000"); got != "[redacted A] value-number-0000" {
+		t.Error(got)
+	}
 }
 
 type failing struct{}
