@@ -10,7 +10,10 @@ import (
 	"testing"
 )
 
-var fenced = regexp.MustCompile("(?s)```(sh|json)\n(.*?)```")
+var (
+	fenced = regexp.MustCompile("(?s)```(sh|json)\n(.*?)```")
+	stored = regexp.MustCompile(`(?m)^    echo (\S+) \| postern secrets add (\S+)$`)
+)
 
 // The lines of docs/callbacks.md do what it says: 200, and 401 when they are
 // typed again.
@@ -22,7 +25,10 @@ func TestCallback_Docs(t *testing.T) {
 	}
 	g := newTarget(t)
 	g.must("functions", "deploy", copied(t, "webhooks", sampleSecrets...))
-	lines, manifests := 0, 0
+	env, lines, manifests := "", 0, 0
+	for _, add := range stored.FindAllStringSubmatch(string(doc), -1) {
+		env += add[2] + "=" + add[1] + "\n"
+	}
 	for _, block := range fenced.FindAllStringSubmatch(string(doc), -1) {
 		text := block[2]
 		if block[1] == "json" {
@@ -35,8 +41,8 @@ func TestCallback_Docs(t *testing.T) {
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				t.Fatal(err)
 			}
-			for name, text := range map[string]string{"postern.json": text, "function.ts": handlers} {
-				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			for name, text := range map[string]string{"postern.json": text, "function.ts": handlers, ".env": env} {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
