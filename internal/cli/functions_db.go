@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postern.dev/postern/internal/api"
+	"postern.dev/postern/internal/userfile"
 )
 
 // keptOptions are those of the commands about what a function keeps.
@@ -42,8 +43,8 @@ func newFunctionsDBDownload(std Stdio) *cobra.Command {
 			"one moment, while the function goes on writing. The file is readable for you alone.",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := mayWrite(o.output, o.force); err != nil {
-				return err
+			if err := userfile.MayTake(o.output, o.force); err != nil {
+				return notWritten(o.output, orForce, err)
 			}
 			client, name, err := o.client(cmd)
 			if err != nil {
@@ -54,8 +55,8 @@ func newFunctionsDBDownload(std Stdio) *cobra.Command {
 				return err
 			}
 			defer from.Close()
-			if err := saveAs(o.output, from, size, o.force); err != nil {
-				return err
+			if err := userfile.Save(o.output, from, size, o.force); err != nil {
+				return notWritten(o.output, orForce, err)
 			}
 			return told(std, o.asJSON, map[string]any{"function": name, "file": o.output, "bytes": size}, "%s: %s of database in %s", clean(name), amount(size), clean(o.output))
 		},

@@ -19,6 +19,7 @@ import (
 	"postern.dev/postern/internal/bundle"
 	"postern.dev/postern/internal/environ"
 	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/userfile"
 )
 
 type downloadOptions struct {
@@ -68,7 +69,7 @@ func download(ctx context.Context, std Stdio, client *api.Client, name string, o
 		}
 	}
 	if _, err := os.Lstat(o.output); err == nil { // before anything is asked for
-		return occupied(o.output)
+		return notWritten(o.output, orElsewhere, fs.ErrExist)
 	}
 	data, err := client.Sources(ctx, name, o.version)
 	if err != nil {
@@ -83,12 +84,12 @@ func download(ctx context.Context, std Stdio, client *api.Client, name string, o
 		line.Files = append(line.Files, f.Name)
 	}
 	if strings.EqualFold(filepath.Ext(o.output), ".zip") {
-		err = writeNew(o.output, data)
+		err = userfile.PutNew(o.output, data, 0o600)
 	} else {
 		err = extract(z, o.output)
 	}
 	if err != nil {
-		return err
+		return notWritten(o.output, orElsewhere, err)
 	}
 	out := newPrinter(std.Out)
 	if o.asJSON {
@@ -98,28 +99,8 @@ func download(ctx context.Context, std Stdio, client *api.Client, name string, o
 	return nil
 }
 
-func occupied(name string) error {
-	return fault.New(fault.Conflict, name+" is there already, and nothing is written over").WithCode("output_exists").
-		WithHint("remove it, or name another place: --output DIR")
-}
-
-// writeNew writes a file that is not there yet, for its owner only: whole or not
-// at all.
-func writeNew(name string, data []byte) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return occupied(name)
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Close()); err != nil {
-		os.Remove(name)
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	return nil
-}
+// orElsewhere is what to do where what is there stays.
+const orElsewhere = "remove it, or name another place: --output DIR"
 
 // extract unpacks what a server sent into a new directory: nothing that leads out
 // of it, no link, nothing twice, and not more than a project can have. It gets its
@@ -127,12 +108,12 @@ func writeNew(name string, data []byte) error {
 func extract(z *zip.Reader, dir string) error {
 	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".postern-download-*")
 	if err != nil {
-		return fmt.Errorf("make a directory beside %s: %w", dir, err)
+		return err
 	}
 	defer os.RemoveAll(tmp)
 	root, err := os.OpenRoot(tmp)
 	if err != nil {
-		return fmt.Errorf("open %s: %w", tmp, err)
+		return err
 	}
 	defer root.Close()
 	left := int64(3 * bundle.MaxBytes) // sources, what is served, and room
@@ -144,9 +125,9 @@ func extract(z *zip.Reader, dir string) error {
 	}
 	if err := os.Rename(tmp, dir); err != nil {
 		if _, there := os.Lstat(dir); there == nil {
-			return occupied(dir)
+			return fs.ErrExist
 		}
-		return fmt.Errorf("name %s: %w", dir, err)
+		return err
 	}
 	return nil
 }

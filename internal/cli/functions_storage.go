@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postern.dev/postern/internal/api"
+	"postern.dev/postern/internal/userfile"
 )
 
 func newFunctionsStorage(std Stdio) *cobra.Command {
@@ -76,8 +77,8 @@ func newFunctionsStorageDownload(std Stdio) *cobra.Command {
 			if len(args) == 2 {
 				to = args[1]
 			}
-			if err := mayWrite(to, o.force); err != nil {
-				return err
+			if err := userfile.MayTake(to, o.force); err != nil {
+				return notWritten(to, orForce, err)
 			}
 			client, name, err := o.client(cmd)
 			if err != nil {
@@ -88,8 +89,8 @@ func newFunctionsStorageDownload(std Stdio) *cobra.Command {
 				return err
 			}
 			defer from.Close()
-			if err := saveAs(to, from, size, o.force); err != nil {
-				return err
+			if err := userfile.Save(to, from, size, o.force); err != nil {
+				return notWritten(to, orForce, err)
 			}
 			return told(std, o.asJSON, map[string]any{"function": name, "key": key, "file": to, "bytes": size}, "%s of %s in %s", amount(size), clean(key), clean(to))
 		},

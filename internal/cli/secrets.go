@@ -11,7 +11,6 @@ import (
 
 	"postern.dev/postern/internal/config"
 	"postern.dev/postern/internal/environ"
-	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/keychain"
 )
@@ -55,8 +54,8 @@ func openDrawer(ctx context.Context, std Stdio, cfg *config.Config, named string
 		return nil, function.ValidName(named)
 	case named != "" && (err != nil || m.Name != named):
 	case err != nil:
-		if f, ok := errors.AsType[*fault.Error](err); ok && f.Code == "manifest_missing" {
-			f.Text, f.Hint = "there is no function in this directory", "go to the function's directory, or name it: --function NAME"
+		if codeOf(err) == "manifest_missing" {
+			err = errNoFunction
 		}
 		return nil, err
 	default:
