@@ -122,7 +122,7 @@ func (t *taken) below(root string) error {
 			return fmt.Errorf("read the project: %w", err)
 		}
 		name := filepath.ToSlash(rel)
-		out := name != "." && strings.HasPrefix(d.Name(), ".") || d.Name() == compiled || root == "." && slices.Contains(leftOut, d.Name()) || name != "." && t.exclude.Match(name, d.IsDir())
+		out := name != "." && strings.HasPrefix(d.Name(), ".") || d.Name() == compiled || root == "." && (slices.Contains(leftOut, d.Name()) || keptHere(name)) || name != "." && t.exclude.Match(name, d.IsDir())
 		switch {
 		case out && d.IsDir():
 			return filepath.SkipDir

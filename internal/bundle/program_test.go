@@ -22,7 +22,7 @@ const programManifest = `{"name":"p","runtime":"http","command":["./bin/server",
 func TestBuild_Program(t *testing.T) {
 	t.Parallel()
 	files := map[string]string{"postern.json": programManifest, "bin/server": "#!/bin/sh\n", "templates/a.html": "<p>", "empty": "", "manifest.json": "its own", "public/x.txt": "x",
-		".env": "TOP_SECRET=1", ".env.local": "TOP_SECRET=1", "config/.env": "TOP_SECRET=1", ".git/config": "x", ".ssh/id": "x", "node_modules/x/index.js": "x", "lib/__pycache__/a.pyc": "x", "lib/a.py": "x"}
+		".env": "TOP_SECRET=1", ".env.local": "TOP_SECRET=1", "config/.env": "TOP_SECRET=1", ".git/config": "x", ".ssh/id": "x", "node_modules/x/index.js": "x", "lib/__pycache__/a.pyc": "x", "lib/a.py": "x", "function.db": "x", "data/function.db-wal": "x"}
 	make := func(manifest string) (dir string) {
 		files["postern.json"] = manifest
 		dir = project(t, files)
@@ -37,7 +37,7 @@ func TestBuild_Program(t *testing.T) {
 	}{
 		"all":           {"", []string{"manifest.json", "program/bin/server", "program/empty", "program/lib/a.py", "program/manifest.json", "program/public/x.txt", "program/templates/a.html"}},
 		"what is named": {`,"include":["bin/*","templates/","node_modules","lib"]`, []string{"manifest.json", "program/bin/server", "program/lib/a.py", "program/node_modules/x/index.js", "program/templates/a.html"}},
-		"by a pattern":  {`,"include":["*","bin"]`, []string{"manifest.json", "program/bin/server", "program/empty", "program/lib/a.py", "program/manifest.json", "program/node_modules/x/index.js", "program/postern.json", "program/public/x.txt", "program/templates/a.html"}},
+		"by a pattern":  {`,"include":["*","bin"]`, []string{"manifest.json", "program/bin/server", "program/data/function.db-wal", "program/empty", "program/function.db", "program/lib/a.py", "program/manifest.json", "program/node_modules/x/index.js", "program/postern.json", "program/public/x.txt", "program/templates/a.html"}},
 		"what is built": {`,"include":["bin","made"],"build":["cp","empty","made"]`, []string{"manifest.json", "program/bin/server", "program/made"}},
 	} {
 		manifest := strings.TrimSuffix(programManifest, "}") + tc.fields + "}"

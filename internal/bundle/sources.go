@@ -28,6 +28,14 @@ var notSource = map[string]bool{"node_modules": true, compiled: true}
 
 var notSourceAtRoot = map[string]bool{"storage": true, "data": true}
 
+// keptHere reports whether a file of a project is a function's database, where dev
+// has it or where functions db download writes it by itself: what customers wrote is
+// never deployed because somebody looked at it.
+func keptHere(name string) bool {
+	file, _, _ := strings.Cut(name, "-") // from its -wal and -shm
+	return file == "function.db" || file == "data/function.db"
+}
+
 // keyFiles are how files end that hold private keys. They stay at home.
 var keyFiles = []string{".pem", ".key", ".p12", ".pfx", ".jks", ".keystore"}
 
@@ -100,7 +108,7 @@ func (s *survey) visit(name string, e fs.DirEntry, err error) error {
 	}
 	base, atRoot := e.Name(), !strings.Contains(name, "/")
 	switch {
-	case strings.HasPrefix(base, "."), s.exclude.Match(name, e.IsDir()), notSource[base], // which may be a link, too
+	case strings.HasPrefix(base, "."), keptHere(name), s.exclude.Match(name, e.IsDir()), notSource[base], // which may be a link, too
 		e.IsDir() && atRoot && (notSourceAtRoot[base] || s.built && (base == "bin" || base == "obj")):
 		if e.IsDir() {
 			return fs.SkipDir

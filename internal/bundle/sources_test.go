@@ -71,7 +71,7 @@ func TestSources(t *testing.T) {
 		"postern.json": `{"name":"f","runtime":"node","exclude":["docs","*.psd","public/film.mp4"]}`, "function.ts": handler, "lib/math.ts": "export {};\n", "README.md": "# f\n", "package.json": "{}",
 		"public/index.html": "<p>", "public/film.mp4": "long", "assets/menu.json": "{}", "docs/a.md": "x", "lib/docs/b.md": "x", "art.psd": "x",
 		".env": "S=do-not-ship", ".env.local": "S=do-not-ship", "lib/.env": "S=do-not-ship", ".git/config": "x", ".gitignore": "x", ".vscode/launch.json": "x", "node_modules/p/index.js": "x", "lib/node_modules/p/index.js": "x",
-		"storage/blob": "do-not-ship", "data/f.db": "do-not-ship", "certs/tls.key": "do-not-ship", "tls.PEM": "do-not-ship", "lib/data/table.json": "[]",
+		"storage/blob": "do-not-ship", "data/f.db": "do-not-ship", "function.db": "do-not-ship", "function.db-wal": "do-not-ship", "certs/tls.key": "do-not-ship", "tls.PEM": "do-not-ship", "lib/data/table.json": "[]",
 	}))
 	if err != nil {
 		t.Fatal(err)

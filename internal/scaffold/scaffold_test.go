@@ -59,8 +59,8 @@ func TestTemplates(t *testing.T) {
 		if err := json.Unmarshal([]byte(strings.Replace(fs["postern.json"], "$schema", "schema", 1)), &manifest); err != nil || manifest.Name != "mine" || manifest.Schema != "./s.json" || manifest.Runtime != tt.Runtime {
 			t.Errorf("%s: %+v, %v", tt.Name, manifest, err)
 		}
-		if !strings.Contains(fs[".gitignore"], ".env\n") {
-			t.Errorf("%s: .env is not ignored", tt.Name)
+		if ignored := fs[".gitignore"]; !strings.Contains(ignored, ".env\n") || !strings.Contains(ignored, "/function.db*\n") {
+			t.Errorf("%s: git would take .env or the database: %s", tt.Name, ignored)
 		}
 	}
 	if _, ok := scaffold.Find("nothing"); ok {
