@@ -16,6 +16,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/signal"
@@ -24,9 +25,11 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"postern.dev/postern/internal/accesskey"
 	"postern.dev/postern/internal/config"
+	"postern.dev/postern/internal/function"
 )
 
 // Stdio is what a command reads and writes.
@@ -73,9 +76,7 @@ func root(std Stdio) *cobra.Command {
 	cmd.SetIn(std.In)
 	cmd.SetOut(std.Out)
 	cmd.SetErr(std.Err)
-	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError{err.Error(), "see " + cmd.CommandPath() + " --help"}
-	})
+	cmd.SetFlagErrorFunc(wrongFlag)
 	cmd.PersistentFlags().String("config", "", "YAML file with settings (POSTERN_CONFIG)")
 	cmd.PersistentFlags().Bool("non-interactive", false, "ask nothing, also at a terminal; what would be asked has to be given (POSTERN_NON_INTERACTIVE)")
 	cmd.CompletionOptions.HiddenDefaultCmd = false
@@ -128,6 +129,25 @@ func noCommand(cmd *cobra.Command, args []string) error {
 		hint = "did you mean " + quote(cmd.CommandPath()+" "+like[0]) + "?"
 	}
 	return usageError{"there is no command " + quote(cmd.CommandPath()+" "+args[0]), hint}
+}
+
+// wrongFlag tells of a flag that cobra does not take. A group has no flags of its
+// own: what is wrong there is the name of the command before it.
+func wrongFlag(cmd *cobra.Command, err error) error {
+	if cmd.HasSubCommands() {
+		if wrong := noCommand(cmd, cmd.Flags().Args()); wrong != nil {
+			return wrong
+		}
+	}
+	hint := "see " + cmd.CommandPath() + " --help"
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if near := function.Nearest(unknown.GetSpecifiedName(), names); near != "" {
+			hint = "did you mean --" + near + "?"
+		}
+	}
+	return usageError{err.Error(), hint}
 }
 
 // settingFlags gives cmd a flag for each setting of these parts.
