@@ -116,15 +116,16 @@ func loginWith(ctx context.Context, std Stdio, cfg *config.Config, o loginOption
 	p = config.Profile{Server: cfg.Server, KeyID: cfg.KeyID, Keychain: cfg.Keychain}
 	person := terminalOf(std)
 	if person != nil && !given(cfg, "server") {
-		if p.Server, err = person.line(ctx, "Server", p.Server); err != nil {
+		if p.Server, err = person.until(ctx, "Server", p.Server, checkServer); err != nil {
 			return p, secret, err
 		}
 	}
-	if p.Server = trimURL(p.Server); !config.ValidServer(p.Server) {
-		return p, secret, usageError{"the server's URL must begin with http:// or https:// and have no path, query or user", "write it as https://control.example.org"}
+	p.Server = trimURL(p.Server)
+	if err := checkServer(p.Server); err != nil {
+		return p, secret, err
 	}
 	if person != nil && !given(cfg, "key-id") {
-		if p.KeyID, err = person.line(ctx, "Key ID", p.KeyID); err != nil {
+		if p.KeyID, err = person.until(ctx, "Key ID", p.KeyID, typedKeyID); err != nil {
 			return p, secret, err
 		}
 	}
@@ -142,6 +143,20 @@ func loginWith(ctx context.Context, std Stdio, cfg *config.Config, o loginOption
 	return p, secret, nil
 }
 
+func typedKeyID(id string) error {
+	if id == "" {
+		return usageError{"there is no key without its ID", "it begins with pak_, and was printed with the secret"}
+	}
+	return checkKeyID(id)
+}
+
+func checkServer(url string) error {
+	if config.ValidServer(trimURL(url)) {
+		return nil
+	}
+	return usageError{"the server's URL must begin with http:// or https:// and have no path, query or user", "write it as https://control.example.org"}
+}
+
 // given reports whether a setting was chosen for this call.
 func given(cfg *config.Config, key string) bool {
 	s := cfg.Origin(key).Source
@@ -155,7 +170,7 @@ func checkKeyID(id string) error {
 	case strings.HasPrefix(id, "psk_"): // and not shown once more
 		return usageError{"the key ID begins with pak_; what was given in its place looks like a secret", "other users can read a command line: end that key with postern keys revoke, and make another"}
 	case !accesskey.ValidID(id):
-		return usageError{"the key ID " + quote(id) + " is malformed: it must be pak_ and 26 characters in lower case", "copy the whole ID; it stands beside the key in: postern keys list"}
+		return usageError{"the key ID " + quote(id) + " is malformed: it must be pak_ and 26 characters in lower case", "copy the whole ID: it was printed with the secret, by the first start of the server or by postern keys create"}
 	}
 	return nil
 }

@@ -158,21 +158,29 @@ func chooseTemplate(ctx context.Context, person *terminal, args []string, o init
 	if wanted == "" {
 		wanted = scaffold.Default
 	}
-	t, ok := scaffold.Find(wanted)
-	if !ok {
-		hint := "see the templates with: postern functions init --list"
-		if near := function.Nearest(wanted, templateNames()); near != "" {
-			hint = "did you mean " + quote(near) + "? " + hint
-		}
-		return t, "", usageError{fmt.Sprintf("there is no template %.64q", clean(wanted)), hint}
+	t, err = findTemplate(wanted)
+	if err != nil {
+		return t, "", err
 	}
 	if name == "" && person != nil {
-		name, err = person.line(ctx, "Name of the function", t.Name)
+		name, err = person.until(ctx, "Name of the function", t.Name, function.ValidName)
 	}
 	if name == "" {
 		name = t.Name
 	}
 	return t, name, err
+}
+
+func findTemplate(name string) (scaffold.Template, error) {
+	t, ok := scaffold.Find(name)
+	if ok {
+		return t, nil
+	}
+	hint := "see the templates with: postern functions init --list"
+	if near := function.Nearest(name, templateNames()); near != "" {
+		hint = "did you mean " + quote(near) + "? " + hint
+	}
+	return t, usageError{fmt.Sprintf("there is no template %.64q", clean(name)), hint}
 }
 
 // askTemplate asks for a template by its number or its name.
@@ -183,11 +191,23 @@ func askTemplate(ctx context.Context, person *terminal) (string, error) {
 		rows = append(rows, []string{strconv.Itoa(i + 1), t.Name, t.About})
 	}
 	person.out.table([]string{"", "TEMPLATE", "WHAT IT IS"}, rows)
-	answer, err := person.line(ctx, "Begin as (number or name)", scaffold.Default)
-	if n, bad := strconv.Atoi(answer); bad == nil && n >= 1 && n <= len(all) {
-		return all[n-1].Name, err
+	numbered := func(answer string) string {
+		if n, err := strconv.Atoi(answer); err == nil && n >= 1 && n <= len(all) {
+			return all[n-1].Name
+		}
+		return answer
 	}
-	return answer, err
+	answer, err := person.until(ctx, "Begin as (number or name)", scaffold.Default, func(answer string) error {
+		if _, known := scaffold.Find(numbered(answer)); known {
+			return nil
+		}
+		hint := fmt.Sprintf("type a number from 1 to %d, or a name of the list", len(all))
+		if near := function.Nearest(answer, templateNames()); near != "" {
+			hint = "did you mean " + quote(near) + "?"
+		}
+		return usageError{fmt.Sprintf("there is no template %.64q", clean(answer)), hint}
+	})
+	return numbered(answer), err
 }
 
 // fillIn gives the manifest's variables the values that were given, and asks for

@@ -55,6 +55,28 @@ func (t *terminal) line(ctx context.Context, question, preset string) (string, e
 	return text, err
 }
 
+// until asks a question until its answer passes, and says of each that does not
+// what is wrong with it.
+func (t *terminal) until(ctx context.Context, question, preset string, passes func(string) error) (string, error) {
+	for {
+		text, err := t.line(ctx, question, preset)
+		if err != nil {
+			return "", err
+		}
+		wrong := passes(text)
+		if wrong == nil {
+			return text, nil
+		}
+		complaints, _ := explain(ctx, wrong)
+		for _, c := range complaints {
+			t.out.line("  %s", indent(clean(c.Error)))
+			if c.Hint != "" {
+				t.out.line("  %s %s", t.out.paint(cyan, "hint:"), indent(clean(c.Hint)))
+			}
+		}
+	}
+}
+
 // secret asks a question whose answer is not shown while it is typed.
 func (t *terminal) secret(ctx context.Context, question string) (string, error) {
 	t.out.ask(question + ": ")
