@@ -39,7 +39,7 @@ func TestExamples_EachDeploys(t *testing.T) {
 		if !regexp.MustCompile(`(?m)(\$EXAMPLES/|\.example\("|examples/)` + name + `("|$)`).Match(tests) {
 			t.Errorf("no test drives examples/%s", name)
 		}
-		if said := s.must("functions", "deploy", "--force", copied(t, name)); !strings.Contains(said, " deployment 1 is live") {
+		if said := s.must("functions", "deploy", "--force", copied(t, name)); !strings.Contains(said, " version 1 is live") {
 			t.Errorf("%s: %s", name, said)
 		}
 	}

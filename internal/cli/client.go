@@ -1,10 +1,14 @@
 package cli
 
 import (
+	"errors"
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"postern.dev/postern/internal/api"
 	"postern.dev/postern/internal/config"
+	"postern.dev/postern/internal/fault"
 )
 
 // connect makes a client of a control plane.
@@ -41,5 +45,19 @@ func fromProfile(cmd *cobra.Command) bool {
 func remote(cmd *cobra.Command, asJSON *bool) *cobra.Command {
 	settingFlags(cmd, config.Calling)
 	cmd.Flags().BoolVar(asJSON, "json", false, "print JSON; an error is one JSON object on standard error")
+	if _, takes, _ := strings.Cut(cmd.Use, " "); strings.HasPrefix(takes, "NAME") {
+		run := cmd.RunE
+		cmd.RunE = func(cmd *cobra.Command, args []string) error { return named(run(cmd, args), args[0]) }
+	}
 	return cmd
+}
+
+// named says which function is missing where the server, who was told its name,
+// says only that it is.
+func named(err error, name string) error {
+	f, ok := errors.AsType[*fault.Error](err)
+	if !ok || f.Code != "function_not_found" {
+		return err
+	}
+	return fault.Wrap(err, fault.NotFound, "there is no function "+quote(name)+" in this project").WithCode(f.Code).WithHint(f.Hint)
 }

@@ -151,7 +151,7 @@ func demoTries(url, control string, key *app.Key) []demoTry {
 	return []demoTry{
 		{"no key: 401, and the handler does not run", "curl -i " + url + "/webhook" + post},
 		{"with the key: 200, and the body comes back", "curl -i -u " + key.ID + ":" + key.Secret.Reveal() + " " + url + "/webhook" + post},
-		{"the same key as a header", "curl -i -H 'X-API-Key: " + key.Secret.Reveal() + "' " + url + "/webhook" + post},
+		{"the same key as a header: 200", "curl -i -H 'X-API-Key: " + key.Secret.Reveal() + "' " + url + "/webhook" + post},
 		{"with an access token, got with the key and good for an hour: 200", `curl -i -H "Authorization: Bearer $(curl -s -u ` + key.ID + ":" + key.Secret.Reveal() + " " + control +
 			`/oauth2/token -d grant_type=client_credentials | sed 's/.*"access_token":"\([^"]*\).*/\1/')" ` + url + "/webhook" + post},
 		{"an open handler: 200", "curl -i " + url + "/status"},

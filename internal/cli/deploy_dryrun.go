@@ -265,8 +265,8 @@ func (r rehearsal) print(out printer) {
 	case r.Running == 0:
 		out.line("\n%s would be deployed for the first time. Nothing was changed.", clean(r.Function))
 	case r.Changes:
-		out.line("\n%s would get another deployment after %d. Nothing was changed.", clean(r.Function), r.Running)
+		out.line("\n%s would get another version after %d. Nothing was changed.", clean(r.Function), r.Running)
 	default:
-		out.line("\n%s would stay as it is: deployment %d.", clean(r.Function), r.Running)
+		out.line("\n%s would stay as it is: version %d.", clean(r.Function), r.Running)
 	}
 }

@@ -71,7 +71,7 @@ func listFunctions(ctx context.Context, client *api.Client, out printer, asJSON 
 		out.line("no functions yet; make one: postern functions init NAME")
 		return nil
 	}
-	out.table([]string{"NAME", "STATE", "DEPLOYMENT", "WORKERS", "UPDATED", "URL"}, rows)
+	out.table([]string{"NAME", "STATE", "VERSION", "WORKERS", "UPDATED", "URL"}, rows)
 	return nil
 }
 

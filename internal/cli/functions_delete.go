@@ -52,5 +52,5 @@ func goes(f api.Function) string {
 	if f.Deployment.Number == 0 {
 		return "It was never deployed; with it goes what failed last."
 	}
-	return fmt.Sprintf("With it go %s, its deployments up to %d, its key, its secrets, its cache, its storage, its database and its logs.", clean(where(f)), f.Deployment.Number)
+	return fmt.Sprintf("With it go %s, its versions up to %d, its key, its secrets, its cache, its storage, its database and its logs.", clean(where(f)), f.Deployment.Number)
 }

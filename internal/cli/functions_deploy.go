@@ -82,6 +82,7 @@ type deployed struct {
 
 func deployCommand(ctx context.Context, std Stdio, cfg *config.Config, client *api.Client, dir, as string, o deployOptions) error {
 	j := &deployJob{client: client, dir: dir, o: o, steps: newSteps(std.Err, o.asJSON), notes: warnings{std: std, quiet: o.asJSON, all: []string{}}}
+	j.notes.before = j.steps.clear
 	if err := j.prepare(ctx, std, cfg); err != nil {
 		return err
 	}
@@ -110,6 +111,9 @@ func deployCommand(ctx context.Context, std Stdio, cfg *config.Config, client *a
 	printDeployed(out, done, as)
 	return nil
 }
+
+// firstTime is said of a function that nothing runs of yet.
+const firstTime = "not deployed yet"
 
 // deployJob is one deploy from a directory to traffic.
 type deployJob struct {
@@ -180,12 +184,12 @@ func (j *deployJob) validate(ctx context.Context, std Stdio, cfg *config.Config)
 	}
 	j.before, err = j.client.Function(ctx, j.manifest.Name)
 	if fault.KindOf(err) == fault.NotFound {
-		return "new", nil
+		return firstTime, nil
 	}
 	if err != nil || j.before.Deployment.Number == 0 {
-		return "new", err
+		return firstTime, err
 	}
-	return fmt.Sprintf("deployment %d runs", j.before.Deployment.Number), nil
+	return fmt.Sprintf("version %d runs", j.before.Deployment.Number), nil
 }
 
 // check runs a tool of the project's own.
@@ -209,9 +213,11 @@ func (j *deployJob) settle(ctx context.Context) (note string, err error) {
 		if !j.o.force && !j.o.dryRun {
 			return "", err
 		}
-		j.notes.add("%s", err.Error())
+		if j.o.dryRun || j.resolved.Unasked != "" { // else the server says it
+			j.notes.add("%s", err.Error())
+		}
 	}
-	return fmt.Sprintf("%d", len(j.plan.lines)), nil
+	return plural(len(j.plan.lines), "setting"), nil
 }
 
 // ship uploads what was built and asks for its deployment.
@@ -238,7 +244,7 @@ func (j *deployJob) ship(ctx context.Context) (done api.DeployResponse, err erro
 		if err != nil || j.o.noWait {
 			return "", err
 		}
-		return fmt.Sprintf("deployment %d", done.Function.Deployment.Number), nil
+		return fmt.Sprintf("version %d", done.Function.Deployment.Number), nil
 	})
 	return done, err
 }
@@ -260,9 +266,9 @@ func printDeployed(out printer, done api.DeployResponse, as string) {
 		says = "was live already; nothing changed"
 	}
 	if c := f.Candidate; c != nil && c.Number == f.Deployment.Number {
-		says = fmt.Sprintf("is live with %d%% of the calls; all of them with: postern functions promote %s --percent 100", c.Percent, clean(f.Name))
+		says = fmt.Sprintf("is live with %d%% of the calls%s", c.Percent, toAll(f))
 	}
-	out.line("%s deployment %d %s\n", clean(f.Name), f.Deployment.Number, says)
+	out.line("%s version %d %s\n", clean(f.Name), f.Deployment.Number, says)
 	printRoutes(out, done.Routes)
 	if line := tryLine(f, done.Routes, as); line != "" {
 		out.line("\nTry it:\n  %s", line)

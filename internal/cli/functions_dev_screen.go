@@ -21,6 +21,7 @@ type devScreen struct {
 	inspect int
 	began   bool // the start was told
 	named   string
+	down    string // why the tunnel is down, as it was told
 }
 
 // follow shows events until ctx ends.
@@ -191,7 +192,7 @@ func (s *devScreen) warning(text string) {
 // failure is said of a version that does not serve.
 func (s *devScreen) failure(at time.Time, b *devserver.Build) {
 	f := b.Failure
-	s.out.line("%s %s  %s", clock(at), s.out.paint(red, "failed: "+clean(f.Title)), clean(changed(b.Changed)))
+	s.out.line("%s", strings.TrimRight(clock(at)+" "+s.out.paint(red, "failed: "+clean(f.Title))+"  "+clean(changed(b.Changed)), " "))
 	s.out.line("  %s", indent(clean(withoutLine(f))))
 	s.frame(f.Frame)
 	if f.Hint != "" {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -106,23 +107,38 @@ func (t *devTunnel) tell(st tunnel.State) {
 func (s *devScreen) tunnel(at string, t *devserver.Tunnel) {
 	switch {
 	case t.Open:
+		s.down = ""
 		s.out.line("%s %s %s", at, s.out.paint(cyan, "tunnel"), clean(t.URLs[len(t.URLs)-1]))
 		if len(t.URLs) > 1 {
 			s.out.line("         or     %s", clean(t.URLs[0]))
 		}
-		s.out.line("         it closes after %v without a call, and in %v at the latest", t.Idle, t.Left)
+		s.out.line("         it closes after %v without a call, and in %v at the latest", span(t.Idle), span(t.Left))
 		if t.Insecure {
 			s.warning("EVERYBODY who knows this address may call every handler: nobody is asked for credentials (--insecure-tunnel)")
 		}
 		if paths := s.unsigned(); len(paths) > 0 {
 			s.warning("callbacks need no signature here, through the tunnel neither: " + strings.Join(paths, ", ") + ". With \"webhookProtection\": \"always\" they do")
 		}
+	case t.Retry > 0 && t.Why == s.down: // as was told
 	case t.Retry > 0:
-		s.out.line("%s %s %s; trying again", at, s.out.paint(yellow, "tunnel down:"), clean(t.Why))
+		s.down = t.Why
+		s.out.line("%s %s %s; it is tried again until it stands", at, s.out.paint(yellow, "tunnel down:"), clean(t.Why))
 	default:
 		s.out.line("%s %s %s", at, s.out.paint(yellow, "tunnel closed:"), clean(t.Why))
 		s.out.line("         the function goes on here; start dev again for another tunnel")
 	}
+}
+
+// span is a duration for people: without seconds where there are minutes.
+func span(d time.Duration) string {
+	if d < 2*time.Minute {
+		return d.Round(time.Second).String()
+	}
+	text := strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 // unsigned are the callbacks that need a signature where they are deployed alone.

@@ -103,9 +103,9 @@ func ended(f api.Function) (done bool, err error) {
 // goesOn is what serves after a deploy has failed.
 func goesOn(name string, number int) string {
 	if number == 0 {
-		return fmt.Sprintf("There is no deployment of %s before it: nothing serves.", name)
+		return fmt.Sprintf("There is no version of %s before it: nothing serves.", name)
 	}
-	return fmt.Sprintf("Deployment %d goes on serving.", number)
+	return fmt.Sprintf("Version %d goes on serving.", number)
 }
 
 // stateWord is a function's state, and that of its newest deploy where it is
@@ -133,7 +133,7 @@ func printFunction(out printer, f api.Function) {
 	if f.Deployment.Number > 0 {
 		rows = append(rows, [][]string{
 			{"id", f.ID},
-			{"deployment", version(f) + " of " + moment(f.Deployment.CreateTime)},
+			{"version", version(f) + " of " + moment(f.Deployment.CreateTime)},
 			{"runtime", f.Deployment.Runtime},
 			{"artefact", f.Deployment.Artefact},
 			{"workers", f.Status.State + ", " + strconv.Itoa(f.Status.Workers) + " running, " + strconv.Itoa(f.Status.InFlight) + " calls in flight"},

@@ -60,10 +60,17 @@ func listObjects(ctx context.Context, client *api.Client, out printer, name, pre
 		if len(rows) > 0 {
 			out.table([]string{"SIZE", "STORED", "KEY"}, rows)
 		} else if first {
-			out.line("nothing is stored under this")
+			out.line("%s", nothingStored(name, prefix))
 		}
 	}
 	return nil
+}
+
+func nothingStored(name, prefix string) string {
+	if prefix != "" {
+		return clean(name) + " has stored nothing under keys that begin with " + quote(clean(prefix))
+	}
+	return clean(name) + " has stored nothing"
 }
 
 func newFunctionsStorageDownload(std Stdio) *cobra.Command {

@@ -245,11 +245,15 @@ func tellFindings(out printer, dir string, found []finding, asJSON bool) error {
 			}
 		}
 	}
+	place, again := clean(dir), "postern functions validate "+clean(dir)
+	if dir == "." {
+		place, again = "the function in this directory", "postern functions validate"
+	}
 	switch n := count[severe]; {
 	case n > 0:
-		return fault.New(fault.Invalid, fmt.Sprintf("%s is not valid: %s", clean(dir), plural(n, "error"))).WithCode("function_invalid").WithHint("correct what is named, and check again: postern functions validate " + clean(dir))
+		return fault.New(fault.Invalid, fmt.Sprintf("%s is not valid: %s", place, plural(n, "error"))).WithCode("function_invalid").WithHint("correct what is named, and check again: " + again)
 	case !asJSON:
-		out.line("%s is valid", clean(dir))
+		out.line("%s is valid", place)
 	}
 	return nil
 }

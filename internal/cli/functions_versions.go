@@ -75,9 +75,14 @@ func takes(done api.DeployResponse) string {
 	case done.Ended > 0:
 		return fmt.Sprintf("version %d was ended; version %d gets all calls", done.Ended, v)
 	case c != nil && c.Number == v && c.State == "candidate":
-		return fmt.Sprintf("%s gets %d%% of the calls; all of them with: postern functions promote %s --percent 100", name, c.Percent, clean(done.Function.Name))
+		return fmt.Sprintf("%s gets %d%% of the calls%s", name, c.Percent, toAll(done.Function))
 	}
 	return name + " gets all calls"
+}
+
+// toAll is the line below what gets a part of the calls: how it gets the rest.
+func toAll(f api.Function) string {
+	return "\nTo give it all of them: postern functions promote " + clean(f.Name) + " --percent 100"
 }
 
 // serving is the version of a function that gets its calls, or the two that do.

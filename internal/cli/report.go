@@ -64,15 +64,19 @@ func report(ctx context.Context, std Stdio, err error, asJSON bool) int {
 // warnings are what a command says beside its result: at once on standard
 // error, or, where the result is JSON, within it.
 type warnings struct {
-	std   Stdio
-	quiet bool
-	all   []string
+	std    Stdio
+	quiet  bool
+	all    []string
+	before func() // makes room for one, if set
 }
 
 func (w *warnings) add(format string, args ...any) {
 	text := clean(fmt.Sprintf(format, args...))
 	w.all = append(w.all, text)
 	if !w.quiet {
+		if w.before != nil {
+			w.before()
+		}
 		out := printer{w: w.std.Err, colour: isTerminal(w.std.Err)}
 		out.line("postern: %s %s", out.paint(yellow, "warning:"), indent(text))
 	}

@@ -138,7 +138,11 @@ func checkKey(key string) error {
 		return usageError{fmt.Sprintf("%.64q is no name of a secret", clean(key)), hint}
 	}
 	if function.PlatformName(key) {
-		return usageError{key + " is given to each function by the platform", "for functions that run here it is that of: postern auth login"}
+		hint := "give the secret another name"
+		if strings.HasPrefix(key, "PROJECT_ID") {
+			hint = "for functions that run here it is that of: postern auth login"
+		}
+		return usageError{key + " is given to each function by the platform", hint}
 	}
 	return nil
 }

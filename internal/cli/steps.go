@@ -29,9 +29,7 @@ func (s *steps) do(name string, run func() (note string, err error)) error {
 	s.name = name
 	s.at("")
 	note, err := run()
-	if s.live {
-		s.out.ask("\r\x1b[2K")
-	}
+	s.clear()
 	took := time.Since(began).Round(10 * time.Millisecond).Seconds()
 	if err != nil {
 		s.out.line("%-9s %6.2f s  %s", name, took, s.out.paint(red, "failed"))
@@ -39,6 +37,14 @@ func (s *steps) do(name string, run func() (note string, err error)) error {
 	}
 	s.out.line("%s", strings.TrimRight(fmt.Sprintf("%-9s %6.2f s  %s", name, took, clean(note)), " "))
 	return nil
+}
+
+// clear takes away the line of the step that runs, for something else that is to
+// be said. The step's own comes when it is done.
+func (s *steps) clear() {
+	if s.live {
+		s.out.ask("\r\x1b[2K")
+	}
 }
 
 // at tells how far the step is that runs, where somebody looks on.

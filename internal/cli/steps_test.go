@@ -59,3 +59,17 @@ func TestLeaks(t *testing.T) {
 		t.Errorf("%q, %v", found, err)
 	}
 }
+
+// A warning in the midst of a step stands on a line of its own.
+func TestSteps_WarningWithin(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	s := &steps{out: printer{w: &b}, live: true}
+	notes := warnings{std: Stdio{Err: &b}, before: s.clear}
+	if err := s.do("settings", func() (string, error) { notes.add("KEY is short"); return "1 setting", nil }); err != nil {
+		t.Fatal(err)
+	}
+	if said := b.String(); !strings.Contains(said, "\r\x1b[2Kpostern: warning: KEY is short\n") {
+		t.Errorf("%q", said)
+	}
+}
