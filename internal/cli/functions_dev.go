@@ -34,6 +34,7 @@ type devOptions struct {
 	asJSON  bool
 
 	tunnel, insecure bool
+	unpaired         bool // without a pair of credentials, as if nobody were signed in
 }
 
 // defaultInspect is the port at which debuggers look for Node.
@@ -48,8 +49,8 @@ func newFunctionsDev(std Stdio) *cobra.Command {
 			"the same runtime. A request that comes after a file was saved is answered by the code\n" +
 			"that was saved, or told why it does not run.\n\n" +
 			"Guarded handlers are opened with PROJECT_ID_API_KEY and PROJECT_ID_API_SECRET of the\n" +
-			"environment, or with the key of postern auth login. Without either they are open, and\n" +
-			"each call of one says so.\n\n" +
+			"environment, or with the key of postern auth login. Without either, or with\n" +
+			"--no-credentials, they are open, and each call of one says so.\n\n" +
 			"The cache is in memory; storage is in ./storage and the database in ./data. Ctrl-C ends it.",
 		Args: optional("directory"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -67,6 +68,7 @@ func newFunctionsDev(std Stdio) *cobra.Command {
 	f.StringVar(&o.host, "host", "127.0.0.1", "address to listen on; one that others reach takes requests for any host")
 	f.StringVar(&o.inspect, "debug", "", "let a debugger attach at this port of 127.0.0.1, and write .vscode/launch.json")
 	f.Lookup("debug").NoOptDefVal = defaultInspect
+	f.BoolVar(&o.unpaired, "no-credentials", false, "as if nobody were signed in: guarded handlers are open, and the function has no key")
 	o.tunnelFlags(cmd)
 	f.Lookup("json").Usage = "print each event as one line of JSON"
 	return cmd
@@ -87,7 +89,7 @@ func dev(cmd *cobra.Command, std Stdio, dir string, o devOptions) error {
 		return err
 	}
 	defer ln.Close()
-	found := &devSettings{std: std, cfg: cfg, process: config.Process()}
+	found := &devSettings{std: std, cfg: cfg, process: config.Process(), unpaired: o.unpaired}
 	d, err := devserver.New(devserverOptions(std, cfg, dir, ln, inspect, found))
 	if err != nil {
 		return err

@@ -143,7 +143,7 @@ func (s *devScreen) start(b *devserver.Build) {
 		s.out.line("private: when it is deployed, only functions of its project reach it")
 	}
 	if f.Skipped && hasUnguarded(f) {
-		s.warning("no credentials are configured, so nobody is asked for any:\nhandlers that are guarded when deployed are open here.\n" +
+		s.warning("the function runs without credentials, so nobody is asked for any:\nhandlers that are guarded when deployed are open here.\n" +
 			"To try them as deployed: postern auth login, or set PROJECT_ID_API_KEY and PROJECT_ID_API_SECRET")
 	}
 	if len(f.Missing) > 0 {

@@ -27,6 +27,7 @@ type devSettings struct {
 	std      Stdio
 	cfg      *config.Config
 	process  []string
+	unpaired bool                  // no pair is looked for
 	known    map[string]remembered // what the keychain said, by account
 	profiled bool                  // the profile was asked
 	pair     *devserver.Pair       // of the profile; nil: nobody is signed in
@@ -80,6 +81,8 @@ func (s *devSettings) resolve(ctx context.Context, dir string, m function.Manife
 	}
 	key, secret := base[pairKey], base[pairSecret]
 	switch {
+	case s.unpaired: // guarded handlers are to be open, whoever is signed in
+		out.ProjectID = s.cfg.ProjectID
 	case key.Value.Reveal() != "" && secret.Value.Reveal() != "":
 		out.Pair = &devserver.Pair{KeyID: key.Value.Reveal(), Secret: secret.Value, From: secret.Place()}
 	case key.Value.Reveal() != "" || secret.Value.Reveal() != "":

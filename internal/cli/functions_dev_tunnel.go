@@ -20,8 +20,8 @@ import (
 )
 
 // errOpenTunnel refuses to let everybody in.
-var errOpenTunnel = fault.New(fault.Denied, "no tunnel is opened: no credentials are configured, so everybody who knows its address could call handlers that are guarded when deployed").
-	WithCode("tunnel_unguarded").WithHint("sign in with postern auth login, or set PROJECT_ID_API_KEY and PROJECT_ID_API_SECRET; if everybody may call them: --insecure-tunnel")
+var errOpenTunnel = fault.New(fault.Denied, "no tunnel is opened: the function runs without credentials, so everybody who knows its address could call handlers that are guarded when deployed").
+	WithCode("tunnel_unguarded").WithHint("start it with credentials: postern auth login, or PROJECT_ID_API_KEY and PROJECT_ID_API_SECRET, and without --no-credentials; if everybody may call its handlers: --insecure-tunnel")
 
 // devTunnel is the tunnel of a function that is worked on.
 type devTunnel struct {
