@@ -19,8 +19,8 @@ var unrefused = []string{"postern version", "postern demo", "postern completion"
 
 var refusal = regexp.MustCompile(`^(code [1-9]\d* |! exec )`)
 
-// told is what the stories have of a command.
-type told struct {
+// inStories is what the stories have of a command.
+type inStories struct {
 	refusals, successes int
 	first               bool // in one story it is refused before it is done
 }
@@ -32,14 +32,14 @@ func TestStories_OfEachCommand(t *testing.T) {
 	if err != nil || len(stories) < 40 {
 		t.Fatalf("%d stories, %v", len(stories), err)
 	}
-	all := map[string]*told{}
+	all := map[string]*inStories{}
 	var walk func(*cobra.Command)
 	walk = func(c *cobra.Command) {
 		for _, child := range c.Commands() {
 			walk(child)
 		}
 		if c.IsAvailableCommand() && !c.HasAvailableSubCommands() {
-			all[c.CommandPath()] = &told{}
+			all[c.CommandPath()] = &inStories{}
 		}
 	}
 	top := root(Stdio{})
@@ -70,7 +70,7 @@ func TestStories_OfEachCommand(t *testing.T) {
 }
 
 // read counts a command in a story.
-func (of *told) read(name, story string) {
+func (of *inStories) read(name, story string) {
 	refused := false
 	for line := range strings.Lines(story) {
 		word, _, _ := strings.Cut(strings.TrimSpace(line), " ")
