@@ -50,8 +50,16 @@ type Keychain interface {
 	Get(ctx context.Context, account string) (string, error)
 }
 
-// Account is the name of a function's secret in a keychain.
-func Account(function, key string) string { return function + "/" + key }
+// Account is where the keychain has a secret of a function: in a namespace of the
+// function's name, which has no "/". Those who signed in are beneath "auth/", in
+// lower case, and not every keychain tells that from upper case: a function of that
+// name has a namespace that no function can be named after.
+func Account(function, key string) string {
+	if function == "auth" {
+		function = "fn-auth"
+	}
+	return function + "/" + key
+}
 
 // Input is what settings are resolved from.
 type Input struct {
