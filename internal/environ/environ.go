@@ -52,7 +52,7 @@ type Keychain interface {
 
 // Account is where the keychain has a secret of a function: in a namespace of the
 // function's name, which has no "/". Those who signed in are beneath "auth/", in
-// lower case, and not every keychain tells that from upper case: a function of that
+// lower case, which a keychain need not tell from upper case: a function of that
 // name has a namespace that no function can be named after.
 func Account(function, key string) string {
 	if function == "auth" {

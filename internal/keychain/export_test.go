@@ -38,3 +38,6 @@ func Bounded(goos string, stored map[string]string) *Keychain {
 	close(release)
 	return newKeychain(withBounds(goos, hanging{release, stored}), "a keychain of "+goos, limit)
 }
+
+// SystemError is what System makes of an error of the library.
+func SystemError(account string, err error) error { return systemError(account, err) }

@@ -4,8 +4,8 @@
 //
 // A secret has an account: "auth/<profile>" is the secret of the key that
 // `postern auth login` was given, "<function>/<KEY>" one of a function's own.
-// The names of profiles are in lower case and those of KEYs are not, so no
-// function takes the place of a profile. In the operating system's keychain the
+// A function that is named auth has another namespace (environ.Account), so that
+// none takes the place of a profile. In the operating system's keychain the
 // service is "postern".
 //
 // A keychain may hang: it waits for a person who is asked to unlock it, or the
