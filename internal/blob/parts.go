@@ -21,8 +21,8 @@ import (
 // same artefact: whoever is behind is told where to go on.
 //
 // What is kept is bounded: a project has at most maxParts, of which the oldest
-// makes room, all together maxAllParts, and a day after its last piece a part is
-// gone.
+// makes room, all together maxAllParts, of which one makes room to which nothing
+// was added for a minute, and a day after its last piece a part is gone.
 type Parts struct {
 	dir   string
 	store *Store
@@ -33,6 +33,7 @@ const (
 	maxParts    = 4
 	maxAllParts = 256
 	partAge     = 24 * time.Hour
+	partStalled = time.Minute
 )
 
 // OffsetError says that a piece does not begin where the bytes that are there end.
@@ -51,7 +52,7 @@ func OpenParts(dir string, store *Store) (*Parts, error) {
 	p := &Parts{dir: dir, store: store}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, err := p.sweep(time.Now()); err != nil {
+	if _, _, err := p.sweep(time.Now()); err != nil {
 		return nil, fmt.Errorf("open uploads in %s: %w", dir, err)
 	}
 	return p, nil
@@ -134,11 +135,13 @@ func (p *Parts) write(path string, offset, length int64, piece []byte) (at int64
 
 // makeRoom sees to it that one part more may begin in a project's directory.
 func (p *Parts) makeRoom(dir string, now time.Time) error {
-	all, err := p.sweep(now)
+	all, stalled, err := p.sweep(now)
 	if err != nil {
 		return err
 	}
-	if all >= maxAllParts {
+	// Whoever begins many uploads in many projects and ends none must not keep
+	// all others from theirs for a day.
+	if all >= maxAllParts && (stalled == "" || os.Remove(stalled) != nil) {
 		return fault.New(fault.Unavailable, "too many uploads have begun and not ended").WithHint("try again later")
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -158,31 +161,35 @@ func (p *Parts) makeRoom(dir string, now time.Time) error {
 }
 
 // sweep removes parts to which nothing was added for long, and returns how many
-// stay. What was set aside complete stays for as long, if a killed process did it.
-func (p *Parts) sweep(now time.Time) (left int, err error) {
+// stay, and of those that stall the oldest. What was set aside complete stays for as
+// long, if a killed process did it.
+func (p *Parts) sweep(now time.Time) (left int, stalled string, err error) {
 	projects, err := os.ReadDir(p.dir)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
+	since := now.Add(-partStalled)
 	for _, project := range projects {
 		dir := filepath.Join(p.dir, project.Name())
 		parts, err := list(dir)
 		if err != nil {
-			return 0, err
+			return 0, "", err
 		}
 		for _, f := range parts {
 			if now.Sub(f.ModTime()) > partAge {
 				err = errors.Join(err, os.Remove(filepath.Join(dir, f.Name())))
-			} else {
-				left++
+				continue
+			}
+			if left++; f.ModTime().Before(since) {
+				since, stalled = f.ModTime(), filepath.Join(dir, f.Name())
 			}
 		}
 		os.Remove(dir) // which fails where something is in it
 		if err != nil {
-			return 0, err
+			return 0, "", err
 		}
 	}
-	return left, nil
+	return left, stalled, nil
 }
 
 // list are the files of a directory, oldest first.

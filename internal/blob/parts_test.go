@@ -192,8 +192,26 @@ func TestParts_Bounded(t *testing.T) {
 	for i := range 300 {
 		data, hash := random(t, 10)
 		_, _, err := p.Append(ctx, fmt.Sprint("prj_", i), hash, 0, 10, data[:5])
-		if (err != nil) != (i >= 253) || err != nil && fault.KindOf(err) != fault.Unavailable {
+		// Three from before stall, and make room.
+		if (err != nil) != (i >= 256) || err != nil && fault.KindOf(err) != fault.Unavailable {
 			t.Fatal(i, err)
 		}
+	}
+	// One that stalls makes room for one, of whichever project.
+	left := p.files(t)
+	stalls := left[len(left)-1]
+	ago := time.Now().Add(-2 * time.Minute)
+	if err := os.Chtimes(stalls, ago, ago); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		data, hash := random(t, 10)
+		_, _, err := p.Append(ctx, "prj_late", hash, 0, 10, data[:5])
+		if (err != nil) != (i > 0) {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+	if now := p.files(t); len(now) != len(left) || strings.Contains(fmt.Sprint(now), stalls) {
+		t.Errorf("%s, of %d now %d", stalls, len(left), len(now))
 	}
 }
