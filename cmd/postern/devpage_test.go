@@ -317,6 +317,12 @@ func TestDevTunnel(t *testing.T) {
 	if got := curl("-u", s.key["POSTERN_KEY_ID"]+":"+s.key["POSTERN_KEY_SECRET"], urls[0]+"/closed"); !strings.HasPrefix(got, "closed") {
 		t.Errorf("a guarded handler, for its developer: %s", got)
 	}
+	refused := curl("-u", "pak_wrong:wrong", urls[0]+"/closed")
+	_, id, _ := strings.Cut(refused, `"requestId":"`)
+	id, _, _ = strings.Cut(id, `"`)
+	if page := curl(w.url + "/_postern/requests/" + id); !strings.Contains(page, `name="credentials"`) || strings.Contains(page, "checked") {
+		t.Errorf("what a stranger asked for in vain would be sent again with the developer's key: %s\n%s", refused, page)
+	}
 	for _, path := range []string{"/_postern/", "/_postern", "/_postern/settings", "//_postern/", "/x/../_postern/", "/%5fpostern/", "/_postern%2f"} {
 		for _, host := range []string{"", "localhost", "127.0.0.1"} {
 			args := []string{"--path-as-is", urls[0] + path}

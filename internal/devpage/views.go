@@ -107,7 +107,10 @@ func (p *page) request(w http.ResponseWriter, r *http.Request) {
 			o.Stack, o.Frame = told.Stack, told.Frame
 		}
 	}
-	o.Again = form{Method: o.Method, Path: o.Path, Body: string(o.Body), Credentials: o.Shown, Cut: o.Text.Cut || o.Text.Bytes > 0}
+	// What a caller from elsewhere was refused is not sent with the developer's own
+	// key by one press of a button.
+	shown := o.Shown && !(o.Tunnel && o.Status == http.StatusUnauthorized)
+	o.Again = form{Method: o.Method, Path: o.Path, Body: string(o.Body), Credentials: shown, Cut: o.Text.Cut || o.Text.Bytes > 0}
 	if o.Query != "" {
 		o.Again.Path += "?" + o.Query
 	}
