@@ -185,14 +185,14 @@ func TestObjects_AreAMap(t *testing.T) {
 					r.Fatalf("delete %q: %v", k, err)
 				}
 			}
-			for k, v := range model {
-				if got := s.read(k); got != v {
-					r.Fatalf("%q is %q, want %q", k, got, v)
-				}
-			}
 			out, err := s.do("storage.list", "", "")
 			if want := slices.Sorted(maps.Keys(model)); err != nil || !slices.Equal(out[1:], want) {
 				r.Fatalf("list %q, want %q, %v", out, want, err)
+			}
+		}
+		for k, v := range model { // at the end: each step would read all of it again
+			if got := s.read(k); got != v {
+				r.Fatalf("%q is %q, want %q", k, got, v)
 			}
 		}
 	})

@@ -125,8 +125,12 @@ func (b *behind) raw(t testing.TB, bytes string) string {
 	defer c.Close()
 	io.WriteString(c, bytes)
 	var answer []byte
+	pause := 100 * time.Millisecond // behind which it is taken for whole
+	if strings.Contains(bytes, "\r\nConnection: close\r\n") {
+		pause = 10 * time.Second
+	}
 	c.SetReadDeadline(time.Now().Add(10 * time.Second))
-	for buf := make([]byte, 4096); ; c.SetReadDeadline(time.Now().Add(100 * time.Millisecond)) {
+	for buf := make([]byte, 4096); ; c.SetReadDeadline(time.Now().Add(pause)) {
 		n, err := c.Read(buf)
 		if answer = append(answer, buf[:n]...); err != nil {
 			return string(answer)

@@ -472,9 +472,10 @@ func TestSocket_Leaks(t *testing.T) {
 	}
 	mu.Unlock()
 	wg.Wait()
-	for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before+3 || p.InFlight() != 0; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); runtime.NumGoroutine() > before+3 || p.InFlight() != 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%d goroutines became %d; %d in flight", before, runtime.NumGoroutine(), p.InFlight())
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("%d goroutines became %d; %d in flight\n%s", before, runtime.NumGoroutine(), p.InFlight(), stacks[:runtime.Stack(stacks, true)])
 		}
 	}
 }

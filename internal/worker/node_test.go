@@ -435,17 +435,27 @@ func TestNode_EveryEndHasAReason(t *testing.T) {
 func TestNode_BlockedLoopIsKilled(t *testing.T) {
 	t.Parallel()
 	s, _ := spec(t, misbehaving)
-	s.PingEvery, s.PingTimeout = 100*time.Millisecond, 500*time.Millisecond
+	s.PingEvery, s.PingTimeout = 100*time.Millisecond, 2*time.Second // a machine that is busy is no loop that is blocked
 	w, err := worker.Start(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := request("block")
-	r.Deadline = time.Now().Add(200 * time.Millisecond)
-	if _, _, _, err := call(t, w, r); !errors.Is(err, worker.ErrDeadline) {
-		t.Errorf("err = %v, want ErrDeadline", err)
+	late := 0
+	for ended := false; !ended; { // a call that is late before it begins blocks nothing: then another does
+		r := request("block")
+		r.Deadline = time.Now().Add(200 * time.Millisecond)
+		if _, _, _, err := call(t, w, r); errors.Is(err, worker.ErrDeadline) {
+			late++
+		}
+		select {
+		case <-w.Done():
+			ended = true
+		default:
+		}
 	}
-	<-w.Done()
+	if late == 0 {
+		t.Error("no call was told that its time is over")
+	}
 	if e := w.Exit(); !strings.Contains(e.Error(), "blocked") {
 		t.Errorf("exit = %v", e)
 	}
