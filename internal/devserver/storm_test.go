@@ -53,8 +53,8 @@ func TestReload_WebSockets(t *testing.T) {
 	code := func(says string) string {
 		return "export const auth = [];\nexport const a = () => '" + says + "';\nexport function setup(runtime) { runtime.onWebSocket('/chat', (ws) => { ws.send('" + says + "'); }); }\n"
 	}
-	w := newWorld(t, map[string]string{"function.ts": code("one")}, nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	w := newWorld(t, map[string]string{"function.ts": code("one")}, func(o *devserver.Options) { o.Workers.DrainTimeout = time.Second })
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	dial := func(want string) *websocket.Conn {
 		t.Helper()
