@@ -97,7 +97,7 @@ func envInit(std Stdio, dir string, o envInitOptions) error {
 // ways in which people write that.
 func ignored(dir string) bool {
 	text, err := os.ReadFile(filepath.Join(dir, ".gitignore"))
-	return err == nil && slices.ContainsFunc(strings.Fields(string(text)), func(line string) bool {
-		return slices.Contains([]string{".env", "/.env", ".env*", ".env.*", "*.env", ".*"}, line)
+	return err == nil && slices.ContainsFunc(strings.Split(string(text), "\n"), func(line string) bool {
+		return slices.Contains([]string{".env", "/.env", ".env*", "/.env*", "*.env", ".*"}, strings.TrimRight(line, " \r"))
 	})
 }

@@ -18,8 +18,6 @@ import (
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
-	"postern.dev/postern/internal/signature"
-	"postern.dev/postern/internal/signin"
 )
 
 // How long it must be quiet before a build begins: many programs save in several
@@ -221,33 +219,6 @@ func (s *Server) timeless(v *version) {
 			h.Routes[j].Timeout = 0
 		}
 	}
-}
-
-// userOf reports whether the function has a user of its own, who can sign in, and
-// what is wrong with one that is half there: to such a one the doors stay shut.
-func userOf(d platform.Deployment) (there bool, warnings []string) {
-	p, err := signin.RandomKey().Pair(d.FunctionID, d.Variables[signin.UserVariable], d.Variables[signin.PasswordVariable])
-	if err != nil {
-		return true, []string{err.Error()}
-	}
-	return p != nil, nil
-}
-
-// unsigned says which callbacks are refused for want of a secret.
-func unsigned(d platform.Deployment) []string {
-	return signature.Unset(d.Handlers, func(name string) string { return d.Variables[name] })
-}
-
-// tell is what is said of a version.
-func tell(v *version, m function.Manifest, set Settings) *Function {
-	f := &Function{Name: m.Name, Visibility: m.Visibility, Handlers: v.deployment.Handlers, Routes: v.routes, Skipped: v.skipped, Settings: []Setting{}, Missing: set.Missing}
-	for _, v := range set.Settings {
-		f.Settings = append(f.Settings, Setting{v.Name, string(v.From), v.Secret})
-	}
-	if set.Pair != nil {
-		f.PairFrom = set.Pair.From
-	}
-	return f
 }
 
 // keyOf is what a version is made of.

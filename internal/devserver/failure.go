@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -115,8 +116,15 @@ func readFrame(file string, line int) *Frame {
 	return out
 }
 
+// inspectorSays is how Node's own lines about its inspector begin, which it writes
+// where errors go, at each start.
+var inspectorSays = []string{"Debugger listening on ws://", "For help, see: https://nodejs.org/", "Debugger attached.", "Waiting for the debugger to disconnect"}
+
 // line takes a line that the function wrote.
 func (s *Server) line(l worker.Line) {
+	if s.o.Inspect > 0 && slices.ContainsFunc(inspectorSays, func(begin string) bool { return strings.HasPrefix(l.Text, begin) }) {
+		return
+	}
 	if strings.Contains(l.Text, "\n    at ") {
 		l.Text = s.ownFrames(l.Text)
 	}

@@ -77,6 +77,11 @@ func TestInspect(t *testing.T) {
 	if n := len(w.children()); n != 1 {
 		t.Errorf("%d processes", n)
 	}
+	for _, e := range w.events() {
+		if e.Line != nil {
+			t.Errorf("the function wrote nothing, and it is told: %s", e.Line.Text)
+		}
+	}
 }
 
 func freePort(t *testing.T) int {
