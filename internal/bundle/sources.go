@@ -210,13 +210,45 @@ var ErrNoSources = errors.New("the artefact has no sources")
 // more, such as those that say what is missing. The same artefact gives the
 // same bytes.
 func (a *Archive) Sources(extra map[string][]byte) ([]byte, error) {
+	files, err := a.project()
+	if err != nil {
+		return nil, err
+	}
+	for name, data := range extra {
+		if files[name] == nil {
+			files[name] = data
+		}
+	}
+	var out bytes.Buffer
+	if err := write(&out, files); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+// Leaks tells of values, by their names, that stand in a file of the project, where
+// whoever may download the function reads them.
+func (a *Archive) Leaks(values map[string]string) (found []string, err error) {
+	files, err := a.project()
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range slices.Sorted(maps.Keys(files)) {
+		for _, name := range slices.Sorted(maps.Keys(values)) {
+			if bytes.Contains(files[file], []byte(values[name])) {
+				found = append(found, "the value of "+name+" stands in "+file+", which is deployed: take it out, and give the secret another value")
+			}
+		}
+	}
+	return found, nil
+}
+
+// project are the files of the project, by their names in it.
+func (a *Archive) project() (map[string][]byte, error) {
 	if len(a.sources) == 0 {
 		return nil, ErrNoSources
 	}
-	files := maps.Clone(extra)
-	if files == nil {
-		files = map[string][]byte{}
-	}
+	files := map[string][]byte{}
 	for name, data := range a.files {
 		if rel, ok := ofProject(name); ok && name != manifestFile {
 			files[rel] = data
@@ -231,11 +263,7 @@ func (a *Archive) Sources(extra map[string][]byte) ([]byte, error) {
 		left -= int64(len(data))
 		files[strings.TrimPrefix(f.Name, SourceDir)] = data
 	}
-	var out bytes.Buffer
-	if err := write(&out, files); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
+	return files, nil
 }
 
 // CheckSources reads the sources and forgets them: a deploy refuses what could

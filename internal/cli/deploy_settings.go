@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -120,7 +121,7 @@ func printSettings(out printer, lines []settingLine) {
 	}
 	rows := make([][]string, len(lines))
 	for i, l := range lines {
-		rows[i] = []string{l.Name, l.Kind, l.From, l.Change}
+		rows[i] = []string{l.Name, l.Kind, cmp.Or(l.From, "-"), l.Change}
 	}
 	out.line("")
 	out.table([]string{"SETTING", "KIND", "FROM", "CHANGE"}, rows)

@@ -14,11 +14,8 @@ import (
 	"postern.dev/postern/internal/environ"
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/keychain"
+	"postern.dev/postern/internal/redact"
 )
-
-// shortSecret is how many bytes a value needs to be looked for in what functions
-// write; a shorter one stands in too many lines by chance.
-const shortSecret = 8
 
 // maxValue is more than any environment takes.
 const maxValue = 64 << 10
@@ -126,8 +123,8 @@ func checkValue(key, value string, notes *warnings) error {
 		return usageError{fmt.Sprintf("the value of %s has more than %d bytes", key, maxValue), "keep what is larger in a file of the function, or in its storage"}
 	case strings.ContainsRune(value, 0):
 		return usageError{"the value of " + key + " has a NUL character, which no environment takes", "encode it, for instance as base64"}
-	case len(value) < shortSecret:
-		notes.add("%s has fewer than %d bytes: that is too short to be taken out of what functions write", key, shortSecret)
+	case len(value) < redact.MinLength:
+		notes.add("%s has fewer than %d bytes: that is too short to be taken out of what functions write", key, redact.MinLength)
 	}
 	if strings.TrimSpace(value) != value {
 		notes.add("%s begins or ends with a space or a newline, which is kept", key)
