@@ -174,7 +174,8 @@ func addSecret(ctx context.Context, std Stdio, cfg *config.Config, args []string
 }
 
 // store writes .env, the index and the keychain, and reports whether .env has a new
-// line. Where the keychain refuses, all is as it was.
+// line. Where the keychain refuses, that line alone is new: it says that the secret
+// is needed, and has no value.
 func (d *drawer) store(ctx context.Context, key, value, before string) (added bool, err error) {
 	if d.here {
 		keys, err := environ.AddKeys(".", []string{key}, "")

@@ -3,13 +3,11 @@ package config
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 
-	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/userfile"
 )
 
@@ -39,35 +37,24 @@ func (c *Config) NoteSecrets(function string, add, remove []string) error {
 	if len(add)+len(remove) == 0 {
 		return nil
 	}
-	if c.userDir == "" {
-		return fault.New(fault.Invalid, "there is no directory for the user's settings").WithHint("set HOME, or XDG_CONFIG_HOME to an absolute path")
-	}
-	path := filepath.Join(c.userDir, namesFile)
-	unlock, err := userfile.Lock(path)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	all, err := readSecretNames(path)
-	if err != nil {
-		return err
-	}
-	if all[c.Keychain] == nil {
-		all[c.Keychain] = map[string][]string{}
-	}
-	names := append(slices.Clone(all[c.Keychain][function]), add...)
-	slices.Sort(names)
-	names = slices.DeleteFunc(slices.Compact(names), func(n string) bool { return slices.Contains(remove, n) })
-	if len(names) == 0 {
-		delete(all[c.Keychain], function)
-	} else {
-		all[c.Keychain][function] = names
-	}
-	data, err := json.MarshalIndent(all, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode %s: %w", path, err)
-	}
-	return userfile.Write(path, append(data, '\n'))
+	return c.rewrite(namesFile, func(path string) (any, error) {
+		all, err := readSecretNames(path)
+		if err != nil {
+			return nil, err
+		}
+		if all[c.Keychain] == nil {
+			all[c.Keychain] = map[string][]string{}
+		}
+		names := append(slices.Clone(all[c.Keychain][function]), add...)
+		slices.Sort(names)
+		names = slices.DeleteFunc(slices.Compact(names), func(n string) bool { return slices.Contains(remove, n) })
+		if len(names) == 0 {
+			delete(all[c.Keychain], function)
+		} else {
+			all[c.Keychain][function] = names
+		}
+		return all, nil
+	})
 }
 
 // readSecretNames reads the index. One that is damaged is an empty one: what is

@@ -106,29 +106,41 @@ func (c *Config) KeychainFile() string {
 }
 
 func (c *Config) changeProfiles(how func(*profiles)) error {
+	var all profiles
+	err := c.rewrite(profilesFile, func(string) (_ any, err error) {
+		if all, err = readProfiles(c.userDir); err != nil {
+			return nil, err
+		}
+		how(&all)
+		return all, nil
+	})
+	if err == nil {
+		c.stored = all
+	}
+	return err
+}
+
+// rewrite changes a file of the user's settings as one step among all processes: how
+// reads it, and returns what is to be in it.
+func (c *Config) rewrite(file string, how func(path string) (any, error)) error {
 	if c.userDir == "" {
 		return fault.New(fault.Invalid, "there is no directory for the user's settings").WithHint("set HOME, or XDG_CONFIG_HOME to an absolute path")
 	}
-	path := filepath.Join(c.userDir, profilesFile)
+	path := filepath.Join(c.userDir, file)
 	unlock, err := userfile.Lock(path)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	all, err := readProfiles(c.userDir)
+	all, err := how(path)
 	if err != nil {
 		return err
 	}
-	how(&all)
 	data, err := json.MarshalIndent(all, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", path, err)
 	}
-	if err := userfile.Write(path, append(data, '\n')); err != nil {
-		return err
-	}
-	c.stored = all
-	return nil
+	return userfile.Write(path, append(data, '\n'))
 }
 
 const profilesFile = "profiles.json"
