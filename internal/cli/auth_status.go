@@ -30,7 +30,7 @@ func newAuthStatus(std Stdio) *cobra.Command {
 	var asJSON bool
 	return remote(&cobra.Command{
 		Use:   "status",
-		Short: "Show which key is used, where it comes from, and whether the server accepts it",
+		Short: "Show which key is used and whether the server accepts it",
 		Long: "Show which key the commands use, where each part of it comes from, where its secret\n" +
 			"lies, and whether the server accepts it. The exit code is 0 if it does, 4 if it does\n" +
 			"not or nobody is signed in, and 5 if server or keychain do not answer.",

@@ -79,7 +79,7 @@ func root(std Stdio) *cobra.Command {
 	cmd.SetFlagErrorFunc(wrongFlag)
 	cmd.PersistentFlags().String("config", "", "YAML file with settings (POSTERN_CONFIG)")
 	cmd.PersistentFlags().Bool("non-interactive", false, "ask nothing, also at a terminal; what would be asked has to be given (POSTERN_NON_INTERACTIVE)")
-	cmd.CompletionOptions.HiddenDefaultCmd = false
+	cmd.SetUsageTemplate(strings.ReplaceAll(cmd.UsageTemplate(), "FlagUsages", "FlagUsagesWrapped 80"))
 	functions := newFunctions(std)
 	completeNames(functions)
 	cmd.AddCommand(
@@ -100,7 +100,24 @@ func root(std Stdio) *cobra.Command {
 		newMan(std),
 		newVersion(std),
 	)
+	cmd.InitDefaultCompletionCmd()
+	for _, c := range cmd.Commands() {
+		if c.Name() == "completion" {
+			tellCompletion(c)
+		}
+	}
 	return cmd
+}
+
+// tellCompletion says in our words what cobra's command does.
+func tellCompletion(cmd *cobra.Command) {
+	cmd.Short = "Write a script for the shell's tab key"
+	cmd.Long = "Write a script that lets the shell's tab key complete commands, flags and, where the\n" +
+		"environment has a key, the names of functions. --help of each says where it belongs."
+	cmd.Example = "  source <(postern completion bash)"
+	for _, c := range cmd.Commands() {
+		c.Short = "Write it for " + c.Name()
+	}
 }
 
 // group makes a command that only holds others.

@@ -13,7 +13,7 @@ func newFunctionsDelete(std Stdio) *cobra.Command {
 	var asJSON, yes bool
 	cmd := remote(&cobra.Command{
 		Use:   "delete NAME",
-		Short: "End a function: its address, its deployments, its own key, its cache and its storage",
+		Short: "End a function, with its versions, its secrets and what it keeps",
 		Args:  exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := args[0]

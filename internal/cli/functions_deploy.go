@@ -29,7 +29,7 @@ func newFunctionsDeploy(std Stdio) *cobra.Command {
 		Short: "Bundle a function, try it on a new worker, and move traffic to it",
 		Long: "Deploy the function in DIR (default: here), step by step:\n" +
 			"  validate   the manifest, .env and the keychain, as far as they concern it\n" +
-			"  typecheck  with the project's own TypeScript, where it is installed and there is a tsconfig.json\n" +
+			"  typecheck  with the project's own TypeScript, where that is installed and configured\n" +
 			"  bundle     what runs, and the sources beside it: at most 500 files and 25 MiB\n" +
 			"  lint       with the project's own ESLint, where it is installed and configured\n" +
 			"  settings   what is set, and where it is from; a secret without a value refuses\n" +

@@ -51,7 +51,8 @@ func newFunctionsDev(std Stdio) *cobra.Command {
 			"Guarded handlers are opened with PROJECT_ID_API_KEY and PROJECT_ID_API_SECRET of the\n" +
 			"environment, or with the key of postern auth login. Without either, or with\n" +
 			"--no-credentials, they are open, and each call of one says so.\n\n" +
-			"The cache is in memory; storage is in ./storage and the database in ./data. Ctrl-C ends it.",
+			"The cache is in memory; storage is in ./storage and the database in ./data.\n" +
+			"Ctrl-C ends it.",
 		Args: optional("directory"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := "."

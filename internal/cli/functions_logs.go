@@ -34,9 +34,10 @@ func newFunctionsLogs(std Stdio) *cobra.Command {
 		Use:   "logs NAME",
 		Short: "Show what a function wrote and how its calls ended",
 		Long: "Show what a function wrote and how its calls ended, the oldest first.\n\n" +
-			"On a terminal it is a list to walk through: arrows or j and k, Enter opens a call, J copies it as\n" +
-			"JSON and C as a curl line, / searches, f follows, q ends. In a pipe, and with --plain, it is lines.\n\n" +
-			"Of calls those that failed are kept always, and all others while somebody follows the log.",
+			"On a terminal it is a list to walk through: arrows or j and k, Enter opens a call, J\n" +
+			"copies it as JSON and C as a curl line, / searches, f follows, q ends. In a pipe, and\n" +
+			"with --plain, it is lines.\n\n" +
+			"Of calls those that failed are kept always, and all others while somebody follows.",
 		Args: exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.check(time.Now()); err != nil {

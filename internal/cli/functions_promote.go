@@ -11,7 +11,7 @@ func newFunctionsPromote(std Stdio) *cobra.Command {
 	var in api.PromoteRequest
 	cmd := remote(&cobra.Command{
 		Use:   "promote NAME --percent N",
-		Short: "Give a version so many of a hundred calls: 100 makes it the active one, 0 ends it",
+		Short: "Give a version a part of the calls: 100 makes it active, 0 ends it",
 		Long: "Give the candidate of a function, which functions deploy --percent has put beside\n" +
 			"the active version, another part of the calls. With 100 it is the active version\n" +
 			"from then on; with 0 it is ended.\n\n" +

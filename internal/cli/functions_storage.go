@@ -77,7 +77,7 @@ func newFunctionsStorageDownload(std Stdio) *cobra.Command {
 	o := keptOptions{}
 	cmd := o.flags(remote(&cobra.Command{
 		Use:   "download KEY [FILE]",
-		Short: "Write an object into a file (default: the last part of its key, here)",
+		Short: "Write an object into a file (default: the end of its key)",
 		Args:  between("KEY", "FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			key, to := args[0], "./"+filepath.Base(path.Base(args[0]))
@@ -110,7 +110,7 @@ func newFunctionsStorageUpload(std Stdio) *cobra.Command {
 	o := keptOptions{}
 	return o.flags(remote(&cobra.Command{
 		Use:   "upload FILE [KEY]",
-		Short: "Store a file under a key (default: its name), in place of what is there",
+		Short: "Store a file under a key (default: its name)",
 		Args:  between("FILE", "KEY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			key := filepath.Base(args[0])

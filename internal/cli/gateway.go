@@ -105,7 +105,7 @@ func newGatewayRestore(std Stdio) *cobra.Command {
 	cmd := remote(&cobra.Command{
 		Use:   "restore NUMBER",
 		Short: "Apply an earlier policy again",
-		Long:  "Apply an earlier policy again; it gets the next number. A key that it has and that was\nrevoked since does not come back: then export it with --number, remove the key, and apply.",
+		Long:  "Apply an earlier policy again; it gets the next number. A key that it has and that was\nrevoked since does not come back: then export it with --number, remove the key,\nand apply.",
 		Args:  exactly("NUMBER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			number, err := strconv.Atoi(args[0])
@@ -212,9 +212,9 @@ func newGatewayKey(std Stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "key NAME",
 		Short: "Make a key here, and print its entry for gateway.yaml",
-		Long: "Make a key on this machine: its secret is printed once and is sent nowhere, and the entry\n" +
-			"for gateway.yaml has only its digest. The key opens something when that was applied.\n" +
-			"For another secret of the same key, replace the digest of its entry and apply.",
+		Long: "Make a key on this machine: its secret is printed once and is sent nowhere, and the\n" +
+			"entry for gateway.yaml has only its digest. The key opens something when that was\n" +
+			"applied. For another secret of the same key, replace the digest of its entry and apply.",
 		Args: exactly("NAME"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			secret := accesskey.NewSecret()

@@ -12,7 +12,7 @@ func newMan(std Stdio) *cobra.Command {
 	return &cobra.Command{
 		Use:   "man DIR",
 		Short: "Write a manual page of each command into a directory",
-		Long:  "Writes a manual page of each command into a directory, which is made: postern.1, postern-functions.1 and so on.\nTo read one: man -l DIR/postern.1",
+		Long:  "Writes a manual page of each command into a directory, which is made:\npostern.1, postern-functions.1 and so on.\nTo read one: man -l DIR/postern.1",
 		Args:  exactly("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {

@@ -44,7 +44,7 @@ func newSecretsPush(std Stdio) *cobra.Command {
 			"that declares them and has none of its own.",
 		Example: "  postern secrets push\n" +
 			"  postern secrets push STRIPE_SECRET_KEY\n" +
-			"  vault read -field=key stripe | postern secrets push STRIPE_SECRET_KEY --function shop --stdin",
+			"  vault read -field=key stripe | postern secrets push STRIPE_KEY --function shop --stdin",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, key := range args {
 				if err := checkKey(key); err != nil {
