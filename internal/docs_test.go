@@ -51,6 +51,24 @@ func TestDocsNameWhatThereIs(t *testing.T) {
 	if n := strings.Count(string(readme), "\n"); n > 150 {
 		t.Errorf("README.md has %d lines; at most 150", n)
 	}
+	// The table of commands has each of them once.
+	rows := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| (`postern [^|]*) \\|").FindAllStringSubmatch(string(readme), -1) {
+		group := ""
+		for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[1], -1) {
+			name := group + m[1]
+			if group == "" {
+				group = name[:strings.LastIndex(name, " ")+1]
+			}
+			if rows[name] {
+				t.Errorf("README.md has %s twice in its table", name)
+			}
+			rows[name] = true
+		}
+	}
+	if len(rows) < 20 {
+		t.Errorf("only %d commands found in README.md: the pattern is broken", len(rows))
+	}
 	arch, _ := os.ReadFile("../ARCHITECTURE.md")
 	if n := strings.Count(string(arch), "\n"); n > 250 {
 		t.Errorf("ARCHITECTURE.md has %d lines; at most 250", n)

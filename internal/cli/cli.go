@@ -211,7 +211,11 @@ func exactly(names ...string) cobra.PositionalArgs {
 		if len(names) > 0 {
 			want = strings.Join(names, " ")
 		}
-		return usageError{cmd.CommandPath() + " takes " + want, "see " + cmd.CommandPath() + " --help"}
+		hint := "see " + cmd.CommandPath() + " --help"
+		if m, _, err := function.LoadManifest("."); err == nil && len(args) == 0 && want == "NAME" && cmd.Parent().Name() == "functions" {
+			hint = "of the function in this directory: " + cmd.CommandPath() + " " + clean(m.Name)
+		}
+		return usageError{cmd.CommandPath() + " takes " + want, hint}
 	}
 }
 
