@@ -19,7 +19,7 @@ func newFunctionsPromote(std Stdio) *cobra.Command {
 		Args: exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !cmd.Flags().Changed("percent") {
-				return usageError{"how many of a hundred calls is it to get?", "give --percent, from 0 to 100"}
+				return usageError{"--percent is missing: the part of the calls that it gets", "give --percent N, from 0 to 100"}
 			}
 			if err := checkPart(cmd, in.Percent, 0); err != nil {
 				return err

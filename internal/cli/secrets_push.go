@@ -187,6 +187,6 @@ func tellRestarted(out printer, names []string) {
 	case 0:
 		out.line("No worker had to be replaced.")
 	default:
-		out.line("Workers were replaced of: %s.", clean(strings.Join(names, ", ")))
+		out.line("New workers run of: %s.", clean(strings.Join(names, ", ")))
 	}
 }
