@@ -271,7 +271,11 @@ func printDeployed(out printer, done api.DeployResponse, as string) {
 	out.line("%s version %d %s\n", clean(f.Name), f.Deployment.Number, says)
 	printRoutes(out, done.Routes)
 	if line := tryLine(f, done.Routes, as); line != "" {
-		out.line("\nTry it:\n  %s", line)
+		asks := ""
+		if strings.HasPrefix(line, "curl -u pak_") {
+			asks = " (curl asks for the key's secret)"
+		}
+		out.line("\nTry it%s:\n  %s", asks, line)
 	}
 	out.line("")
 	block := [][]string{{"Version", version(f)}, {"Status", stateWord(f)}}
