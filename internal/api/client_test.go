@@ -21,8 +21,11 @@ import (
 
 const testSecret = "psk_this-must-not-be-seen"
 
+// clientOf has connections of its own: each httptest.Server that is closed ends the
+// idle ones of the default transport, also under who is about to use one.
 func clientOf(server string) *api.Client {
-	return &api.Client{Server: server, ProjectID: "prj_1", KeyID: "pak_1", Secret: testSecret}
+	h := &http.Client{Timeout: 2 * time.Minute, Transport: http.DefaultTransport.(*http.Transport).Clone()}
+	return &api.Client{Server: server, ProjectID: "prj_1", KeyID: "pak_1", Secret: testSecret, HTTP: h}
 }
 
 // call is one request as the server saw it.
