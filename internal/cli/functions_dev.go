@@ -1,3 +1,5 @@
+//go:build !windows
+
 package cli
 
 import (
@@ -178,11 +180,4 @@ func nextPort(p uint16) uint16 {
 		return p + 1
 	}
 	return 3000
-}
-
-func codeOf(err error) string {
-	if f, ok := errors.AsType[*fault.Error](err); ok {
-		return f.Code
-	}
-	return ""
 }

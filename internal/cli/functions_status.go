@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"postern.dev/postern/internal/api"
-	"postern.dev/postern/internal/deploy"
 	"postern.dev/postern/internal/fault"
 )
 
@@ -84,11 +83,14 @@ func followDeploy(ctx context.Context, client *api.Client, f api.Function, progr
 	}
 }
 
+// failed is the API's word for a deploy that did not come to its end.
+const failed = "Failed"
+
 // ended reports whether no deploy of a function is under way, and what the last
 // one failed with.
 func ended(f api.Function) (done bool, err error) {
 	if a := f.Attempt; a != nil {
-		if a.State != string(deploy.Failed) {
+		if a.State != failed {
 			return false, nil
 		}
 		return true, fault.New(fault.Invalid, a.Error+"\n"+goesOn(f.Name, f.Deployment.Number)).WithCode(a.Code).WithHint(a.Hint)
@@ -112,7 +114,7 @@ func goesOn(name string, number int) string {
 // another.
 func stateWord(f api.Function) string {
 	if a := f.Attempt; a != nil && a.State != f.State {
-		if a.State == string(deploy.Failed) {
+		if a.State == failed {
 			return f.State + ", last deploy failed"
 		}
 		return f.State + ", " + a.State

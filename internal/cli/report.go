@@ -137,3 +137,11 @@ func hintOf(e *fault.Error) string {
 func indent(s string) string {
 	return strings.ReplaceAll(strings.TrimRight(s, "\n"), "\n", "\n  ")
 }
+
+// codeOf is the code of a fault; empty of any other error.
+func codeOf(err error) string {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return f.Code
+	}
+	return ""
+}

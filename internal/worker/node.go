@@ -20,9 +20,6 @@ const OldestNode = 20
 // and returns its absolute path. A Node that is missing, silent or too old is a
 // fault with the code node_missing.
 func FindNode(ctx context.Context, name string) (path string, err error) {
-	if err := supported(); err != nil {
-		return "", err
-	}
 	if name == "" {
 		name = "node"
 	}

@@ -9,8 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func supported() error { return nil }
-
 // ownGroup is how a process gets a group of its own.
 func ownGroup() *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setpgid: true}
