@@ -235,7 +235,7 @@ export const asset = async (c: any, r: any) => {
   } catch (err: any) { return { statusCode: 404, body: err.message }; }
 };
 `,
-		"assets/menu.json": `{"a":"ü"}`, "assets/menus/main.json": "main", "public/open.txt": "open", ".env": "MARK",
+		"assets/menu.json": `{"a":"ü"}`, "assets/menus/main.json": "main", "public/open.txt": "open", ".env": "NOTE=MARK\n",
 	})
 	g.must("functions", "deploy", dir)
 	for _, tc := range []struct {

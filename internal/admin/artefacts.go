@@ -27,7 +27,7 @@ func (s *service) registerArtefacts() {
 	register(s, huma.Operation{OperationID: "hasArtefact", Method: http.MethodHead, Path: one, Summary: "Whether an artefact was uploaded", DefaultStatus: 204, Errors: []int{404}}, s.hasArtefact)
 	register(s, huma.Operation{OperationID: "putArtefact", Method: http.MethodPut, Path: one, Summary: "Upload an artefact",
 		Description: "The body is the artefact; its SHA-256 must be the hash in the path.", DefaultStatus: 204, Errors: []int{400, 413},
-		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/octet-stream": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}}}, s.putArtefact)
+		RequestBody: binary()}, s.putArtefact)
 }
 
 // ArtefactPath names an artefact.

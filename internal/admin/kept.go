@@ -25,19 +25,22 @@ type Storage interface {
 	DeleteObject(ctx context.Context, functionID, key string) error
 }
 
-// binary is the body of an upload, for the document.
-var binary = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/octet-stream": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}}
+// binary is the body of an upload, for the document; one for each, which huma
+// writes into.
+func binary() *huma.RequestBody {
+	return &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/octet-stream": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}}
+}
 
 func (s *service) registerKept() {
 	const one = "/v1/projects/{projectId}/functions/{name}"
 	register(s, huma.Operation{OperationID: "downloadDatabase", Method: http.MethodGet, Path: one + "/database", Summary: "A copy of a function's own database",
 		Description: "As one reader sees it at one moment, while the function goes on writing.", Errors: []int{404, 503}}, s.downloadDatabase)
 	register(s, huma.Operation{OperationID: "uploadDatabase", Method: http.MethodPut, Path: one + "/database", Summary: "Replace a function's own database",
-		Description: "The body is a SQLite database. It is checked, then the function's workers are stopped while it takes the place of the one before; calls wait meanwhile.", Errors: []int{400, 404, 409, 413}, RequestBody: binary}, s.uploadDatabase)
+		Description: "The body is a SQLite database. It is checked, then the function's workers are stopped while it takes the place of the one before; calls wait meanwhile.", Errors: []int{400, 404, 409, 413}, RequestBody: binary()}, s.uploadDatabase)
 	register(s, huma.Operation{OperationID: "listObjects", Method: http.MethodGet, Path: one + "/storage", Summary: "What a function has stored, by key", Errors: []int{400, 404}}, s.listObjects)
 	register(s, huma.Operation{OperationID: "downloadObject", Method: http.MethodGet, Path: one + "/storage/object", Summary: "An object of a function's storage", Errors: []int{400, 404}}, s.downloadObject)
 	register(s, huma.Operation{OperationID: "uploadObject", Method: http.MethodPut, Path: one + "/storage/object", Summary: "Store an object, in place of the one before",
-		Description: "The body is the object. The limits are those of the function itself.", Errors: []int{400, 404, 413, 429}, RequestBody: binary}, s.uploadObject)
+		Description: "The body is the object. The limits are those of the function itself.", Errors: []int{400, 404, 413, 429}, RequestBody: binary()}, s.uploadObject)
 	register(s, huma.Operation{OperationID: "deleteObject", Method: http.MethodDelete, Path: one + "/storage/object", Summary: "Remove an object of a function's storage", DefaultStatus: 204, Errors: []int{400, 404}}, s.deleteObject)
 }
 

@@ -31,7 +31,7 @@ func (s *service) registerUploads() {
 	register(s, huma.Operation{OperationID: "continueUpload", Method: http.MethodPatch, Path: one, Summary: "Upload an artefact in pieces",
 		Description: fmt.Sprintf("The body is the next piece, of %d MiB at most. It must begin where the one before ended; where that is, getUpload tells, and the answer to each piece. Of a piece that is cut off, what came is kept. What nobody goes on with is forgotten after a day.", maxPiece>>20),
 		Errors:      []int{400, 409, 413}, Metadata: map[string]any{readsOnly: true}, // of a deploy nothing yet: each piece is not worth an event
-		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/octet-stream": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}}}, s.continueUpload)
+		RequestBody: binary()}, s.continueUpload)
 }
 
 func (s *service) getUpload(ctx context.Context, in *ArtefactPath) (*body[api.Upload], error) {

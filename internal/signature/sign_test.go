@@ -42,7 +42,7 @@ func TestSign_IsVerified(t *testing.T) {
 				}
 				return "the-key"
 			})
-			verifier, err := signature.New(signature.Config{Scheme: guard.Scheme, Keys: keys, Memory: signature.NewReplays(10)})
+			verifier, err := signature.New(signature.Config{Scheme: guard.Scheme, Keys: keys, Memory: signature.NewReplays(1000)})
 			if err != nil {
 				t.Fatal(err)
 			}
