@@ -19,7 +19,6 @@ var differs = regexp.MustCompile(`req_[0-9a-z]+|Date: [^\r]+`)
 // Over a socket too a wrong secret and an unknown key are answered alike, byte
 // for byte and in the same time, at each door.
 func TestUnknownKeyIsLikeWrongSecret(t *testing.T) {
-	t.Parallel()
 	v := newVault(t)
 	var ids [2][]string
 	for range 32 {
