@@ -71,6 +71,7 @@ const policy = `
 
 	gateway    < ground, wire, httpx, telemetry, redact, accesskey, audit, auth, funclog, function, limit, signature, signin, supervisor, token, upstream, usage, websocket, worker
 	oauth      < ground, httpx, accesskey, auth, limit, token
+	console    < ground, httpx, api, accesskey, auth, signin
 	admin      < ground, httpx, api, blob, accesskey, audit, auth, bundle, deploy, funclog, function, limit, policy, supervisor, tunnel
 
 	devserver  < ground, httpx, environ, redact, accesskey, auth, bundle, deploy, function, gateway, oauth, secret, signature, signin, state, supervisor, token, worker

@@ -31,6 +31,8 @@ type Client struct {
 	// Secret is sent to Server's token endpoint and nowhere else; what every
 	// other request shows is the token got with it.
 	Secret string
+	// Known says that HTTP shows who calls by itself, so no token is got.
+	Known bool
 	// HTTP is the client to use; nil means one with a limit of two minutes a
 	// call. Redirects are never followed, whichever it is.
 	HTTP *http.Client
@@ -179,7 +181,7 @@ func (c *Client) send(ctx context.Context, method, url, contentType string, body
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
-	token.SetAuthHeader(req)
+	show(req, token)
 	res, err := c.client().Do(req)
 	if err != nil {
 		return nil, nil, c.unreachable(ctx, err)

@@ -130,7 +130,7 @@ func (f *follower) open(ctx context.Context) (*http.Response, error) {
 		if req, err = http.NewRequestWithContext(ctx, http.MethodGet, base+f.path+"?"+f.query(), nil); err != nil {
 			return nil, fmt.Errorf("make the request: %w", err)
 		}
-		token.SetAuthHeader(req)
+		show(req, token)
 		req.Header.Set("Accept", "text/event-stream")
 		if f.last != "" {
 			req.Header.Set("Last-Event-ID", f.last)

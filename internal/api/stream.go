@@ -96,7 +96,7 @@ func (c *Client) begin(ctx context.Context, method, url string, from io.Reader, 
 		req.ContentLength = size
 		req.Header.Set("Content-Type", "application/octet-stream")
 	}
-	token.SetAuthHeader(req)
+	show(req, token)
 	client := c.client()
 	client.Timeout = 0
 	res, err := client.Do(req)

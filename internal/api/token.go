@@ -20,6 +20,9 @@ const tokenPath = "/oauth2/token"
 // none, when it has run out by its own account, or when it is the stale one.
 // Calls at the same time share one fetch.
 func (c *Client) bearer(ctx context.Context, base string, stale *oauth2.Token) (*oauth2.Token, error) {
+	if c.Known {
+		return nil, nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.token.Valid() && c.token != stale {
@@ -41,6 +44,13 @@ func (c *Client) bearer(ctx context.Context, base string, stale *oauth2.Token) (
 	}
 	c.token = got
 	return got, nil
+}
+
+// show puts a token into a request; nil is none.
+func show(r *http.Request, token *oauth2.Token) {
+	if token != nil {
+		token.SetAuthHeader(r)
+	}
 }
 
 // noToken tells why there is no token. What the server said is told as it is

@@ -1,0 +1,63 @@
+// What pages do by themselves beside htmx: copy buttons, and parts that are live.
+// Without it every page is complete as of when it was loaded, and every form works.
+(() => {
+  'use strict';
+  const body = document.body;
+  const project = body.dataset.project;
+
+  // Copy buttons: [data-copy] is the text.
+  const ready = (root) => root.querySelectorAll('[data-copy][hidden]').forEach((b) => { b.hidden = !navigator.clipboard; });
+  ready(document);
+  body.addEventListener('htmx:afterSettle', (e) => ready(e.target));
+  body.addEventListener('click', async (e) => {
+    const button = e.target.closest('[data-copy]');
+    if (!button) return;
+    const before = button.textContent;
+    try {
+      await navigator.clipboard.writeText(button.dataset.copy);
+      button.textContent = 'Copied';
+    } catch {
+      button.textContent = 'Not copied';
+    }
+    setTimeout(() => { button.textContent = before; }, 1500);
+  });
+
+  // htmx sends the token of the forms with what is no form.
+  body.addEventListener('htmx:configRequest', (e) => {
+    if (body.dataset.csrf) e.detail.headers['X-CSRF-Token'] = body.dataset.csrf;
+  });
+  // A form's mistakes come with a status of 4xx, and are the page to show.
+  body.addEventListener('htmx:beforeSwap', (e) => {
+    const kind = e.detail.xhr.getResponseHeader('Content-Type') || '';
+    if (e.detail.xhr.status >= 400 && kind.startsWith('text/html')) {
+      e.detail.shouldSwap = true;
+      e.detail.isError = false;
+    }
+  });
+
+  // Live parts: an element with data-live="functions keys" is fetched again (its hx-get,
+  // with hx-trigger="changed") when something of one of these kinds has changed.
+  const parts = () => [...document.querySelectorAll('[data-live]')];
+  const sign = document.querySelector('.live');
+  const word = document.querySelector('[data-live-word]');
+  const tell = (kinds, names) => parts().forEach((p) => {
+    const only = p.dataset.liveName;
+    const wanted = p.dataset.live.split(' ');
+    if (kinds && !wanted.some((k) => kinds.includes(k))) return;
+    if (only && names && names.length && !names.includes(only)) return;
+    if (p.contains(document.activeElement) && document.activeElement.matches('input, select, textarea')) return;
+    p.dispatchEvent(new CustomEvent('changed', { detail: { kinds, names } }));
+  });
+  if (project && parts().length) {
+    const source = new EventSource('/console/api/v1/projects/' + encodeURIComponent(project) + '/events');
+    sign.hidden = false;
+    source.addEventListener('open', () => { sign.classList.add('on'); word.textContent = 'live'; });
+    source.addEventListener('error', () => { sign.classList.remove('on'); word.textContent = 'not live'; });
+    source.addEventListener('resync', () => tell(null));
+    source.addEventListener('changed', (e) => {
+      const { kind, names } = JSON.parse(e.data);
+      tell([kind], names);
+    });
+    addEventListener('pagehide', () => source.close());
+  }
+})();

@@ -1,0 +1,148 @@
+// Package console is the web console: pages for people at /console of the control
+// listener.
+//
+// [New] makes its handler. It decides nothing and stores nothing: each page asks the
+// control API of the same process with an [api.Client] whose transport is that API's
+// handler (client.go), in the name of whoever is signed in. So who may do what, what
+// is a mistake, and what is recorded is said in one place, package admin, and a page
+// can do what the API can. Pages are made on the server; everything but what is live
+// works without JavaScript.
+//
+// A file is a page or a few that belong together, with its template in assets; what all
+// of them share is page.go and assets/frame.html.
+package console
+
+import (
+	"context"
+	"embed"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/httpx"
+)
+
+//go:embed assets vendored/*.js vendored/*.css
+var assets embed.FS
+
+// Dir is where the console is.
+const Dir = "/console"
+
+// Session is the sign-in of somebody, good at the moment at which it was asked for.
+type Session struct {
+	// Name is how the person is called in a page: the user's, or the key's display name.
+	Name string
+	// UserID or KeyID is who it is; the other is empty.
+	UserID, KeyID string
+	// ProjectID is where they belong; its subprojects are theirs as well.
+	ProjectID string
+	// CSRF is the text that each form of this session carries.
+	CSRF string
+	// In puts into a context who it is, for the control API.
+	In func(context.Context) context.Context
+}
+
+// Sessions knows who is signed in.
+type Sessions interface {
+	// Session is that of a request's cookie; Unauthenticated where there is none that is good.
+	Session(r *http.Request) (Session, error)
+}
+
+// Options are what the console works with.
+type Options struct {
+	// API is the control API.
+	API http.Handler
+	// Sessions says who asks.
+	Sessions Sessions
+	// Issuer is the URL of the control plane, as it is known outside.
+	Issuer string
+	// Gateway is the URL at which functions are called.
+	Gateway string
+	Version string
+	Log     *slog.Logger
+}
+
+// Console is the handler of everything under [Dir].
+type Console struct {
+	o     Options
+	mux   *http.ServeMux
+	views *template.Template
+	stamp string // of the files that browsers keep; another when one of them is
+}
+
+// New makes the console.
+func New(o Options) *Console {
+	c := &Console{o: o, mux: http.NewServeMux(), stamp: stamp()}
+	c.views = template.Must(template.New("").Funcs(c.words()).ParseFS(assets, "assets/*.html"))
+	c.mux.HandleFunc("GET "+Dir+"/assets/{stamp}/{name}", c.asset)
+	c.mux.HandleFunc(Dir+"/api/v1/", c.passAPI)
+	c.page("GET /{$}", c.home)
+	c.page("GET /p/{project}", c.home)
+	c.registerPages()
+	return c
+}
+
+// registerPages is the list of all pages, a line or a call a file.
+func (c *Console) registerPages() {
+}
+
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// ServeHTTP answers a request under [Dir].
+func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=()")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin") // with none, a form of these pages would be of no origin
+	h.Set("Cache-Control", "no-store")
+	if r.URL.Path == Dir { // the listener takes a slash at the end off
+		clone := *r
+		u := *r.URL
+		u.Path = Dir + "/"
+		clone.URL = &u
+		r = &clone
+	}
+	if _, pattern := c.mux.Handler(r); pattern == "" {
+		c.stray(w, r)
+		return
+	}
+	c.mux.ServeHTTP(w, r)
+}
+
+// stray answers what no page takes.
+func (c *Console) stray(w http.ResponseWriter, r *http.Request) {
+	v := &visit{c: c, w: w, r: r, id: httpx.NewRequestID()}
+	v.session, _ = c.o.Sessions.Session(r)
+	c.fail(v, fault.New(fault.NotFound, "there is no such page").WithHint("the menu has all of them"))
+}
+
+// home leads to the page that people look at first.
+func (c *Console) home(v *visit) error {
+	project := v.project
+	if project == "" {
+		project = v.session.ProjectID
+	}
+	v.to("/p/" + project + "/functions")
+	return nil
+}
+
+// page registers a page for somebody who is signed in: a method and a pattern below [Dir].
+func (c *Console) page(pattern string, h func(*visit) error) {
+	method, path, _ := strings.Cut(pattern, " ")
+	c.mux.HandleFunc(method+" "+Dir+path, func(w http.ResponseWriter, r *http.Request) {
+		v := &visit{c: c, w: w, r: r, id: httpx.NewRequestID(), project: r.PathValue("project")}
+		if err := v.enter(method == http.MethodPost); err != nil {
+			c.fail(v, err)
+			return
+		}
+		if err := h(v); err != nil {
+			c.fail(v, err)
+		}
+	})
+}

@@ -1,0 +1,175 @@
+package console
+
+import (
+	"bytes"
+	"crypto/subtle"
+	"net/http"
+	"net/url"
+
+	"postern.dev/postern/internal/api"
+	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/httpx"
+	"postern.dev/postern/internal/signin"
+)
+
+// visit is one request of one person.
+type visit struct {
+	c       *Console
+	w       http.ResponseWriter
+	r       *http.Request
+	id      string // of the request
+	session Session
+	project string      // of the path; empty on pages of no project
+	api     *api.Client // of that project, or of the person's own
+	charts  bool        // the page has charts
+}
+
+// maxForm bounds what a form may have: a policy of a megabyte, encoded.
+const maxForm = 4 << 20
+
+var errForged = fault.New(fault.Denied, "the form was open for too long, or did not come from this page").WithCode("signin_forged").WithHint("go back, load the page again, and send the form once more")
+
+// enter finds out who asks; a form has to come from a page of theirs.
+func (v *visit) enter(form bool) (err error) {
+	if v.session, err = v.c.o.Sessions.Session(v.r); err != nil {
+		return err
+	}
+	project := v.project
+	if project == "" {
+		project = v.session.ProjectID
+	}
+	v.api = v.c.client(v, project)
+	if !form {
+		return nil
+	}
+	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
+	if err := v.r.ParseForm(); err != nil {
+		return fault.Wrap(err, fault.Invalid, "the form cannot be read")
+	}
+	if ours, known := signin.FormIsOurs(v.r.Header, v.c.origin(v.r)); known && !ours {
+		return errForged
+	}
+	if !v.session.made(v.r.PostForm.Get("csrf")) {
+		return errForged
+	}
+	return nil
+}
+
+// made reports whether a token is the one of this session's forms.
+func (s Session) made(token string) bool {
+	return s.CSRF != "" && subtle.ConstantTimeCompare([]byte(s.CSRF), []byte(token)) == 1
+}
+
+// origin is where a browser has this page from.
+func (c *Console) origin(r *http.Request) string { return httpx.Origin(r, c.o.Issuer) }
+
+// to leads the browser to another page below [Dir].
+func (v *visit) to(path string) {
+	if v.r.Header.Get("HX-Request") != "" { // it would follow, and put the page into the place of a part
+		v.w.Header().Set("HX-Redirect", Dir+path)
+		v.w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	http.Redirect(v.w, v.r, Dir+path, http.StatusSeeOther)
+}
+
+// said leads to another page, which then says one of notices.
+func (v *visit) said(path, notice string) { v.to(path + "?said=" + url.QueryEscape(notice)) }
+
+// frame is what every page has around it.
+type frame struct {
+	Title   string
+	Here    string // the entry of the menu, such as "keys"
+	Project string // empty: a page without a menu
+	Session Session
+	Signed  bool // somebody is signed in
+	Stamp   string
+	Version string
+	Notice  string
+	Charts  bool
+	Failure *failure // of the form that was sent; nil: none
+	Body    any
+}
+
+// failure is what a page says of an error.
+type failure struct {
+	Text, Hint string
+	Code       string
+	RequestID  string // where somebody has to look into the log
+	Status     int
+}
+
+// In builds a link of the project.
+func (f frame) In(path string) string { return Dir + "/p/" + url.PathEscape(f.Project) + "/" + path }
+
+// show writes a page, whole or not at all: a template of assets, the entry of the menu
+// that it belongs to, its title, and what it shows.
+func (v *visit) show(view, here, title string, body any) error {
+	return v.answer(http.StatusOK, view, frame{Title: title, Here: here, Body: body})
+}
+
+// mistaken shows a page again with what was wrong in its form.
+func (v *visit) mistaken(err error, view, here, title string, body any) error {
+	f := v.failureOf(err)
+	if f.Status >= 500 {
+		return err
+	}
+	status := http.StatusUnprocessableEntity
+	if f.Status != http.StatusBadRequest {
+		status = f.Status
+	}
+	return v.answer(status, view, frame{Title: title, Here: here, Body: body, Failure: f})
+}
+
+func (v *visit) answer(status int, view string, f frame) error {
+	f.Project, f.Session, f.Signed, f.Stamp, f.Version = v.project, v.session, v.session.In != nil, v.c.stamp, v.c.o.Version
+	if f.Project == "" && f.Signed {
+		f.Project = v.session.ProjectID
+	}
+	f.Charts = v.charts
+	f.Notice = notices[v.r.URL.Query().Get("said")]
+	var out bytes.Buffer
+	if err := v.c.views.ExecuteTemplate(&out, view+".html", f); err != nil {
+		return fault.Wrap(err, fault.Internal, "the page was not made")
+	}
+	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	v.w.WriteHeader(status)
+	_, _ = v.w.Write(out.Bytes()) // whoever went away needs none
+	return nil
+}
+
+// failureOf is what a page says of an error; nothing of one that is our own mistake.
+func (v *visit) failureOf(err error) *failure {
+	p := httpx.ProblemOf(err, v.id)
+	f := &failure{Text: p.Detail, Hint: p.Hint, Code: p.Code, Status: p.Status}
+	if f.Text == "" {
+		f.Text = p.Title
+	}
+	if p.Status >= 500 {
+		f.RequestID = v.id
+	}
+	return f
+}
+
+// fail shows an error as a page of its own. Who is not signed in comes to do so.
+func (c *Console) fail(v *visit, err error) {
+	if fault.KindOf(err) == fault.Unauthenticated {
+		next := ""
+		if v.r.Method == http.MethodGet && v.r.URL.Path != Dir+"/" {
+			next = "?next=" + url.QueryEscape(v.r.URL.RequestURI())
+		}
+		v.to("/signin" + next)
+		return
+	}
+	f := v.failureOf(err)
+	if f.Status >= 500 {
+		c.o.Log.Error("a page of the console failed", "requestId", v.id, "path", v.r.URL.Path, "error", err)
+	}
+	if err := v.answer(f.Status, "failure", frame{Title: "That did not work", Body: f}); err != nil {
+		c.o.Log.Error("the page of a failure was not made", "requestId", v.id, "error", err)
+		httpx.WriteProblem(v.w, err, v.id)
+	}
+}
+
+// notices are what a page says after a form was taken; the address has only the word.
+var notices = map[string]string{}

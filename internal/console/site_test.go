@@ -1,0 +1,188 @@
+package console_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"postern.dev/postern/internal/api"
+	"postern.dev/postern/internal/app"
+	"postern.dev/postern/internal/bundle"
+	"postern.dev/postern/internal/config"
+	"postern.dev/postern/internal/console"
+	"postern.dev/postern/internal/fault"
+)
+
+// site is the console over a whole server, and somebody who is signed in to it.
+type site struct {
+	*testing.T
+	url     string // of the console's host
+	api     *api.Client
+	project string
+	client  *http.Client
+	in      bool // signed in
+}
+
+// newSite starts a server on free ports with SQLite, and its console.
+func newSite(t *testing.T, flags ...string) *site {
+	t.Helper()
+	in := config.Input{Flags: map[string]string{"data": filepath.Join(t.TempDir(), "data"), "listen": "127.0.0.1:0", "control-listen": "127.0.0.1:0", "drain-timeout": "2s", "basic-rate": "1000", "basic-burst": "1000"}, Apart: true}
+	for i := 0; i < len(flags); i += 2 {
+		in.Flags[flags[i]] = flags[i+1]
+	}
+	cfg, err := config.Load(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := app.New(t.Context(), cfg, "test", io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	<-server.Ready()
+	key := server.FirstKey()
+	s := &site{T: t, project: key.ProjectID, in: true, client: &http.Client{Transport: &http.Transport{}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		api: &api.Client{Server: server.ControlURL(), ProjectID: key.ProjectID, KeyID: key.ID, Secret: key.Secret.Reveal()}}
+	control, err := url.Parse(server.ControlURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(control)
+		r.Out.Header.Set("X-Api-Key", key.Secret.Reveal())
+	}, FlushInterval: -1}
+	web := httptest.NewServer(console.New(console.Options{API: proxy, Sessions: s, Issuer: server.ControlURL(), Gateway: server.GatewayURL(), Version: "test", Log: slog.New(slog.DiscardHandler)}))
+	t.Cleanup(web.Close)
+	s.url = web.URL
+	return s
+}
+
+// Session implements console.Sessions.
+func (s *site) Session(*http.Request) (console.Session, error) {
+	if !s.in {
+		return console.Session{}, fault.New(fault.Unauthenticated, "nobody is signed in")
+	}
+	return console.Session{Name: "administrator", KeyID: s.api.KeyID, ProjectID: s.project, CSRF: "the token of forms", In: func(ctx context.Context) context.Context { return ctx }}, nil
+}
+
+// deploy deploys a function of one module.
+func (s *site) deploy(name, source string) {
+	s.Helper()
+	dir := s.TempDir()
+	for file, text := range map[string]string{"postern.json": `{"name": "` + name + `"}`, "function.ts": source} {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+			s.Fatal(err)
+		}
+	}
+	artefact, err := bundle.Build(s.Context(), dir)
+	if err != nil {
+		s.Fatal(err)
+	}
+	if err := s.api.PutArtefact(s.Context(), artefact.Hash, artefact.Archive); err != nil {
+		s.Fatal(err)
+	}
+	if _, err := s.api.Deploy(s.Context(), name, api.DeployRequest{Artefact: artefact.Hash}); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// page is the answer to a request of the console.
+type page struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// get loads a page: a path below /console, or below /console/p/<project> where it has no slash in front.
+func (s *site) get(path string) page { s.Helper(); return s.send("GET", path, nil) }
+
+// post sends a form with the token of the session's forms.
+func (s *site) post(path string, form url.Values) page {
+	s.Helper()
+	if form == nil {
+		form = url.Values{}
+	}
+	if !form.Has("csrf") {
+		form.Set("csrf", "the token of forms")
+	}
+	return s.send("POST", path, form)
+}
+
+func (s *site) send(method, path string, form url.Values) page {
+	s.Helper()
+	if !strings.HasPrefix(path, "/") {
+		path = "/p/" + s.project + "/" + path
+	}
+	var body io.Reader
+	if form != nil {
+		body = strings.NewReader(form.Encode())
+	}
+	r, err := http.NewRequestWithContext(s.Context(), method, s.url+"/console"+path, body)
+	if err != nil {
+		s.Fatal(err)
+	}
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	res, err := s.client.Do(r)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return page{res.StatusCode, res.Header, string(data)}
+}
+
+// want fails unless a page has a status and each of some texts.
+func (s *site) want(p page, status int, texts ...string) {
+	s.Helper()
+	if p.status != status {
+		s.Fatalf("status %d, not %d:\n%s", p.status, status, p.text())
+	}
+	for _, text := range texts {
+		if !strings.Contains(p.body, text) {
+			s.Errorf("the page has no %q:\n%s", text, p.text())
+		}
+	}
+}
+
+// no fails if a page has one of some texts.
+func (s *site) no(p page, texts ...string) {
+	s.Helper()
+	for _, text := range texts {
+		if strings.Contains(p.body, text) {
+			s.Errorf("the page has %q", text)
+		}
+	}
+}
+
+var inlineStyle = regexp.MustCompile(`(?i)<[^>]*\s(style|on[a-z]+)\s*=|<style|<script>|javascript:`)
+
+// text is a page's content for a failure.
+func (p page) text() string {
+	_, main, ok := strings.Cut(p.body, "<main")
+	if !ok {
+		main = p.body
+	}
+	return main[:min(len(main), 3000)]
+}

@@ -1,0 +1,165 @@
+package console
+
+import (
+	"fmt"
+	"html/template"
+	"math"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// words are what templates can say.
+func (c *Console) words() template.FuncMap {
+	return template.FuncMap{
+		"dir": func() string { return Dir }, "issuer": func() string { return c.o.Issuer }, "gateway": func() string { return c.o.Gateway },
+		"time": moment, "ago": ago, "count": count, "size": size, "took": took, "percent": percent,
+		"plain": plain, "join": func(s []string) string { return strings.Join(s, ", ") }, "query": url.QueryEscape, "segment": url.PathEscape,
+		"list": func(s ...any) []any { return s }, "dict": dict, "lower": strings.ToLower, "plural": plural,
+	}
+}
+
+// dict makes a map of names and values, for templates that take several things.
+func dict(pairs ...any) (map[string]any, error) {
+	if len(pairs)%2 != 0 {
+		return nil, fmt.Errorf("dict needs names with values")
+	}
+	m := make(map[string]any, len(pairs)/2)
+	for i := 0; i < len(pairs); i += 2 {
+		name, ok := pairs[i].(string)
+		if !ok {
+			return nil, fmt.Errorf("%v is no name", pairs[i])
+		}
+		m[name] = pairs[i+1]
+	}
+	return m, nil
+}
+
+// moment is a time of a template: a value or a pointer; nil and the zero time are none.
+func moment(at any) (*time.Time, error) {
+	switch at := at.(type) {
+	case time.Time:
+		if at.IsZero() {
+			return nil, nil
+		}
+		at = at.UTC()
+		return &at, nil
+	case *time.Time:
+		if at == nil || at.IsZero() {
+			return nil, nil
+		}
+		utc := at.UTC()
+		return &utc, nil
+	}
+	return nil, fmt.Errorf("%T is no time", at)
+}
+
+// ago is how long ago, or in how long, as people say it.
+func ago(t *time.Time) string { return agoAt(*t, time.Now()) }
+
+func agoAt(t, now time.Time) string {
+	d := now.Sub(t)
+	past := d >= 0
+	if !past {
+		d = -d
+	}
+	var text string
+	switch {
+	case d < 5*time.Second:
+		return "now"
+	case d < time.Minute:
+		text = strconv.Itoa(int(d.Seconds())) + " s"
+	case d < time.Hour:
+		text = strconv.Itoa(int(d.Minutes())) + " min"
+	case d < 48*time.Hour:
+		text = strconv.Itoa(int(d.Hours())) + " h"
+	case d < 60*24*time.Hour:
+		text = strconv.Itoa(int(d.Hours()/24)) + " days"
+	default:
+		return t.UTC().Format("2 Jan 2006")
+	}
+	if past {
+		return text + " ago"
+	}
+	return "in " + text
+}
+
+// count writes a number with its thousands apart.
+func count(n any) string {
+	s := fmt.Sprint(n)
+	sign := ""
+	if strings.HasPrefix(s, "-") {
+		sign, s = "-", s[1:]
+	}
+	whole, rest, _ := strings.Cut(s, ".")
+	var b strings.Builder
+	for i, r := range whole {
+		if i > 0 && (len(whole)-i)%3 == 0 {
+			b.WriteByte(',')
+		}
+		b.WriteRune(r)
+	}
+	if rest != "" {
+		rest = "." + rest
+	}
+	return sign + b.String() + rest
+}
+
+// size writes bytes in the unit that suits them.
+func size(n int64) string {
+	const unit = 1024
+	if n < unit {
+		return strconv.FormatInt(n, 10) + " B"
+	}
+	f, i := float64(n)/unit, 0
+	for ; f >= unit && i < 3; i++ {
+		f /= unit
+	}
+	return strings.TrimSuffix(strconv.FormatFloat(f, 'f', 1, 64), ".0") + " " + []string{"KiB", "MiB", "GiB", "TiB"}[i]
+}
+
+// took writes milliseconds.
+func took(ms float64) string {
+	switch {
+	case math.IsNaN(ms) || ms < 0:
+		return "–"
+	case ms < 10:
+		return strconv.FormatFloat(ms, 'f', 1, 64) + " ms"
+	case ms < 10_000:
+		return strconv.FormatFloat(ms, 'f', 0, 64) + " ms"
+	}
+	return strconv.FormatFloat(ms/1000, 'f', 1, 64) + " s"
+}
+
+// percent writes a share from 0 to 1.
+func percent(share float64) string {
+	p := share * 100
+	if p > 0 && p < 10 {
+		return strconv.FormatFloat(p, 'f', 1, 64) + " %"
+	}
+	return strconv.FormatFloat(p, 'f', 0, 64) + " %"
+}
+
+// plural is a number with its noun.
+func plural(n int, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return count(n) + " " + more
+}
+
+// plain shows characters that would not be seen, or that would turn the text around
+// them, as what they are: a name must not look like another.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' {
+			return r
+		}
+		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Zl, unicode.Zp) || r == unicode.ReplacementChar {
+			return '␦'
+		}
+		return r
+	}, s)
+}
