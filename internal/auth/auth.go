@@ -61,15 +61,20 @@ const (
 	// MethodFunction is how a bearer is told of that is a function's token for
 	// calls of other functions.
 	MethodFunction Method = "function"
+	// MethodSession is of a session of the console, of a user or of a key. No
+	// header of a request shows one: it comes by WithSession alone.
+	MethodSession Method = "session"
 )
 
 // Principal is who was recognised. Key is nil for an open handler, for the
-// bearer of another issuer's token, and for a function's own user.
+// bearer of another issuer's token, for a function's own user, and for a user of
+// the console.
 type Principal struct {
 	Key    *Key
 	Method Method
 	Token  *Token // what was shown, when that was a token
 	Admin  *Admin // of MethodAdmin, and else nil
+	User   *User  // of MethodSession, where a person signed in without a key
 }
 
 // Admin is a function's own user. They open the function's handlers and routes
@@ -93,19 +98,23 @@ func (p Principal) ProjectID() string {
 		return p.Token.projectID
 	case p.Admin != nil:
 		return p.Admin.ProjectID
+	case p.User != nil:
+		return p.User.ProjectID
 	}
 	return ""
 }
 
-// ID is the key's ID; of another issuer's token it is that issuer, "#" and the
-// subject, which no key's ID looks like. The text of a key's ID is made for
-// each call.
+// ID is the key's ID, or the user's; of another issuer's token it is that
+// issuer, "#" and the subject, which neither looks like. The text of a key's ID
+// is made for each call.
 func (p Principal) ID() string {
 	switch {
 	case p.Key != nil:
 		return p.Key.ID()
 	case p.Token != nil:
 		return p.Token.subject
+	case p.User != nil:
+		return p.User.ID
 	}
 	return ""
 }
@@ -117,6 +126,9 @@ func (p Principal) Scopes() string {
 }
 
 func (p Principal) may(s platform.Scope) bool {
+	if p.User != nil {
+		return p.alone() && (s == platform.ScopeInvoke || s == platform.ScopeControl)
+	}
 	if p.Admin != nil {
 		return s == platform.ScopeInvoke && p.Key == nil && p.Token == nil
 	}
@@ -248,6 +260,10 @@ type Need struct {
 func Decide(p Principal, need Need) error {
 	own := p.ProjectID()
 	switch {
+	case p.User != nil && !p.alone():
+		return ErrNone
+	case p.User != nil:
+		return p.User.decide(need)
 	case p.Admin != nil:
 		return p.Admin.decide(need)
 	case p.Key == nil && p.Token == nil:

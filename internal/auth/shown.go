@@ -66,6 +66,9 @@ func (p Principal) Packed() [16]byte {
 		return p.Key.id
 	case p.Token != nil:
 		return p.Token.packed
+	case p.User != nil:
+		packed, _ := packID(p.User.ID)
+		return packed
 	}
 	var named [64]byte
 	n := copy(named[:], p.Method)

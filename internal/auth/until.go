@@ -4,7 +4,7 @@ import "time"
 
 // Until is the next moment at which what was said of a principal may end without
 // any change that is told of: its key or its token expires, the grace of a secret
-// that was rotated is over, or another issuer has to be asked again. Zero: never.
+// that was rotated is over, or another issuer or a session has to be asked again. Zero: never.
 func (p Principal) Until(now time.Time) (until time.Time) {
 	at := func(t time.Time) {
 		if t.After(now) && (until.IsZero() || t.Before(until)) {
@@ -22,6 +22,9 @@ func (p Principal) Until(now time.Time) (until time.Time) {
 		if t.issuer != "" {
 			at(now.Add(foreignFor))
 		}
+	}
+	if p.Method == MethodSession {
+		at(now.Add(sessionFor))
 	}
 	return until
 }

@@ -446,7 +446,7 @@ func BenchmarkAdmit_Limits(b *testing.B) {
 func TestDoor_WaysAreMethods(t *testing.T) {
 	t.Parallel()
 	for m, named := range map[auth.Method]bool{auth.MethodBasic: true, auth.MethodAPIKey: true, auth.MethodBearer: true, auth.MethodDPoP: true, auth.MethodPlan: true, auth.MethodAdmin: true,
-		auth.MethodNone: false, auth.MethodSignature: false, auth.MethodFunction: false} {
+		auth.MethodNone: false, auth.MethodSignature: false, auth.MethodFunction: false, auth.MethodSession: false} {
 		if err := function.CheckCredential(string(m)); (err == nil) != named {
 			t.Errorf("%s: %v", m, err)
 		}

@@ -41,6 +41,7 @@ var codes = []Code{
 	{"dpop_invalid", 401, "The caller does not prove that the token is theirs", "send the token with the scheme DPoP and a fresh proof for this method and URL (RFC 9449)"},
 	{"credential_not_taken", 401, "This route takes credentials in another way", "show the credential in one of the ways that the challenge names"},
 	{"signature_required", 401, "This callback needs a provider's signature", "sign it as the provider does, with the secret that the function has, and send it once and within five minutes; postern explain tells what was wrong"},
+	{"session_ended", 401, "The session of the console has ended", "sign in again at /console/"},
 	{"signin_failed", 401, "The user or the password is wrong", "sign in with the function's ADMIN_USER and ADMIN_PASSWORD"},
 	{"not_allowed", 403, "The access key may not do this", "use a key of this project with the needed scope, from an allowed address"},
 	{"address_not_allowed", 403, "This address may not call here", "call from one of the addresses that the route is for"},
