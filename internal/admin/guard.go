@@ -40,7 +40,7 @@ func (s *service) guard(ctx huma.Context, next func(huma.Context)) {
 	began := time.Now()
 	p, err := s.decide(r, ctx.Param("projectId"), ctx.Param("subprojectId"))
 	if err != nil {
-		if fault.KindOf(err) == fault.Unauthenticated {
+		if fault.KindOf(err) == fault.Unauthenticated && !auth.BySession(r.Context()) { // a browser would ask for a password
 			w.Header()[auth.ChallengeHeader] = []string{auth.Challenge(err, "")}
 		}
 		problem := httpx.WriteProblem(w, err, requestID(r.Context()))
@@ -59,7 +59,7 @@ func (s *service) decide(r *http.Request, projectID, subprojectID string) (auth.
 	if err := auth.CheckDuplicates(r.Header); err != nil {
 		return auth.Principal{}, err
 	}
-	p, err := s.o.Auth.Authenticate(s.o.Directory(), s.shown(r))
+	p, err := s.recognise(r, s.shown(r))
 	if errors.Is(err, auth.ErrNone) { // its text is about handlers
 		err = fault.Wrap(err, fault.Unauthenticated, "the control plane needs an access key, and the request shows none")
 	}
@@ -78,6 +78,21 @@ func (s *service) decide(r *http.Request, projectID, subprojectID string) (auth.
 	}
 	return p, err
 }
+
+// recognise says who asks: whose session the request's context has, and without
+// one who shows credentials. Both at once are refused, as any two are.
+func (s *service) recognise(r *http.Request, in *auth.Request) (auth.Principal, error) {
+	p, there, err := auth.FromSession(r.Context(), in.Now)
+	switch {
+	case !there:
+		return s.o.Auth.Authenticate(s.o.Directory(), in)
+	case len(r.Header["Authorization"]) > 0 || len(r.Header["X-Api-Key"]) > 0:
+		return auth.Principal{}, errBeside
+	}
+	return p, err
+}
+
+var errBeside = fault.New(fault.Invalid, "the request shows a credential beside its session").WithCode("conflicting_credentials")
 
 // allowed decides whether a caller may do something in a project; empty: what is
 // about the caller.
@@ -101,7 +116,7 @@ func (s *service) allowed(r *http.Request, p auth.Principal, projectID string) (
 func (s *service) still(r *http.Request, before auth.Principal, projectID string, began time.Time) (auth.Principal, error) {
 	shown := s.shown(r)
 	shown.Proven, shown.ProvenAt = true, began // of this very request
-	p, err := s.o.Auth.Authenticate(s.o.Directory(), shown)
+	p, err := s.recognise(r, shown)
 	if err == nil && p.ID() != before.ID() {
 		err = auth.ErrProject
 	}
@@ -165,7 +180,9 @@ func (s *service) record(r *http.Request, operation string, p auth.Principal, st
 	}
 	attrs := []slog.Attr{slog.String("requestId", requestID(r.Context())), slog.String("operation", operation), slog.String("path", r.URL.Path),
 		slog.Int("status", status), slog.Duration("took", time.Since(began)), slog.String("remote", r.RemoteAddr)}
-	if id := p.ID(); id != "" {
+	if p.User != nil {
+		attrs = append(attrs, slog.String("userId", p.User.ID))
+	} else if id := p.ID(); id != "" {
 		attrs = append(attrs, slog.String("keyId", id))
 	}
 	s.o.Log.LogAttrs(r.Context(), slog.LevelInfo, "control", attrs...)

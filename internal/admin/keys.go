@@ -235,9 +235,13 @@ var errNotEnforced = fault.New(fault.Unavailable, "the change is stored, but the
 	WithHint("ask again until it answers without this error; what was there before may still be let in")
 
 // caller is the key that asks, as it is now, with the scopes of the credential
-// that was shown: what it may give on is bounded by both.
+// that was shown: what it may give on is bounded by both. For a user it is a key
+// without limits that is stored nowhere.
 func (s *service) caller(ctx context.Context) (platform.AccessKey, error) {
 	shown := principal(ctx)
+	if u := shown.User; u != nil {
+		return platform.AccessKey{ID: u.ID, ProjectID: u.ProjectID, Scopes: scopesShown(ctx)}, nil
+	}
 	k, err := s.o.Store.Key(ctx, shown.ProjectID(), shown.ID())
 	if err != nil {
 		return k, fmt.Errorf("read the key that asks: %w", err)

@@ -100,6 +100,6 @@ type DeployResponse struct {
 // WhoAmI is whose credential was shown.
 type WhoAmI struct {
 	ProjectID string   `json:"projectId"`
-	KeyID     string   `json:"accessKeyId"`
+	KeyID     string   `json:"accessKeyId" doc:"In a session of the console, a user's ID where it is one of theirs."`
 	Scopes    []string `json:"scopes"`
 }

@@ -19,7 +19,7 @@ type AuditEvent struct {
 	Outcome     string            `json:"outcome" doc:"allowed, refused (nothing was done), or failed (allowed, and not done)."`
 	Code        string            `json:"code,omitempty" doc:"The problem's code."`
 	Status      int               `json:"status,omitempty"`
-	AccessKeyID string            `json:"accessKeyId,omitempty" doc:"Absent where no key of the project was recognised."`
+	AccessKeyID string            `json:"accessKeyId,omitempty" doc:"A user's ID where they did it in the console. Absent where no key of the project was recognised."`
 	Method      string            `json:"method,omitempty" doc:"How the credential was shown."`
 	RequestID   string            `json:"requestId,omitempty"`
 	Remote      string            `json:"remote,omitempty"`

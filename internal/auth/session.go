@@ -62,6 +62,12 @@ func WithSession(ctx context.Context, read func(now time.Time) (Principal, error
 	return context.WithValue(ctx, sessionKey{}, read)
 }
 
+// BySession reports whether ctx has a session, good or not.
+func BySession(ctx context.Context) bool {
+	_, there := ctx.Value(sessionKey{}).(func(time.Time) (Principal, error))
+	return there
+}
+
 // FromSession is who asks by a session; there is false where ctx has none.
 func FromSession(ctx context.Context, now time.Time) (p Principal, there bool, err error) {
 	read, there := ctx.Value(sessionKey{}).(func(time.Time) (Principal, error))
