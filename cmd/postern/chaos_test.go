@@ -168,15 +168,26 @@ func TestChaos_KillDuringDeploy(t *testing.T) {
 	for i := range 20 {
 		next := fmt.Sprintf("v%d", i+1)
 		s.project(dir, next)
+		at := hostOf(s.control)
+		w := newWire(t, func() string { return at })
+		cmd := exec.Command(binary, "functions", "deploy", dir, "--server", "http://"+w.ln.Addr().String())
+		cmd.Env = s.env
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
 		deployed := make(chan error, 1)
-		go func() {
-			_, err := s.command("functions", "deploy", dir)
-			deployed <- err
-		}()
+		go func() { deployed <- cmd.Wait() }()
 		moment := time.NewTimer(time.Duration(random.Int64N(int64(usual))))
 		<-moment.C
 		s.kill()
-		if err := <-deployed; err == nil {
+		var err error
+		select {
+		case err = <-deployed:
+		case <-w.refused: // not done, and it would go on trying for twelve seconds
+			cmd.Process.Kill()
+			err = <-deployed
+		}
+		if err == nil {
 			current = next // it said that it was done, so it must be
 			finished++
 		}

@@ -19,12 +19,13 @@ import (
 // wire is a network between the commands and the server that can be cut: whatever
 // goes through it breaks off, and for a moment nothing gets through.
 type wire struct {
-	ln    net.Listener
-	to    func() string
-	mu    sync.Mutex
-	conns map[net.Conn]bool // guarded by mu
-	cut   bool              // guarded by mu
-	all   sync.WaitGroup
+	ln      net.Listener
+	to      func() string
+	refused chan struct{} // has something when somebody came and did not get through
+	mu      sync.Mutex
+	conns   map[net.Conn]bool // guarded by mu
+	cut     bool              // guarded by mu
+	all     sync.WaitGroup
 }
 
 func newWire(t *testing.T, to func() string) *wire {
@@ -33,7 +34,7 @@ func newWire(t *testing.T, to func() string) *wire {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{ln: ln, to: to, conns: map[net.Conn]bool{}}
+	w := &wire{ln: ln, to: to, refused: make(chan struct{}, 1), conns: map[net.Conn]bool{}}
 	w.all.Go(w.serve)
 	t.Cleanup(func() { ln.Close(); w.set(true); w.all.Wait() })
 	return w
@@ -48,6 +49,10 @@ func (w *wire) serve() {
 		out, err := net.Dial("tcp", w.to())
 		if err != nil || !w.hold(in, out) {
 			in.Close()
+			select {
+			case w.refused <- struct{}{}:
+			default:
+			}
 			continue
 		}
 		for from, to := range map[net.Conn]net.Conn{in: out, out: in} {
