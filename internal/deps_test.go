@@ -61,6 +61,8 @@ const policy = `
 	worker     < ground, field, redact, upstream
 	audit      < ground
 	usage      < ground
+	traffic    < ground
+	feed       < ground
 	database   < ground
 	state      < ground, function
 	signin     < ground
@@ -69,10 +71,10 @@ const policy = `
 	policy     < ground, accesskey, function, signature, upstream
 	deploy     < ground, redact, accesskey, bundle, function, policy, secret, signature, signin, supervisor, worker
 
-	gateway    < ground, wire, httpx, telemetry, redact, accesskey, audit, auth, funclog, function, limit, signature, signin, supervisor, token, upstream, usage, websocket, worker
+	gateway    < ground, wire, httpx, telemetry, redact, accesskey, audit, auth, funclog, function, limit, signature, signin, supervisor, token, traffic, feed, upstream, usage, websocket, worker
 	oauth      < ground, httpx, accesskey, auth, limit, token
 	console    < ground, httpx, api, accesskey, auth, signin
-	admin      < ground, httpx, api, blob, accesskey, audit, auth, bundle, deploy, funclog, function, limit, policy, supervisor, tunnel
+	admin      < ground, httpx, api, blob, accesskey, audit, auth, bundle, deploy, feed, funclog, function, limit, policy, supervisor, traffic, tunnel
 
 	devserver  < ground, httpx, environ, redact, accesskey, auth, bundle, deploy, function, gateway, oauth, secret, signature, signin, state, supervisor, token, worker
 	devpage    < ground, httpx, devserver, tunnel
