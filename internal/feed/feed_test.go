@@ -1,0 +1,182 @@
+package feed_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"postern.dev/postern/internal/feed"
+)
+
+// next is what a reader is told at once, in words.
+func next(t *testing.T, r *feed.Reader) (said []string, place string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	events, resync, place, err := r.Next(ctx)
+	if err != nil { // of the two that are ready either may be drawn
+		events, resync, place, err = r.Next(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resync {
+		said = append(said, "resync")
+	}
+	for _, e := range events {
+		said = append(said, fmt.Sprint(e.Kind, e.Names))
+	}
+	return said, place
+}
+
+func same(t *testing.T, what string, got []string, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s: %s", what, diff)
+	}
+}
+
+func TestReader_Coalesces(t *testing.T) {
+	t.Parallel()
+	f := feed.New()
+	r, theirs := f.Follow("prj_a", ""), f.Follow("prj_b", "")
+	defer theirs.Close()
+	for range 1000 {
+		f.Tell("prj_a", feed.Traffic, "orders", "billing")
+		f.Tell("prj_a", feed.Keys, "pak_1")
+		f.Tell("prj_a", feed.Policy)
+	}
+	f.Tell("prj_a", feed.Functions, "orders")
+	f.Tell("", feed.Functions, "of nobody")
+	got, _ := next(t, r)
+	same(t, "all at once", got, "functions[orders]", "keys[pak_1]", "policy[]", "traffic[billing orders]")
+	f.Tell("prj_b", feed.Secrets)
+	got, _ = next(t, theirs)
+	same(t, "another project's", got, "secrets[]")
+	f.Tell("prj_a", feed.Keys, "pak_2")
+	got, _ = next(t, r)
+	same(t, "what follows", got, "keys[pak_2]")
+	r.Close()
+	if !f.Followed() {
+		t.Error("nobody follows")
+	}
+	theirs.Close()
+	if f.Followed() {
+		t.Error("somebody follows who has gone")
+	}
+}
+
+// One that does not read holds no more than so many names.
+func TestReader_Bounded(t *testing.T) {
+	t.Parallel()
+	f := feed.New()
+	r := f.Follow("prj_a", "")
+	for n := range 100_000 {
+		f.Tell("prj_a", feed.Functions, fmt.Sprint("f", n))
+		if n == 199 {
+			events, _, _, _ := r.Next(t.Context())
+			if len(events) != 1 || len(events[0].Names) != 200 {
+				t.Fatalf("%d names", len(events[0].Names))
+			}
+		}
+	}
+	got, _ := next(t, r)
+	same(t, "after 100,000 names", got, "functions[]")
+}
+
+func TestFollow_Resumes(t *testing.T) {
+	t.Parallel()
+	f := feed.New()
+	r := f.Follow("prj_a", "")
+	began := r.Place()
+	f.Tell("prj_a", feed.Functions, "one")
+	if r.Place() != began {
+		t.Error("its place is behind what it was not told yet")
+	}
+	_, place := next(t, r)
+	r.Close()
+	f.Tell("prj_b", feed.Functions, "theirs")
+	f.Tell("prj_a", feed.Secrets, "two")
+	f.Tell("prj_a", feed.Traffic, "two")
+	got, place2 := next(t, f.Follow("prj_a", place))
+	same(t, "behind the first", got, "secrets[two]", "traffic[]")
+	got, _ = next(t, f.Follow("prj_a", place2))
+	same(t, "behind all", got, "traffic[]")
+	got, _ = next(t, f.Follow("prj_a", began))
+	same(t, "from the beginning", got, "functions[one]", "secrets[two]", "traffic[]")
+}
+
+func TestFollow_Resync(t *testing.T) {
+	t.Parallel()
+	f := feed.New()
+	r := f.Follow("prj_a", "")
+	old := r.Place()
+	for name, place := range map[string]string{"no place": "x", "of another process": feed.New().Follow("p", "").Place(), "not yet": old + "9", "negative": old[:9] + "-1", "no number": old[:9]} {
+		got, _ := next(t, f.Follow("prj_a", place))
+		same(t, name, got, "resync")
+	}
+	f.Tell("prj_a", feed.Keys, "pak_1")
+	f.Lost()
+	f.Tell("prj_a", feed.Keys, "pak_2")
+	got, _ := next(t, r)
+	same(t, "one that reads", got, "resync", "keys[pak_2]")
+	got, _ = next(t, f.Follow("prj_a", old))
+	same(t, "one from before", got, "resync")
+	place := r.Place()
+	for range 1024 {
+		f.Tell("prj_b", feed.Policy)
+	}
+	got, _ = next(t, f.Follow("prj_a", place))
+	same(t, "just in time", got, "traffic[]")
+	if r.Place() == place {
+		t.Error("what others are told does not move its place")
+	}
+	f.Tell("prj_b", feed.Policy)
+	got, _ = next(t, f.Follow("prj_a", place))
+	same(t, "too late", got, "resync")
+}
+
+func TestNext_Ends(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var none *feed.Feed
+	none.Tell("p", feed.Keys)
+	none.Lost()
+	for _, f := range []*feed.Feed{feed.New(), none} {
+		r := f.Follow("p", "")
+		if _, _, _, err := r.Next(ctx); err == nil {
+			t.Error("it waits for longer than it may")
+		}
+		r.Place()
+		r.Close()
+	}
+}
+
+func TestFeed_Concurrent(t *testing.T) {
+	t.Parallel()
+	f := feed.New()
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for n := range 500 {
+				f.Tell("prj_a", feed.Functions, fmt.Sprint(n))
+			}
+		})
+		wg.Go(func() {
+			r := f.Follow("prj_a", "")
+			defer r.Close()
+			for range 20 {
+				f.Tell("prj_a", feed.Keys)
+				if _, _, _, err := r.Next(t.Context()); err != nil {
+					t.Error(err)
+				}
+				r.Place()
+			}
+		})
+	}
+	wg.Wait()
+}
