@@ -267,6 +267,7 @@ const (
 	ChangeSigning  ChangeKind = "signing"  // a signing key was made, retired or removed
 	ChangeToken    ChangeKind = "token"    // one access token was revoked
 	ChangePolicy   ChangeKind = "policy"   // a project's policy was applied; the ID is the project's
+	ChangeProject  ChangeKind = "project"  // a subproject was made, altered or deleted; the ID is its parent's
 	ChangeSecret   ChangeKind = "secret"   // secrets were changed; the ID is the function's, or that of the project that shares them
 )
 

@@ -43,9 +43,20 @@ func (db *DB) CreateProject(ctx context.Context, p platform.Project) error {
 				return fault.New(fault.Conflict, "a subproject can have no subprojects").WithCode("nested_subproject")
 			}
 		}
-		return insertProject(ctx, t, p)
+		if err := insertProject(ctx, t, p); err != nil {
+			return err
+		}
+		return logProject(ctx, t, p.ParentID, p.CreatedAt)
 	})
 	return err
+}
+
+// logProject notes that a subproject of a project is another; empty: it was none.
+func logProject(ctx context.Context, t *tx, parentID string, at time.Time) error {
+	if parentID == "" {
+		return nil
+	}
+	return t.log(ctx, platform.ChangeProject, parentID, at)
 }
 
 func insertProject(ctx context.Context, t *tx, p platform.Project) error {
@@ -97,7 +108,7 @@ func (db *DB) UpdateProject(ctx context.Context, id string, at time.Time, change
 		if _, err := t.ExecContext(ctx, `UPDATE projects SET name = $2, labels = $3, updated_at = $4 WHERE id = $1`, id, p.Name, encodeMap(p.Labels), micros(at)); err != nil {
 			return fmt.Errorf("update project %s: %w", id, err)
 		}
-		return nil
+		return logProject(ctx, t, p.ParentID, at)
 	})
 	return p, err
 }
@@ -106,7 +117,8 @@ func (db *DB) UpdateProject(ctx context.Context, id string, at time.Time, change
 // functions is a Conflict: they would go on running for nobody.
 func (db *DB) DeleteSubproject(ctx context.Context, id string, at time.Time) (seq int64, err error) {
 	return db.update(ctx, func(t *tx) error {
-		if _, err := scanProject(t.QueryRowContext(ctx, `SELECT `+projectColumns+` FROM projects WHERE id = $1 AND parent_id <> '' AND deleted_at = 0`, id)); err != nil {
+		p, err := scanProject(t.QueryRowContext(ctx, `SELECT `+projectColumns+` FROM projects WHERE id = $1 AND parent_id <> '' AND deleted_at = 0`, id))
+		if err != nil {
 			return err
 		}
 		var functions int
@@ -123,6 +135,9 @@ func (db *DB) DeleteSubproject(ctx context.Context, id string, at time.Time) (se
 			return err
 		}
 		if err := forgetSecrets(ctx, t, id); err != nil {
+			return err
+		}
+		if err := logProject(ctx, t, p.ParentID, at); err != nil {
 			return err
 		}
 		return endKeys(ctx, t, `project_id`, id, at)

@@ -409,6 +409,9 @@ func testSubprojects(t *testing.T, db *store.DB) {
 	if _, err := db.UpdateProject(t.Context(), sub.ID, at, func(p *platform.Project) error { p.Name, p.Labels = "renamed", nil; return nil }); err != nil {
 		t.Fatal(err)
 	}
+	if c, err := db.Changes(t.Context(), 1, 10); err != nil || len(c) != 2 || c[1].Kind != platform.ChangeProject || c[1].ID != p.ID {
+		t.Errorf("the changes of a subproject are %+v, %v", c, err)
+	}
 	list, err := db.Subprojects(t.Context(), p.ID, "", 10, false)
 	if err != nil || len(list) != 1 || list[0].Name != "renamed" || len(list[0].Labels) != 0 {
 		t.Errorf("subprojects: %v, %v", list, err)

@@ -437,7 +437,7 @@ func testPolicyOfSubproject(t *testing.T, db *store.DB) {
 		t.Errorf("in force: %+v, %v", ps, err)
 	}
 	seq, err := db.DeleteSubproject(t.Context(), sub.ID, later)
-	cs, _ := db.Changes(t.Context(), seq-2, 10)
+	cs, _ := db.Changes(t.Context(), seq-3, 10)
 	if err != nil || !slices.ContainsFunc(cs, func(c platform.Change) bool { return c.Kind == platform.ChangePolicy && c.ID == sub.ID }) {
 		t.Errorf("changes %v, %v", cs, err)
 	}
