@@ -115,6 +115,8 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		Uses:       &s.uses,
 		Quotas:     s.db,
 		Usage:      s.usage,
+		Traffic:    s.traffic,
+		Feed:       s.feed,
 		Logs:       s.book,
 		Files:      s.deployer,
 

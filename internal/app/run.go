@@ -37,6 +37,7 @@ func (s *Server) Run(ctx context.Context) error {
 	parts.start("callbacks", s.callbacks.Run)
 	parts.start("candidates", s.judge)
 	parts.start("use of keys", s.recordUse)
+	parts.start("news of traffic", s.tellTraffic)
 	for _, i := range s.issuers {
 		parts.start("trusted issuer", i.Run)
 	}

@@ -28,6 +28,7 @@ import (
 	"postern.dev/postern/internal/config"
 	"postern.dev/postern/internal/database"
 	"postern.dev/postern/internal/deploy"
+	"postern.dev/postern/internal/feed"
 	"postern.dev/postern/internal/funclog"
 	"postern.dev/postern/internal/gateway"
 	"postern.dev/postern/internal/httpx"
@@ -40,6 +41,7 @@ import (
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/telemetry"
 	"postern.dev/postern/internal/token"
+	"postern.dev/postern/internal/traffic"
 	"postern.dev/postern/internal/tunnel"
 	"postern.dev/postern/internal/usage"
 	"postern.dev/postern/internal/worker"
@@ -79,6 +81,8 @@ type Server struct {
 	supervisor *supervisor.Supervisor
 	audit      *audit.Recorder
 	usage      *usage.Meter
+	traffic    *traffic.Book
+	feed       *feed.Feed
 	callbacks  *signature.Shared
 	gateway    *gateway.Gateway
 	tunnels    *tunnel.Hub
@@ -97,7 +101,7 @@ type Server struct {
 // nothing is left open, and no key was made that nobody has seen: the first
 // project and its key are the last step.
 func New(ctx context.Context, cfg *config.Config, version string, logs io.Writer) (_ *Server, err error) {
-	s := &Server{cfg: cfg, version: version, ready: make(chan struct{}), stopping: make(chan struct{})}
+	s := &Server{cfg: cfg, version: version, traffic: traffic.NewBook(0), feed: feed.New(), ready: make(chan struct{}), stopping: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			s.close()

@@ -91,12 +91,13 @@ func (g *Gateway) Load(ctx context.Context, src Source) error {
 			g.invoker.Retire(gone)
 		}
 		if now == nil {
-			g.limits.drop(id)
+			g.drop(id)
 		}
 		if next.bySlug[t.function.Slug] == nil {
 			g.metrics.Forget(t.function.Slug)
 		}
 	}
+	g.options.Feed.Lost()
 	return nil
 }
 
@@ -185,9 +186,11 @@ func (g *Gateway) apply(ctx context.Context, src Source, c platform.Change) erro
 	s := g.snapshot.Load()
 	var next *snapshot
 	var retired []string
+	var keyOf string
 	switch c.Kind {
 	case platform.ChangeKey:
 		k, err := src.KeyByID(ctx, c.ID)
+		keyOf = k.ProjectID
 		copied := *s
 		next = &copied
 		switch {
@@ -224,6 +227,9 @@ func (g *Gateway) apply(ctx context.Context, src Source, c platform.Change) erro
 		if next.keys, err = g.signing(ctx, src, s.keys); err != nil {
 			return err
 		}
+	case platform.ChangeProject: // requests read nothing of it
+		copied := *s
+		next = &copied
 	case platform.ChangeToken:
 		copied := *s
 		next = &copied
@@ -241,6 +247,7 @@ func (g *Gateway) apply(ctx context.Context, src Source, c platform.Change) erro
 	g.publish(next)
 	g.recheckAfter(c)
 	g.announce(next, c)
+	g.feed(s, next, c, keyOf)
 	for _, id := range retired {
 		g.invoker.Retire(id) // after the swap: who routes now finds the new one
 	}

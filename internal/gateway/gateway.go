@@ -21,6 +21,7 @@ import (
 
 	"postern.dev/postern/internal/audit"
 	"postern.dev/postern/internal/auth"
+	"postern.dev/postern/internal/feed"
 	"postern.dev/postern/internal/funclog"
 	"postern.dev/postern/internal/httpx"
 	"postern.dev/postern/internal/platform"
@@ -29,6 +30,7 @@ import (
 	"postern.dev/postern/internal/signin"
 	"postern.dev/postern/internal/supervisor"
 	"postern.dev/postern/internal/telemetry"
+	"postern.dev/postern/internal/traffic"
 	"postern.dev/postern/internal/usage"
 	"postern.dev/postern/internal/websocket"
 )
@@ -129,6 +131,10 @@ type Options struct {
 	Logs *funclog.Book
 	// Usage counts what ran; nil counts nothing.
 	Usage *usage.Meter
+	// Traffic is told of each call; nil: nobody is.
+	Traffic *traffic.Book
+	// Feed is told of what has changed, once it is in the snapshot; nil: nobody is.
+	Feed *feed.Feed
 	// Tunnel bounds calls through tunnels.
 	Tunnel TunnelLimits
 }

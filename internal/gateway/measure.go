@@ -1,10 +1,12 @@
 package gateway
 
 import (
+	"net/http"
 	"time"
 
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/telemetry"
+	"postern.dev/postern/internal/traffic"
 )
 
 // outcomes are those of a request, in the order in which decided has them.
@@ -50,6 +52,32 @@ func (g *Gateway) measure(x *exchange, took time.Duration) {
 	if w := x.held.Waited(); w > 0 {
 		m.Waited(w)
 	}
+	x.target.traffic.Record(traffic.Call{At: x.began.Add(took), Took: took, Class: x.class(), Untimed: x.status == http.StatusSwitchingProtocols, Cold: x.held.Cold(), BytesIn: x.bytesIn(), BytesOut: x.sent})
+}
+
+// class is how a call ended, as the traffic of its function has it.
+func (x *exchange) class() traffic.Class {
+	switch {
+	case x.code == codeAborted, x.status == statusClientClosed, x.status == 0:
+		return traffic.CutOff
+	case x.status == http.StatusSwitchingProtocols: // also of one that we ended later
+		return traffic.Success
+	case x.code != "" && !x.ran && (x.step < stepAcquire || x.status < http.StatusInternalServerError):
+		return traffic.Refused
+	case x.status >= http.StatusInternalServerError:
+		return traffic.ServerError
+	case x.status >= http.StatusBadRequest:
+		return traffic.ClientError
+	case x.status >= http.StatusMultipleChoices:
+		return traffic.Redirect
+	}
+	return traffic.Success
+}
+
+// drop forgets what was counted of a function that is gone.
+func (g *Gateway) drop(id string) {
+	g.limits.drop(id)
+	g.options.Traffic.Forget(id)
 }
 
 // Levels are what the gateway knows for the metrics. status tells how a

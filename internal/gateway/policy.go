@@ -32,6 +32,7 @@ func (g *Gateway) target(f platform.Function, d platform.Deployment, p *platform
 		t.closed, t.deployment.Handlers = true, nil
 	}
 	t.routes, t.metrics = function.NewTable(t.deployment.Handlers), g.metrics.Function(f.Slug)
+	t.traffic = g.options.Traffic.Function(f.ProjectID, f.ID, f.Name)
 	t.verifiers = g.verifiers(t)
 	t.describe(g.options)
 	return t
@@ -176,7 +177,7 @@ func (g *Gateway) applyFunction(ctx context.Context, src Source, s *snapshot, id
 		if old != nil {
 			retired = old.replaced(nil)
 			g.metrics.Forget(old.function.Slug)
-			g.limits.drop(id)
+			g.drop(id)
 		}
 		return s.without(id), retired, nil
 	case err != nil:
@@ -215,7 +216,7 @@ func (g *Gateway) applyPolicy(ctx context.Context, src Source, s *snapshot, proj
 		retired = append(retired, t.replaced(now)...)
 		if now == nil {
 			g.metrics.Forget(t.function.Slug)
-			g.limits.drop(id)
+			g.drop(id)
 		}
 	}
 	return next, retired, nil

@@ -9,6 +9,7 @@ import (
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/signature"
 	"postern.dev/postern/internal/telemetry"
+	"postern.dev/postern/internal/traffic"
 	"postern.dev/postern/internal/upstream"
 )
 
@@ -38,8 +39,9 @@ type target struct {
 	verifiers  []*signature.Verifier // by door; nil where the guard is no signature, or nobody is let in
 	doors      []door                // as the table numbers them
 	metrics    *telemetry.Function
-	resource          // as a protected resource
-	admin      *admin // its own user; nil: it has none
+	traffic    *traffic.Function // nil of a tunnel
+	resource                     // as a protected resource
+	admin      *admin            // its own user; nil: it has none
 	// candidate is the version that gets a part of the calls beside this one, and
 	// trial how both do; nil: there is none. answers is this version's part of it.
 	candidate *target

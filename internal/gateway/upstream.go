@@ -60,6 +60,7 @@ func (g *Gateway) upstreamTarget(u platform.Upstream, p *platform.Policy) *targe
 	}
 	t.deployment.Handlers = hs
 	t.routes, t.metrics = function.NewRoutes(hs[0]), g.metrics.Function(u.Slug)
+	t.traffic = g.options.Traffic.Function(u.ProjectID, u.ID, u.Name)
 	t.verifiers = g.verifiers(t)
 	t.describe(g.options)
 	g.openDoors(t)
