@@ -16,3 +16,9 @@ func Exec(ctx context.Context, db *DB, statement string, args ...any) error {
 	_, err := db.write.ExecContext(ctx, statement, args...)
 	return err
 }
+
+// FoldNames is the migration of that name.
+func FoldNames(ctx context.Context, db *DB) error {
+	_, err := db.update(ctx, func(t *tx) error { return foldNames(ctx, t.Tx) })
+	return err
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"time"
 
 	"postern.dev/postern/internal/fault"
@@ -24,7 +25,17 @@ func (db *DB) FunctionByID(ctx context.Context, projectID, id string) (platform.
 
 // Functions lists up to limit functions of a project with a name after the given one.
 func (db *DB) Functions(ctx context.Context, projectID, after string, limit int) ([]platform.Function, error) {
-	rows, err := db.read.QueryContext(ctx, `SELECT `+functionColumns+` FROM functions f WHERE f.project_id = $1 AND f.name > $2 ORDER BY f.name LIMIT $3`, projectID, after, limit)
+	return db.FindFunctions(ctx, projectID, "", after, limit)
+}
+
+// FindFunctions lists like Functions those that have a text in their name or
+// slug, whatever its case, or that have an ID which begins with it, prefix included.
+func (db *DB) FindFunctions(ctx context.Context, projectID, text, after string, limit int) ([]platform.Function, error) {
+	where, args := db.functionFilter(projectID, text)
+	if where == "" {
+		return nil, nil
+	}
+	rows, err := db.read.QueryContext(ctx, `SELECT `+functionColumns+` FROM functions f WHERE `+where+` AND f.name > $3 ORDER BY f.name LIMIT $4`, append(args, after, limit)...)
 	if err != nil {
 		return nil, failed("list functions", err)
 	}
@@ -38,6 +49,31 @@ func (db *DB) Functions(ctx context.Context, projectID, after string, limit int)
 		out = append(out, f)
 	}
 	return out, failed("list functions", rows.Err())
+}
+
+// CountFunctions counts the functions that FindFunctions lists on all pages, up
+// to a number.
+func (db *DB) CountFunctions(ctx context.Context, projectID, text string, most int) (n int, err error) {
+	where, args := db.functionFilter(projectID, text)
+	if where == "" {
+		return 0, nil
+	}
+	err = db.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM (SELECT f.id FROM functions f WHERE `+where+` LIMIT $3) AS found`, append(args, most)...).Scan(&n)
+	return n, failed("count functions", err)
+}
+
+// functionFilter is the condition of a search on functions f, whose arguments
+// are $1 and $2; empty where nothing can meet it.
+func (db *DB) functionFilter(projectID, text string) (where string, args []any) {
+	if !searchable(text) {
+		return "", nil
+	}
+	text = strings.ToLower(text) // names are of ASCII
+	found := db.dialect.position("f.name", "$2") + ` > 0 OR ` + db.dialect.position("f.slug", "$2") + ` > 0`
+	if strings.HasPrefix(text, "fn-") {
+		found += ` OR ` + db.dialect.position("f.id", "$2") + ` = 1`
+	}
+	return `f.project_id = $1 AND ($2 = '' OR ` + found + `)`, []any{projectID, text}
 }
 
 // DeleteFunction removes a function, its deployments, its secrets and what its

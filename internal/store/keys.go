@@ -34,8 +34,8 @@ func (db *DB) insertKey(ctx context.Context, t *tx, k platform.AccessKey) error 
 	}
 	k.Generation, k.UpdatedAt = 1, k.CreatedAt
 	_, err := t.ExecContext(ctx, `INSERT INTO access_keys (id, project_id, function_id, by_policy, service_plan_id, created_at, revoked_at,
-			display_name, secret_hash, generation, previous_hash, previous_until, scopes, route_groups, allowed_cidrs, rate_per_second, quota_limit, quota_per, binding, cert_thumbprint, metadata, updated_at, expires_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)`,
+			display_name, secret_hash, generation, previous_hash, previous_until, scopes, route_groups, allowed_cidrs, rate_per_second, quota_limit, quota_per, binding, cert_thumbprint, metadata, updated_at, expires_at, search_name)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)`,
 		append([]any{k.ID, k.ProjectID, k.FunctionID, number(k.ByPolicy), k.ServicePlanID, micros(k.CreatedAt), micros(k.RevokedAt)}, mutable(k)...)...)
 	if err := db.keyConflict(err, k); err != nil {
 		return err
@@ -54,7 +54,7 @@ func mutable(k platform.AccessKey) []any {
 		previous = hex.EncodeToString(k.PreviousHash[:])
 	}
 	return []any{k.DisplayName, hex.EncodeToString(k.SecretHash[:]), k.Generation, previous, micros(k.PreviousUntil), strings.Join(scopes, " "), encode(orEmpty(k.Groups)),
-		encode(orEmpty(k.AllowedCIDRs)), k.RatePerSecond, k.Quota.Limit, string(k.Quota.Per), string(k.Binding), k.CertThumbprint, encodeMap(k.Metadata), micros(k.UpdatedAt), micros(k.ExpiresAt)}
+		encode(orEmpty(k.AllowedCIDRs)), k.RatePerSecond, k.Quota.Limit, string(k.Quota.Per), string(k.Binding), k.CertThumbprint, encodeMap(k.Metadata), micros(k.UpdatedAt), micros(k.ExpiresAt), foldName(k.DisplayName)}
 }
 
 func (db *DB) keyConflict(err error, k platform.AccessKey) error {
@@ -106,7 +106,7 @@ func (db *DB) UpdateKey(ctx context.Context, projectID, id string, at time.Time,
 // writeKey stores what may change of a key.
 func (db *DB) writeKey(ctx context.Context, t *tx, k platform.AccessKey) error {
 	_, err := t.ExecContext(ctx, `UPDATE access_keys SET display_name = $2, secret_hash = $3, generation = $4, previous_hash = $5, previous_until = $6, scopes = $7, route_groups = $8,
-		allowed_cidrs = $9, rate_per_second = $10, quota_limit = $11, quota_per = $12, binding = $13, cert_thumbprint = $14, metadata = $15, updated_at = $16, expires_at = $17 WHERE id = $1`,
+		allowed_cidrs = $9, rate_per_second = $10, quota_limit = $11, quota_per = $12, binding = $13, cert_thumbprint = $14, metadata = $15, updated_at = $16, expires_at = $17, search_name = $18 WHERE id = $1`,
 		append([]any{k.ID}, mutable(k)...)...)
 	if err := db.keyConflict(err, k); err != nil {
 		return err
@@ -143,10 +143,7 @@ func (db *DB) KeyByID(ctx context.Context, id string) (platform.AccessKey, error
 // after the given one: those that people made, and when asked those that
 // functions were given too.
 func (db *DB) Keys(ctx context.Context, projectID, after string, limit int, functions bool) ([]platform.AccessKey, error) {
-	var out []platform.AccessKey
-	err := db.eachKey(ctx, func(k platform.AccessKey) error { out = append(out, k); return nil },
-		`SELECT `+keyColumns+keyTables+`WHERE k.project_id = $1 AND k.id > $2 AND k.revoked_at = 0 AND (k.function_id = '' OR $3 = 1) ORDER BY k.id LIMIT $4`, projectID, after, number(functions), limit)
-	return out, err
+	return db.FindKeys(ctx, projectID, platform.KeyQuery{After: after, Limit: limit, Functions: functions})
 }
 
 // RevokeKey ends a key of a project at the given time. Revoking a key that is

@@ -33,6 +33,9 @@ func (db *DB) migrateSet(ctx context.Context, dir, table string) error {
 	if err != nil {
 		return err
 	}
+	if table == goose.DefaultTablename {
+		options = append(options, goose.WithGoMigrations(goose.NewGoMigration(13, &goose.GoFunc{RunTx: foldNames}, nil)))
+	}
 	if locker != nil {
 		options = append(options, goose.WithSessionLocker(locker))
 	}

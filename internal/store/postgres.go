@@ -49,6 +49,8 @@ func (postgresDialect) lockWriters() string {
 func (postgresDialect) notify() string { return "NOTIFY postern_changes" }
 func (postgresDialect) hasty() string  { return "SET LOCAL synchronous_commit = off" }
 
+func (postgresDialect) position(in, text string) string { return "strpos(" + in + ", " + text + ")" }
+
 func (postgresDialect) uniqueViolation(err error) (string, bool) {
 	const uniqueViolation = "23505" // PostgreSQL manual, appendix A
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == uniqueViolation {

@@ -49,6 +49,8 @@ func (sqliteDialect) lockWriters() string { return "" } // one writing connectio
 func (sqliteDialect) notify() string      { return "" } // one process: the bell is in it
 func (sqliteDialect) hasty() string       { return "" } // a pragma of its file, which has its own
 
+func (sqliteDialect) position(in, text string) string { return "instr(" + in + ", " + text + ")" }
+
 func (sqliteDialect) uniqueViolation(err error) (string, bool) {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY) {
 		return e.Error(), true

@@ -37,6 +37,9 @@ type dialect interface {
 	// hasty is the statement, after BEGIN, by which a commit does not wait for
 	// the disk; may be empty.
 	hasty() string
+	// position is the expression of where the second text begins in the first,
+	// from 1; 0: nowhere.
+	position(in, text string) string
 	// uniqueViolation reports whether err says that a unique constraint was
 	// broken, and names it as far as the database does.
 	uniqueViolation(err error) (constraint string, ok bool)
