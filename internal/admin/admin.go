@@ -41,7 +41,8 @@ type Store interface {
 // Functions is the reading of functions.
 type Functions interface {
 	Function(ctx context.Context, projectID, name string) (platform.Function, error)
-	Functions(ctx context.Context, projectID, after string, limit int) ([]platform.Function, error)
+	FindFunctions(ctx context.Context, projectID, text, after string, limit int) ([]platform.Function, error)
+	CountFunctions(ctx context.Context, projectID, text string, most int) (int, error)
 	FunctionByID(ctx context.Context, projectID, id string) (platform.Function, error)
 	Deployment(ctx context.Context, id string) (platform.Deployment, error)
 	Deployments(ctx context.Context, functionID string, limit int) ([]platform.Deployment, error)
@@ -53,6 +54,8 @@ type Functions interface {
 type Keys interface {
 	Key(ctx context.Context, projectID, id string) (platform.AccessKey, error)
 	Keys(ctx context.Context, projectID, after string, limit int, functions bool) ([]platform.AccessKey, error)
+	FindKeys(ctx context.Context, projectID string, q platform.KeyQuery) ([]platform.AccessKey, error)
+	CountKeys(ctx context.Context, projectID string, q platform.KeyQuery, most int) (int, error)
 }
 
 // KeyChanges is the making, altering and ending of access keys.

@@ -53,10 +53,14 @@ func stateOf(s api.Status) string {
 	return stateRunning
 }
 
-// attempted are the functions of a project that are no more than attempts, by name.
-func (s *service) attempted(ctx context.Context, projectID string) (out []api.Function, err error) {
+// attempted are the functions of a project that are no more than attempts, by
+// name: those that have a text in it.
+func (s *service) attempted(ctx context.Context, projectID, text string) (out []api.Function, err error) {
 	all := s.o.Deployer.Attempts(projectID)
 	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if !strings.Contains(name, strings.ToLower(text)) {
+			continue
+		}
 		_, err := s.o.Store.Function(ctx, projectID, name)
 		if fault.KindOf(err) == fault.NotFound {
 			out = append(out, unborn(projectID, name, all[name]))

@@ -54,8 +54,9 @@ func (s *service) whoAmI(ctx context.Context, _ *struct{}) (*body[api.WhoAmI], e
 func (s *service) listFunctions(ctx context.Context, in *struct {
 	ProjectPath
 	Page
+	Search
 }) (*body[api.Functions], error) {
-	fs, err := s.o.Store.Functions(ctx, in.ProjectID, in.PageToken, in.PageSize+1)
+	fs, err := s.o.Store.FindFunctions(ctx, in.ProjectID, in.Query, in.PageToken, in.PageSize+1)
 	if err != nil {
 		return nil, err
 	}
@@ -82,12 +83,19 @@ func (s *service) listFunctions(ctx context.Context, in *struct {
 		}
 		out.Functions = append(out.Functions, one)
 	}
+	more, err := s.attempted(ctx, in.ProjectID, in.Query)
+	if err != nil {
+		return nil, err
+	}
 	if out.NextPageToken == "" {
-		more, err := s.attempted(ctx, in.ProjectID)
+		out.Functions = append(out.Functions, more...)
+	}
+	if in.WithTotal {
+		n, err := s.o.Store.CountFunctions(ctx, in.ProjectID, in.Query, countedTo+1)
 		if err != nil {
 			return nil, err
 		}
-		out.Functions = append(out.Functions, more...)
+		out.Total = totalOf(n + len(more))
 	}
 	return &body[api.Functions]{out}, nil
 }

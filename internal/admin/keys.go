@@ -48,31 +48,6 @@ func (s *service) registerKeys() {
 		Description: "When this succeeds the key opens nothing any more on this machine, and neither do its tokens.", DefaultStatus: 200, Errors: []int{404, 503}}, s.revokeKey)
 }
 
-func (s *service) listKeys(ctx context.Context, in *struct {
-	ProjectPath
-	Page
-	Functions bool `query:"includeFunctionKeys" doc:"The keys that functions were given, too."`
-}) (*body[api.AccessKeys], error) {
-	if in.PageToken != "" && !accesskey.ValidID(in.PageToken) {
-		return nil, errPageToken
-	}
-	ks, err := s.o.Store.Keys(ctx, in.ProjectID, in.PageToken, in.PageSize+1, in.Functions)
-	if err != nil {
-		return nil, err
-	}
-	out, now := api.AccessKeys{AccessKeys: []api.AccessKey{}}, time.Now()
-	for i, k := range ks {
-		if i == in.PageSize {
-			out.NextPageToken = ks[i-1].ID
-			break
-		}
-		out.AccessKeys = append(out.AccessKeys, describeKey(k, now))
-	}
-	return &body[api.AccessKeys]{out}, nil
-}
-
-var errPageToken = invalid("pageToken", "is none that a list gave", "send the nextPageToken of the page before as it is, or none for the first page")
-
 func (s *service) getKey(ctx context.Context, in *KeyPath) (*body[api.AccessKey], error) {
 	if err := in.known(); err != nil {
 		return nil, err
@@ -253,7 +228,8 @@ func (s *service) caller(ctx context.Context) (platform.AccessKey, error) {
 func describeKey(k platform.AccessKey, now time.Time) api.AccessKey {
 	out := api.AccessKey{AccessKeyID: k.ID, DisplayName: k.DisplayName, ProjectID: k.ProjectID, CreateTime: k.CreatedAt.UTC(), UpdateTime: k.UpdatedAt.UTC(), Scopes: []string{},
 		Groups: k.Groups, RatePerSecond: k.RatePerSecond, Binding: string(k.Binding), CertThumbprint: k.CertThumbprint, Metadata: k.Metadata,
-		ServicePlanID: k.ServicePlanID, FunctionID: k.FunctionID, ExpireTime: when(k.ExpiresAt), LastUsedTime: when(k.LastUsedAt)}
+		ServicePlanID: k.ServicePlanID, FunctionID: k.FunctionID, ByPolicy: k.ByPolicy, State: string(k.StateAt(now)),
+		ExpireTime: when(k.ExpiresAt), LastUsedTime: when(k.LastUsedAt), RevokeTime: when(k.RevokedAt)}
 	for _, s := range k.Scopes {
 		out.Scopes = append(out.Scopes, string(s))
 	}

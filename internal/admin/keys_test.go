@@ -285,7 +285,16 @@ func TestListKeys(t *testing.T) {
 	if got := strings.Join(walk("&includeFunctionKeys=true"), " "); got != "admin control expired function:f invoke" {
 		t.Errorf("all, in pages: %s", got)
 	}
+	for query, want := range map[string]string{
+		"&query=CON": "control", "&query=%25": "", "&query=_": "", "&query=%5C": "", "&query=%27": "", "&query=%00": "", "&query=%FF": "", "&query=" + w.id["invoke"][:30]: "invoke", "&query=n&includeFunctionKeys=true": "admin control function:f invoke",
+		"&state=live": "admin control invoke", "&state=expired": "expired", "&state=expiring": "", "&state=revoked": "", "&state=expired&query=control": "", "&order=newest": "admin control expired invoke",
+	} {
+		if got := strings.Join(walk(query), " "); got != want {
+			t.Errorf("%s: %q, want %q", query, got, want)
+		}
+	}
 	for query, field := range map[string]string{
+		"query=" + strings.Repeat("a", 101): "query", "state=dead": "state", "order=up": "order", "withTotal=maybe": "withTotal",
 		"pageToken=x": "pageToken", "pageToken=pak_": "pageToken", "pageToken=" + strings.ToUpper(id): "pageToken", "pageToken=" + strings.Repeat("a", 65): "pageToken", "pageToken=%00": "pageToken",
 		"pageSize=0": "pageSize", "pageSize=1001": "pageSize", "pageSize=-1": "pageSize", "pageSize=x": "pageSize", "includeFunctionKeys=maybe": "includeFunctionKeys",
 	} {
@@ -305,6 +314,28 @@ func TestListKeys(t *testing.T) {
 	}
 	if rec, _ := w.do("DELETE", one, w.key["control"], ""); rec.Code != 200 {
 		t.Errorf("end a function's key: %d %s", rec.Code, rec.Body)
+	}
+}
+
+// Newest first is the order of making turned round, each key says how it stands,
+// and a list is counted when that is asked for.
+func TestListKeys_StateAndTotal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	soon := time.Now().Add(24 * time.Hour).UTC().Format(time.RFC3339)
+	made := w.create(t, "admin", `{"displayName":"soon","expireTime":"`+soon+`"}`)
+	gone := w.create(t, "admin", `{"displayName":"gone"}`)
+	ask[struct{}](t, w, "DELETE", w.keys()+"/"+gone.AccessKey.AccessKeyID, w.key["admin"], "")
+	page := ask[api.AccessKeys](t, w, "GET", w.keys()+"?order=newest&pageSize=2&withTotal=true", w.key["control"], "")
+	if page.Total == nil || *page.Total != (api.Total{Count: 5}) || page.AccessKeys[0].AccessKeyID != made.AccessKey.AccessKeyID || page.AccessKeys[0].State != "expiring" || page.AccessKeys[1].State == "expiring" {
+		t.Errorf("the first page: %+v, total %+v", page.AccessKeys, page.Total)
+	}
+	page = ask[api.AccessKeys](t, w, "GET", w.keys()+"?state=revoked&withTotal=true", w.key["control"], "")
+	if page.Total == nil || page.Total.Count != 1 || len(page.AccessKeys) != 1 || page.AccessKeys[0].State != "revoked" || page.AccessKeys[0].RevokeTime == nil {
+		t.Errorf("revoked: %+v, total %+v", page.AccessKeys, page.Total)
+	}
+	if page := ask[api.AccessKeys](t, w, "GET", w.keys(), w.key["control"], ""); page.Total != nil {
+		t.Error("counted, and nobody asked")
 	}
 }
 

@@ -139,8 +139,11 @@ func (s *service) beside(ctx context.Context, out *api.Function, f platform.Func
 		out.Candidate = &v
 		return nil
 	}
+	if time.Since(f.UpdatedAt) >= judgedFor {
+		return nil
+	}
 	ds, err := s.o.Store.Deployments(ctx, f.ID, 1)
-	if err == nil && len(ds) == 1 && ds[0].EndedBecause != "" && time.Since(f.UpdatedAt) < judgedFor {
+	if err == nil && len(ds) == 1 && ds[0].EndedBecause != "" {
 		v := versionOf(f, ds[0])
 		out.Candidate = &v
 	}

@@ -71,6 +71,16 @@ type Status struct {
 type Functions struct {
 	Functions     []Function `json:"functions"`
 	NextPageToken string     `json:"nextPageToken" doc:"Empty on the last page."`
+	Total         *Total     `json:"total,omitempty" doc:"With withTotal."`
+}
+
+// FunctionQuery says which functions are wanted; a zero field takes the
+// server's default.
+type FunctionQuery struct {
+	Query     string // a part of the name, or the beginning of the ID
+	WithTotal bool
+	PageSize  int
+	PageToken string
 }
 
 // DeployRequest asks for an uploaded artefact to be made active.

@@ -58,6 +58,12 @@ func (c *Client) Functions(ctx context.Context, pageToken string) (out Functions
 	return out, c.call(ctx, http.MethodGet, c.project("functions")+"?pageToken="+url.QueryEscape(pageToken), nil, &out)
 }
 
+// FindFunctions lists one page of those functions that a query asks for.
+func (c *Client) FindFunctions(ctx context.Context, q FunctionQuery) (out Functions, err error) {
+	query := listQuery(map[string]string{"query": q.Query, "pageToken": q.PageToken}, map[string]bool{"withTotal": q.WithTotal}, q.PageSize)
+	return out, c.call(ctx, http.MethodGet, c.project("functions")+query, nil, &out)
+}
+
 // Function returns one function.
 func (c *Client) Function(ctx context.Context, name string) (out Function, err error) {
 	return out, c.call(ctx, http.MethodGet, c.project("functions", name), nil, &out)

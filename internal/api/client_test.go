@@ -77,7 +77,15 @@ func TestClient_Requests(t *testing.T) {
 		"all logs":  {func() error { _, err := c.Logs(ctx, "f", api.LogQuery{Limit: 7}); return err }, call{Line: "GET /v1/projects/prj_1/functions/f/logs?limit=7"}},
 		"keys":      {func() error { _, err := c.Keys(ctx, "", false); return err }, call{Line: "GET /v1/projects/prj_1/accessKeys?pageSize=1000"}},
 		"all keys":  {func() error { _, err := c.Keys(ctx, "pak&1", true); return err }, call{Line: "GET /v1/projects/prj_1/accessKeys?includeFunctionKeys=true&pageSize=1000&pageToken=pak%261"}},
-		"key":       {func() error { _, err := c.Key(ctx, "pak_2"); return err }, call{Line: "GET /v1/projects/prj_1/accessKeys/pak_2"}},
+		"found": {func() error {
+			_, err := c.FindKeys(ctx, api.KeyQuery{Query: "50% & ü", State: "expired", Order: "newest", Functions: true, WithTotal: true, PageSize: 50, PageToken: "pak&1"})
+			return err
+		}, call{Line: "GET /v1/projects/prj_1/accessKeys?includeFunctionKeys=true&order=newest&pageSize=50&pageToken=pak%261&query=50%25+%26+%C3%BC&state=expired&withTotal=true"}},
+		"found functions": {func() error {
+			_, err := c.FindFunctions(ctx, api.FunctionQuery{Query: "a&b", WithTotal: true, PageSize: 7, PageToken: "x"})
+			return err
+		}, call{Line: "GET /v1/projects/prj_1/functions?pageSize=7&pageToken=x&query=a%26b&withTotal=true"}},
+		"key": {func() error { _, err := c.Key(ctx, "pak_2"); return err }, call{Line: "GET /v1/projects/prj_1/accessKeys/pak_2"}},
 		"rename": {func() error {
 			_, err := c.UpdateKey(ctx, "pak_2", api.UpdateKeyRequest{DisplayName: &name})
 			return err

@@ -27,7 +27,10 @@ type AccessKey struct {
 	Metadata       map[string]string `json:"metadata,omitempty"`
 	ServicePlanID  string            `json:"servicePlanId,omitempty" doc:"Its secret is the API token of this service plan, and nothing else."`
 	FunctionID     string            `json:"functionId,omitempty" doc:"The function that was given this key, if people did not make it."`
+	ByPolicy       bool              `json:"byPolicy,omitempty" doc:"The project's policy made it, and changes it."`
+	State          string            `json:"state" enum:"live,expiring,expired,revoked" doc:"A live key that ends within 30 days is expiring."`
 	ExpireTime     *time.Time        `json:"expireTime,omitempty"`
+	RevokeTime     *time.Time        `json:"revokeTime,omitempty"`
 	LastUsedTime   *time.Time        `json:"lastUsedTime,omitempty" doc:"Written every few seconds."`
 	// PreviousSecretExpireTime is until when the secret before the last rotation is good.
 	PreviousSecretExpireTime *time.Time `json:"previousSecretExpireTime,omitempty" doc:"Until when the secret before the last rotation is good."`
@@ -49,6 +52,30 @@ type Usage struct {
 type AccessKeys struct {
 	AccessKeys    []AccessKey `json:"accessKeys"`
 	NextPageToken string      `json:"nextPageToken" doc:"Empty on the last page."`
+	Total         *Total      `json:"total,omitempty" doc:"With withTotal."`
+}
+
+// Total is how much there is on all pages of a list.
+type Total struct {
+	Count int  `json:"count"`
+	More  bool `json:"more" doc:"There is more than was counted."`
+}
+
+// KeyQuery says which access keys are wanted; a zero field takes the server's
+// default.
+type KeyQuery struct {
+	Query     string // a part of the name, or the beginning of the ID
+	State     string // live, expiring, expired or revoked; empty: all but revoked ones
+	Order     string // oldest or newest
+	Functions bool   // those that functions were given, too
+	WithTotal bool
+	PageSize  int
+	PageToken string
+}
+
+func (q KeyQuery) values() string {
+	return listQuery(map[string]string{"query": q.Query, "state": q.State, "order": q.Order, "pageToken": q.PageToken},
+		map[string]bool{"includeFunctionKeys": q.Functions, "withTotal": q.WithTotal}, q.PageSize)
 }
 
 // CreateKeyRequest asks for a new key.
@@ -111,6 +138,11 @@ func (c *Client) Keys(ctx context.Context, pageToken string, functions bool) (ou
 	return out, c.call(ctx, http.MethodGet, c.project("accessKeys")+page(pageToken, "includeFunctionKeys", functions), nil, &out)
 }
 
+// FindKeys lists one page of those access keys that a query asks for.
+func (c *Client) FindKeys(ctx context.Context, q KeyQuery) (out AccessKeys, err error) {
+	return out, c.call(ctx, http.MethodGet, c.project("accessKeys")+q.values(), nil, &out)
+}
+
 // Key returns one access key.
 func (c *Client) Key(ctx context.Context, id string) (out AccessKey, err error) {
 	return out, c.call(ctx, http.MethodGet, c.project("accessKeys", id), nil, &out)
@@ -139,6 +171,26 @@ func page(token, switched string, on bool) string {
 	}
 	if on {
 		q.Set(switched, strconv.FormatBool(on))
+	}
+	return "?" + q.Encode()
+}
+
+// listQuery is the query for one page of a list; what is empty, off or 0 is left
+// to the server.
+func listQuery(texts map[string]string, switches map[string]bool, size int) string {
+	q := url.Values{}
+	for name, text := range texts {
+		if text != "" {
+			q.Set(name, text)
+		}
+	}
+	for name, on := range switches {
+		if on {
+			q.Set(name, "true")
+		}
+	}
+	if size > 0 {
+		q.Set("pageSize", strconv.Itoa(size))
 	}
 	return "?" + q.Encode()
 }
