@@ -33,8 +33,9 @@ func newFunctions(std Stdio) *cobra.Command {
 }
 
 func newFunctionsList(std Stdio) *cobra.Command {
+	var query string
 	var asJSON bool
-	return remote(&cobra.Command{
+	cmd := remote(&cobra.Command{
 		Use:   "list",
 		Short: "List the functions of the project",
 		Args:  exactly(),
@@ -43,25 +44,31 @@ func newFunctionsList(std Stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return listFunctions(cmd.Context(), client, newPrinter(std.Out), asJSON)
+			return listFunctions(cmd.Context(), client, newPrinter(std.Out), query, asJSON)
 		},
 	}, &asJSON)
+	cmd.Flags().StringVar(&query, "query", "", "only those with this text in the name, or at the beginning of the ID")
+	return cmd
 }
 
-func listFunctions(ctx context.Context, client *api.Client, out printer, asJSON bool) error {
+func listFunctions(ctx context.Context, client *api.Client, out printer, query string, asJSON bool) error {
 	all := []api.Function{}
-	for token := ""; ; {
-		page, err := client.Functions(ctx, token)
+	for q := (api.FunctionQuery{Query: query}); ; {
+		page, err := client.FindFunctions(ctx, q)
 		if err != nil {
 			return err
 		}
 		all = append(all, page.Functions...)
-		if token = page.NextPageToken; token == "" {
+		if q.PageToken = page.NextPageToken; q.PageToken == "" {
 			break
 		}
 	}
 	if asJSON {
 		return out.json(all)
+	}
+	if len(all) == 0 && query != "" {
+		out.line("no functions are like that; see all: postern functions list")
+		return nil
 	}
 	var rows [][]string
 	for _, f := range all {

@@ -28,16 +28,16 @@ func newKeys(std Stdio) *cobra.Command {
 	)
 }
 
-// allKeys lists the project's keys, page by page; those of functions too when asked.
-func allKeys(ctx context.Context, client *api.Client, functions bool) ([]api.AccessKey, error) {
+// allKeys lists those of the project's keys that a query asks for, page by page.
+func allKeys(ctx context.Context, client *api.Client, q api.KeyQuery) ([]api.AccessKey, error) {
 	all := []api.AccessKey{}
-	for token := ""; ; {
-		page, err := client.Keys(ctx, token, functions)
+	for q.PageSize = 1000; ; {
+		page, err := client.FindKeys(ctx, q)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, page.AccessKeys...)
-		if token = page.NextPageToken; token == "" {
+		if q.PageToken = page.NextPageToken; q.PageToken == "" {
 			return all, nil
 		}
 	}
@@ -48,7 +48,7 @@ func findKey(ctx context.Context, client *api.Client, nameOrID string) (api.Acce
 	if accesskey.ValidID(nameOrID) {
 		return client.Key(ctx, nameOrID)
 	}
-	all, err := allKeys(ctx, client, strings.HasPrefix(nameOrID, "function:"))
+	all, err := allKeys(ctx, client, api.KeyQuery{Query: nameOrID, Functions: strings.HasPrefix(nameOrID, "function:")})
 	if err != nil {
 		return api.AccessKey{}, err
 	}
