@@ -310,3 +310,22 @@ func TestTable(t *testing.T) {
 		t.Errorf("private: opened %v, closed %v", names(opened), names(closed))
 	}
 }
+
+// A WebSocket is told by its path and as it is guarded, like any other door.
+func TestTable_WebSocket(t *testing.T) {
+	t.Parallel()
+	fs := []platform.ActiveFunction{{Function: platform.Function{Name: "chat"}, Deployment: platform.Deployment{Visibility: platform.Public, Handlers: []platform.Handler{
+		{Name: "/ws", Kind: platform.HandlerSocket, Guard: platform.GuardKey}, {Name: "/open", Kind: platform.HandlerSocket, Guard: platform.GuardOpen}, {Name: "WebSocket", Guard: platform.GuardKey}}}}}
+	var got []string
+	for _, r := range policy.Table(fs, nil, nil) {
+		text := r.Name() + "|" + r.Handler + "|" + r.Door + "|" + r.Group
+		if r.Public() {
+			text += "|public"
+		}
+		got = append(got, text)
+	}
+	want := []string{"chat /health|built in|||public", "chat /WebSocket|WebSocket|WebSocket|chat", "chat /open|WebSocket|/open||public", "chat /ws|WebSocket|/ws|chat"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -21,6 +21,9 @@ type Row struct {
 	Private  bool // reachable by other functions of the project only
 	Rule     platform.Rule
 	Group    string // the effective one; empty where no key is asked for
+	// Door is the handler's own name, and Pattern that of the route: by these the
+	// gateway knows it. Empty of what is built in, and where it has no route.
+	Door, Pattern string
 	// From says where what is in force comes from, by the field's name: the
 	// gateway, the function (its manifest or its auth export), or the policy.
 	From map[string]string
@@ -75,17 +78,19 @@ func Table(functions []platform.ActiveFunction, p *platform.Policy, d *Document)
 
 func rowOf(f platform.ActiveFunction, hs []platform.Handler, r function.RouteRow, over *platform.FunctionPolicy, private bool, d *Document) Row {
 	out := Row{Of: f.Function.Name, Method: r.Method, Path: r.Path, Handler: r.Handler, Private: private, From: map[string]string{"auth": FromGateway}}
-	i := slices.IndexFunc(hs, func(h platform.Handler) bool { return h.Name == r.Handler })
+	i := slices.IndexFunc(hs, func(h platform.Handler) bool { return answers(h, r) })
 	if i < 0 || r.Path == "/health" { // which is open whatever anybody says
 		out.Guard = platform.GuardOpen
 		return out
 	}
 	now, was := hs[i], f.Deployment.Handlers[i]
+	out.Door = now.Name
 	path := "function/" + f.Function.Name + "/handler/" + now.Name
 	rule, before, guard, guardBefore, loosened := now.Rule, was.Rule, now.Guard, was.Guard, false
 	if at := slices.IndexFunc(now.Routes, func(x platform.Route) bool { return x.Pattern == strings.TrimSpace(r.Method+" "+r.Path) }); at >= 0 {
 		rule, before, guard, guardBefore, loosened = now.Routes[at].Rule, was.Routes[at].Rule, now.Routes[at].Guard, was.Routes[at].Guard, was.Routes[at].Loosened
-		path = "function/" + f.Function.Name + "/route/" + now.Routes[at].Pattern
+		out.Pattern = now.Routes[at].Pattern
+		path = "function/" + f.Function.Name + "/route/" + out.Pattern
 	}
 	out.Guard, out.Rule = guard, rule
 	out.From["auth"] = guardFrom(was, guardBefore, loosened, f.Deployment.Declaration)
@@ -97,6 +102,15 @@ func rowOf(f platform.ActiveFunction, hs []platform.Handler, r function.RouteRow
 		out.Line = d.at[path].line
 	}
 	return out
+}
+
+// answers reports whether a row is of a handler. That of a WebSocket is told by
+// its path.
+func answers(h platform.Handler, r function.RouteRow) bool {
+	if h.Kind == platform.HandlerSocket {
+		return r.Handler == "WebSocket" && h.Name == r.Path
+	}
+	return h.Name == r.Handler
 }
 
 // guardSaid is the guard that a policy names for a door, of whichever entry.
@@ -167,7 +181,7 @@ func (r *Row) sources(before, now platform.Rule, name string) {
 }
 
 func upstreamRow(u platform.Upstream, r platform.UpstreamRoute, p *platform.Policy, d *Document) Row {
-	out := Row{Of: u.Name, Upstream: true, Handler: u.URL, Guard: r.Guard, Private: u.Visibility != platform.Public, Rule: r.Rule, From: map[string]string{"auth": FromPolicy}}
+	out := Row{Of: u.Name, Upstream: true, Handler: u.URL, Guard: r.Guard, Private: u.Visibility != platform.Public, Rule: r.Rule, Door: u.Name, Pattern: r.Pattern, From: map[string]string{"auth": FromPolicy}}
 	var ok bool
 	if out.Method, out.Path, ok = strings.Cut(r.Pattern, " "); !ok {
 		out.Method, out.Path = "", r.Pattern
