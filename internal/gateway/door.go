@@ -101,10 +101,20 @@ func (g *Gateway) recogniseAt(x *exchange) (auth.Principal, error) {
 	case err != nil || x.door.takes(p.Method):
 		return p, err
 	case x.question != nil: // nothing was shown: it is about the first way that the door takes
-		p.Method = auth.Method(x.door.ways[0])
-		return p, nil
+		return x.shownAsTaken(p.Key)
 	}
 	return auth.Principal{}, auth.ErrInvalid // as of a credential that is not
+}
+
+// shownAsTaken is who a key is, shown in the first of its ways that the door
+// takes. It is for questions.
+func (x *exchange) shownAsTaken(k *auth.Key) (auth.Principal, error) {
+	for _, m := range k.Ways(planOf(x.own)) {
+		if x.door.takes(m) {
+			return auth.Principal{Key: k, Method: m}, nil
+		}
+	}
+	return auth.Principal{}, errWay
 }
 
 // comesFrom refuses callers from elsewhere, also where nobody is asked who they are.

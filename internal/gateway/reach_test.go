@@ -1,0 +1,120 @@
+package gateway_test
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"postern.dev/postern/internal/audit"
+	"postern.dev/postern/internal/platform"
+)
+
+// What is said of each key at each door is what a request gets there.
+func TestReach_AgreesWithTheAnswer(t *testing.T) {
+	t.Parallel()
+	ten := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	w := fitted(t, platform.GuardKey, map[string]platform.Rule{
+		"/plain": {}, "/partner": {Group: "partner"}, "/control": {Scopes: []platform.Scope{platform.ScopeControl}}, "/ten": {Addresses: ten},
+		"/basic": {Methods: []string{"basic"}}, "/dpop": {Methods: []string{"dpop"}}, "/plan": {Methods: []string{"serviceplan"}}, "/xms/v1/{plan}/batches": {},
+	})
+	d := w.src.active[fnID]
+	d.Handlers = append(d.Handlers, handlers...)
+	w.src.active[fnID] = d
+	type holder struct {
+		id, secret string
+		plan       bool
+	}
+	keys := map[string]holder{}
+	for name, change := range map[string]func(*platform.AccessKey){
+		"plain":        nil,
+		"partner":      func(k *platform.AccessKey) { k.Groups = []string{"partner"} },
+		"control":      func(k *platform.AccessKey) { k.Scopes = []platform.Scope{platform.ScopeControl} },
+		"both":         func(k *platform.AccessKey) { k.Scopes = []platform.Scope{platform.ScopeControl, platform.ScopeInvoke} },
+		"expired":      func(k *platform.AccessKey) { k.ExpiresAt = time.Now().Add(-time.Second) },
+		"of another":   func(k *platform.AccessKey) { k.ProjectID = "prj_b" },
+		"ten, inside":  func(k *platform.AccessKey) { k.AllowedCIDRs = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")} },
+		"test network": func(k *platform.AccessKey) { k.AllowedCIDRs = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} },
+		"plan":         func(k *platform.AccessKey) { k.ServicePlanID = "plan-1" },
+	} {
+		id, secret := w.key(change)
+		keys[name] = holder{id, secret, name == "plan"}
+	}
+	w.load(t)
+	doors := []audit.Door{{Of: slug}}
+	paths := []string{"/health"}
+	for _, p := range []string{"/plain", "/partner", "/control", "/ten", "/basic", "/xms/v1/{plan}/batches"} {
+		doors, paths = append(doors, audit.Door{Of: slug, Handler: "all", Pattern: p}), append(paths, strings.Replace(p, "{plan}", "plan-1", 1))
+	}
+	for _, h := range []string{"status", "webhook", "ice", "odd"} {
+		doors, paths = append(doors, audit.Door{Of: slug, Handler: h}), append(paths, "/xms/v1/plan-1/"+h)
+	}
+	for _, remote := range []string{"192.0.2.1:7", "10.1.2.3:7", "10.2.0.1:7"} {
+		for name, c := range keys {
+			k := w.src.keys[c.id]
+			told := w.g.Reach(audit.Reaching{ProjectID: project, CallerID: project, Doors: doors, Keys: []platform.AccessKey{k}, Remote: remote})[0]
+			for i, r := range told {
+				header := http.Header{"Authorization": {basic(c.id, c.secret)}}
+				if c.plan && strings.HasPrefix(paths[i], "/xms/v1/") {
+					header = http.Header{"Authorization": {"Bearer " + c.secret}}
+				}
+				res, p := w.from(remote, paths[i], header)
+				if opens := res.StatusCode == 200 || p.Code == "queue_full"; opens != r.Opens || r.Why == "" || r.Reason == audit.ReasonUnknown && name != "of another" {
+					t.Errorf("%s at %s from %s: answered %d %s, told %+v", name, paths[i], remote, res.StatusCode, p.Code, r)
+				}
+			}
+		}
+	}
+}
+
+// What a key is told does not depend on where it comes from, where nobody said.
+func TestReach_Reasons(t *testing.T) {
+	t.Parallel()
+	ten := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	w := fitted(t, platform.GuardKey, map[string]platform.Rule{"/ten": {Addresses: ten}, "/dpop": {Methods: []string{"dpop"}}, "/basic": {Methods: []string{"basic"}}, "/plan": {Methods: []string{"serviceplan"}}})
+	w.other("fn-01jd0000000000000000000002", "hidden")
+	h := w.src.active["fn-01jd0000000000000000000002"]
+	h.Visibility = platform.Private
+	w.src.active[h.FunctionID] = h
+	free, _ := w.key(nil)
+	inside, _ := w.key(func(k *platform.AccessKey) { k.AllowedCIDRs = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")} })
+	outside, _ := w.key(func(k *platform.AccessKey) { k.AllowedCIDRs = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} })
+	bound, _ := w.key(func(k *platform.AccessKey) { k.Binding = platform.BindingDPoP })
+	cert, _ := w.key(func(k *platform.AccessKey) { k.Binding = platform.BindingMTLS })
+	gone, _ := w.key(func(k *platform.AccessKey) { k.ExpiresAt = time.Now().Add(-time.Minute) })
+	w.load(t)
+	var keys []platform.AccessKey
+	for _, id := range []string{free, inside, outside, bound, cert, gone} {
+		keys = append(keys, w.src.keys[id])
+	}
+	doors := []audit.Door{{Of: slug, Handler: "all", Pattern: "/ten"}, {Of: slug, Handler: "all", Pattern: "/dpop"}, {Of: slug, Handler: "all", Pattern: "/basic"}, {Of: slug, Handler: "all", Pattern: "/plan"},
+		{Of: "hidden", Handler: "webhook"}, {Of: "nobody", Handler: "webhook"}, {Of: slug, Handler: "gone"}, {Of: slug, Handler: "all", Pattern: "/gone"}}
+	told := w.g.Reach(audit.Reaching{ProjectID: project, CallerID: project, Doors: doors, Keys: keys})
+	for i, want := range []string{
+		"+key@10.0.0.0/8 +key +key -credential -private -unknown -unknown -unknown",
+		"+key@10.1.0.0/16 +key@10.1.0.0/16 +key@10.1.0.0/16 -credential -private -unknown -unknown -unknown",
+		"-address +key@192.0.2.0/24 +key@192.0.2.0/24 -credential -private -unknown -unknown -unknown",
+		"+key@10.0.0.0/8 +key -credential -credential -private -unknown -unknown -unknown",
+		"+key@10.0.0.0/8 -credential -credential -credential -private -unknown -unknown -unknown",
+		"-ended -ended -ended -ended -private -unknown -unknown -unknown",
+	} {
+		var got []string
+		for _, r := range told[i] {
+			word := "-" + string(r.Reason)
+			if r.Opens {
+				word = "+" + string(r.Reason)
+			}
+			if len(r.From) > 0 {
+				word += "@" + r.From[0].String()
+			}
+			got = append(got, word)
+		}
+		if text := strings.Join(got, " "); text != want {
+			t.Errorf("key %d: %s, want %s", i, text, want)
+		}
+	}
+	if why := told[0][3].Why; !strings.Contains(why, "serviceplan") || !strings.Contains(why, "basic") {
+		t.Errorf("why: %q", why)
+	}
+}
