@@ -2,10 +2,12 @@ package main_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,7 +16,46 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// tab is a tab of a Chromium that the test started and that ends with it.
+// chromium is one browser for all tests: to start it takes seconds, and a tab with
+// cookies of its own nothing. It ends after the last test.
+var chromium struct {
+	sync.Once
+	ctx context.Context // of the browser, from which tabs are made
+	end func()          // nil: it was not started
+	err error
+}
+
+func startChromium() {
+	program, err := exec.LookPath("chromium")
+	if err != nil {
+		chromium.err = errors.New("this test needs chromium: apt-get install chromium, or run make test as root on Debian")
+		return
+	}
+	dir, err := os.MkdirTemp("", "postern-chromium")
+	if err != nil {
+		chromium.err = err
+		return
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.UserDataDir(dir), chromedp.NoSandbox,
+		chromedp.Flag("disable-dev-shm-usage", true), chromedp.WSURLReadTimeout(60*time.Second))
+	allocator, end := chromedp.NewExecAllocator(context.Background(), options...)
+	first, _ := chromedp.NewContext(allocator)
+	chromium.ctx, chromium.err = first, chromedp.Do(first)
+	chromium.end = func() {
+		chromedp.Cancel(first) // waits until it has ended
+		end()
+		os.RemoveAll(dir)
+	}
+}
+
+// endChromium is for after the tests.
+func endChromium() {
+	if chromium.end != nil {
+		chromium.end()
+	}
+}
+
+// tab is a tab that nobody else's cookies reach, and that ends with its test.
 type tab struct {
 	*testing.T
 	ctx context.Context
@@ -22,20 +63,16 @@ type tab struct {
 
 func newTab(t *testing.T) *tab {
 	t.Helper()
-	program, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Fatal("this test needs chromium: apt-get install chromium, or run make test as root on Debian")
+	chromium.Do(startChromium)
+	if chromium.err != nil {
+		t.Fatal(chromium.err)
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox,
-		chromedp.Flag("disable-dev-shm-usage", true), chromedp.WSURLReadTimeout(60*time.Second))
-	allocator, end := chromedp.NewExecAllocator(context.Background(), options...)
+	own, end := chromedp.NewContext(chromium.ctx, chromedp.WithNewBrowserContext())
 	t.Cleanup(end)
-	first, _ := chromedp.NewContext(allocator)
-	t.Cleanup(func() { chromedp.Cancel(first) }) // waits until it has ended
-	if err := chromedp.Do(first); err != nil {
+	if err := chromedp.Do(own); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(first, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(own, 2*time.Minute)
 	t.Cleanup(cancel)
 	return &tab{t, ctx}
 }

@@ -34,6 +34,7 @@ func (m tests) Run() int {
 		return 1
 	}
 	code := m.M.Run()
+	endChromium()
 	if code != 0 {
 		return code
 	}
