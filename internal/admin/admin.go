@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"postern.dev/postern/internal/api"
 	"postern.dev/postern/internal/audit"
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/deploy"
@@ -121,6 +122,8 @@ type Options struct {
 	Audit *audit.Recorder
 	// Explainer knows what became of requests, and what would.
 	Explainer Explainer
+	// Server describes the node that is asked.
+	Server func(context.Context) api.ServerInfo
 	// BasicRate and BasicBurst bound how often one key may show its bare
 	// secret: so many calls a second, so many at once.
 	BasicRate, BasicBurst int
@@ -166,6 +169,8 @@ func New(o Options) (http.Handler, *huma.OpenAPI) {
 	s.registerKeys()
 	s.registerSubprojects()
 	s.registerGateway()
+	s.registerMatrix()
+	s.registerServer()
 	s.registerArtefacts()
 	s.registerUploads()
 	s.registerSources()

@@ -26,6 +26,8 @@ type Events interface {
 type Explainer interface {
 	Explained(projectID, requestID string) (audit.Explanation, bool)
 	Explain(q audit.Question) (audit.Explanation, error)
+	// Reach tells what becomes of keys at doors: for each key what each door says.
+	Reach(q audit.Reaching) [][]audit.Reach
 }
 
 func (s *service) registerAudit() {
@@ -100,7 +102,7 @@ func (s *service) explain(ctx context.Context, in *struct {
 	if in.Body.From != "" {
 		addr, err := netip.ParseAddr(in.Body.From)
 		if err != nil {
-			return nil, fault.New(fault.Invalid, "from is no address").WithHint("write it like 192.0.2.7 or 2001:db8::7")
+			return nil, errFrom
 		}
 		q.Remote = net.JoinHostPort(addr.String(), "0")
 	}

@@ -22,7 +22,10 @@ import (
 )
 
 // knower is an explainer that knows one request and repeats the last question.
-type knower struct{ asked audit.Question }
+type knower struct {
+	asked   audit.Question
+	reached audit.Reaching
+}
 
 func (k *knower) Explained(projectID, requestID string) (audit.Explanation, bool) {
 	return audit.Explanation{RequestID: requestID, Steps: audit.Steps(2, audit.Refused, "why not")}, requestID == "req_known" && strings.HasPrefix(projectID, "prj_")
@@ -33,6 +36,18 @@ func (k *knower) Explain(q audit.Question) (audit.Explanation, error) {
 		return audit.Explanation{}, fault.New(fault.Invalid, "the URL is odd")
 	}
 	return audit.Explanation{Outcome: platform.OutcomeAllowed, Steps: audit.Steps(8, audit.Passed, "")}, nil
+}
+
+// Reach implements admin.Explainer: every other door opens.
+func (k *knower) Reach(q audit.Reaching) [][]audit.Reach {
+	k.reached = q
+	out := make([][]audit.Reach, len(q.Keys))
+	for i := range q.Keys {
+		for j := range q.Doors {
+			out[i] = append(out[i], audit.Reach{Opens: j%2 == 0, Reason: audit.ReasonKey, Why: "why not"})
+		}
+	}
+	return out
 }
 
 // unwritable is an audit store that takes nothing.

@@ -265,37 +265,53 @@ func (s *service) inForce(ctx context.Context, projectID string) (*platform.Poli
 	return &p, err
 }
 
-func (s *service) listRoutes(ctx context.Context, in *ProjectPath) (*body[api.GatewayRoutes], error) {
-	p, err := s.inForce(ctx, in.ProjectID)
+// table is every address of a project, with what is in force there.
+type table struct {
+	number int // of the policy in force; 0: none
+	rows   []policy.Row
+	shut   []string // the functions that answer nobody, because their policy does not fit
+}
+
+func (s *service) table(ctx context.Context, projectID string) (out table, err error) {
+	p, err := s.inForce(ctx, projectID)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
 	var d *policy.Document
 	if p != nil {
 		d, _ = policy.Parse(policy.File, p.Document) // nil: without lines
+		out.number = p.Number
 	}
-	fs, err := s.o.Store.ActiveFunctions(ctx, in.ProjectID)
+	fs, err := s.o.Store.ActiveFunctions(ctx, projectID)
+	if err != nil {
+		return out, err
+	}
+	listed := map[string]bool{}
+	if p == nil || p.Number > 0 {
+		out.rows = policy.Table(fs, p, d)
+	}
+	for _, r := range out.rows {
+		listed[r.Of] = true
+	}
+	for _, f := range fs {
+		if !listed[f.Function.Name] {
+			out.shut = append(out.shut, f.Function.Name)
+		}
+	}
+	return out, nil
+}
+
+func (s *service) listRoutes(ctx context.Context, in *ProjectPath) (*body[api.GatewayRoutes], error) {
+	table, err := s.table(ctx, in.ProjectID)
 	if err != nil {
 		return nil, err
 	}
-	out := api.GatewayRoutes{Routes: []api.GatewayRoute{}}
-	if p != nil {
-		out.Number = p.Number
+	out := api.GatewayRoutes{Number: table.number, Routes: []api.GatewayRoute{}}
+	for _, r := range table.rows {
+		out.Routes = append(out.Routes, describeRow(r))
 	}
-	shut := map[string]bool{}
-	for _, f := range fs {
-		shut[f.Function.Name] = true
-	}
-	if p == nil || p.Number > 0 {
-		for _, r := range policy.Table(fs, p, d) {
-			delete(shut, r.Of)
-			out.Routes = append(out.Routes, describeRow(r))
-		}
-	}
-	for _, f := range fs {
-		if shut[f.Function.Name] {
-			out.Routes = append(out.Routes, api.GatewayRoute{Function: f.Function.Name, Path: "/", Guard: "shut", Shut: true, From: map[string]string{"auth": policy.FromPolicy}})
-		}
+	for _, name := range table.shut {
+		out.Routes = append(out.Routes, api.GatewayRoute{Function: name, Path: "/", Guard: "shut", Shut: true, From: map[string]string{"auth": policy.FromPolicy}})
 	}
 	return &body[api.GatewayRoutes]{out}, nil
 }

@@ -74,12 +74,22 @@ func (h *health) routes(mux *http.ServeMux) {
 }
 
 func (h *health) ready(w http.ResponseWriter, r *http.Request) {
+	body := h.look(r.Context())
+	status := http.StatusOK
+	if !body.Ready {
+		status = http.StatusServiceUnavailable
+	}
+	writeJSON(w, status, body)
+}
+
+// look finds out how ready the server is.
+func (h *health) look(ctx context.Context) readiness {
 	p, s := phase(h.phase.Load()), h.snapshot()
 	body := readiness{Ready: p == serving && s.loaded, Phase: [...]string{"starting", "serving", "stopping"}[p], Snapshot: "loading", Sequence: s.seq, Store: "reachable"}
 	if s.loaded {
 		body.Snapshot = "loaded"
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	if err := h.ping(ctx); err != nil {
 		body.Store = "away"
@@ -93,11 +103,7 @@ func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 		body.Degraded[0].Since = body.StaleSince
 	}
 	body.Degraded = append(body.Degraded, h.parts()...)
-	status := http.StatusOK
-	if !body.Ready {
-		status = http.StatusServiceUnavailable
-	}
-	writeJSON(w, status, body)
+	return body
 }
 
 func index(w http.ResponseWriter, _ *http.Request) {

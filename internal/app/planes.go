@@ -200,6 +200,7 @@ func (s *Server) controlPlane() http.Handler {
 		URLs:      s.urls,
 		Audit:     s.audit,
 		Explainer: s.gateway,
+		Server:    s.describe,
 		BasicRate: s.cfg.BasicRate, BasicBurst: s.cfg.BasicBurst,
 		Tunnels: s.tunnels,
 		Log:     s.log,

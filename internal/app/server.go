@@ -89,6 +89,7 @@ type Server struct {
 	control    http.Handler
 	health     *health
 
+	began    time.Time
 	firstKey *Key
 	firstSeq int64 // of the change that made it; 0 if another start did
 	ready    chan struct{}
@@ -101,7 +102,7 @@ type Server struct {
 // nothing is left open, and no key was made that nobody has seen: the first
 // project and its key are the last step.
 func New(ctx context.Context, cfg *config.Config, version string, logs io.Writer) (_ *Server, err error) {
-	s := &Server{cfg: cfg, version: version, traffic: traffic.NewBook(0), feed: feed.New(), ready: make(chan struct{}), stopping: make(chan struct{})}
+	s := &Server{cfg: cfg, version: version, began: time.Now(), traffic: traffic.NewBook(0), feed: feed.New(), ready: make(chan struct{}), stopping: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			s.close()

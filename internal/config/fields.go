@@ -21,7 +21,8 @@ type Field struct {
 	Usage string
 	Part  Part
 	// Flag is false for secrets: a process list shows what is on a command line.
-	Flag bool
+	Flag     bool
+	Variable string // that sets it
 }
 
 // Fields lists the settings in their documented order.
@@ -29,7 +30,7 @@ func Fields() []Field {
 	list := make([]Field, 0, len(fields))
 	for i := range fields {
 		f := &fields[i]
-		list = append(list, Field{f.key, f.usage, f.part, !f.secret})
+		list = append(list, Field{f.key, f.usage, f.part, !f.secret, variable(f.key)})
 	}
 	return list
 }
