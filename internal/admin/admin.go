@@ -170,6 +170,7 @@ func New(o Options) (http.Handler, *huma.OpenAPI) {
 	s.registerSubprojects()
 	s.registerGateway()
 	s.registerMatrix()
+	s.registerLimits()
 	s.registerServer()
 	s.registerArtefacts()
 	s.registerUploads()

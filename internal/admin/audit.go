@@ -28,6 +28,10 @@ type Explainer interface {
 	Explain(q audit.Question) (audit.Explanation, error)
 	// Reach tells what becomes of keys at doors: for each key what each door says.
 	Reach(q audit.Reaching) [][]audit.Reach
+	// Rates are those of a project's doors, and Used is what is used of a key's
+	// limits, both on this node now.
+	Rates(projectID string) []audit.Rate
+	Used(k platform.AccessKey) audit.KeyUse
 }
 
 func (s *service) registerAudit() {

@@ -50,6 +50,18 @@ func (k *knower) Reach(q audit.Reaching) [][]audit.Reach {
 	return out
 }
 
+// Rates implements admin.Explainer.
+func (k *knower) Rates(string) []audit.Rate {
+	return []audit.Rate{{Doors: []audit.Door{{Of: "orders", Handler: "refund"}, {Of: "orders", Handler: "all", Pattern: "GET /a"}}, Left: 3, Limit: platform.RateLimit{Requests: 5, Per: time.Second, By: platform.LimitByRoute}},
+		{Doors: []audit.Door{{Of: "orders", Handler: "refund"}}, Callers: 7, Spent: 2, Limit: platform.RateLimit{Requests: 1, Per: time.Hour, By: platform.LimitByKey}}}
+}
+
+// Used implements admin.Explainer.
+func (k *knower) Used(platform.AccessKey) audit.KeyUse {
+	left := int64(4)
+	return audit.KeyUse{RateLeft: &left}
+}
+
 // unwritable is an audit store that takes nothing.
 type unwritable struct{}
 

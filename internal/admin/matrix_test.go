@@ -3,6 +3,7 @@ package admin_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +88,35 @@ func TestServer(t *testing.T) {
 		rec, p := w.do("GET", "/v1/server", w.key[key], "")
 		if rec.Code != want || (want == 200) != strings.Contains(rec.Body.String(), "1.2.3") || key == "tenant" && p.Hint == "" {
 			t.Errorf("with the key %q: %d %s", key, rec.Code, rec.Body)
+		}
+	}
+}
+
+// Of keys those are told of that have a limit.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	w, _, _, _ := newAudited(t, nil)
+	for i, quota := range []int64{10, 0, 20} {
+		k := platform.AccessKey{ID: accesskey.NewID(time.Now()), ProjectID: w.project, DisplayName: fmt.Sprint("limited ", i), SecretHash: accesskey.NewSecret().Hash(), Quota: platform.Quota{Limit: quota, Per: platform.PerMonth}, CreatedAt: time.Now()}
+		if _, err := w.db.CreateKey(t.Context(), k); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := "/v1/projects/" + w.project + "/gateway/limits"
+	got := ask[api.GatewayLimits](t, w, "GET", path, w.key["control"], "")
+	if len(got.Keys) != 2 || got.NextPageToken != "" || got.Keys[0].Quota.Limit != 10 || *got.Keys[0].RateLeft != 4 || got.Keys[1].DisplayName != "limited 2" {
+		t.Errorf("%+v", got)
+	}
+	if r := got.Rates; len(r) != 2 || *r[0].Left != 3 || strings.Join(r[0].Routes, ", ") != "orders refund, orders GET /a" || r[0].Rate != "5/s" || r[1].Left != nil || r[1].Spent != 2 {
+		t.Errorf("%+v", r)
+	}
+	first := ask[api.GatewayLimits](t, w, "GET", path+"?pageSize=1", w.key["control"], "")
+	if next := ask[api.GatewayLimits](t, w, "GET", path+"?pageSize=1&pageToken="+first.NextPageToken, w.key["control"], ""); len(next.Keys) != 1 || next.Keys[0].DisplayName != "limited 2" {
+		t.Errorf("%+v", next)
+	}
+	for query, want := range map[string]int{"?pageToken=x": 400, "?pageSize=0": 422} {
+		if rec, _ := w.do("GET", path+query, w.key["control"], ""); rec.Code != want {
+			t.Errorf("%s: %d", query, rec.Code)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"net/netip"
+	"time"
 
 	"postern.dev/postern/internal/platform"
 )
@@ -53,3 +54,21 @@ const (
 	ReasonShut       Reason = "shut"    // the policy does not fit
 	ReasonUnknown    Reason = "unknown" // the gateway does not know the door, or the key
 )
+
+// Rate is one of the rates of a project's doors, with what is used of it now.
+type Rate struct {
+	Doors []Door // that share it
+	Limit platform.RateLimit
+	// Left is what a rate for all callers together still allows at once, and Reset
+	// how long it takes until all is there again.
+	Left  int64
+	Reset time.Duration
+	// Callers have taken of a rate that each of them has for themselves, lately; and
+	// Spent of these have nothing left.
+	Callers, Spent int
+}
+
+// KeyUse is what is used now of the limits of a key; nil: it has no such limit.
+type KeyUse struct {
+	RateLeft, QuotaLeft *int64
+}

@@ -118,3 +118,26 @@ func TestReach_Reasons(t *testing.T) {
 		t.Errorf("why: %q", why)
 	}
 }
+
+// Rates are told with what is used of them; one that doors share is told once.
+func TestRates(t *testing.T) {
+	t.Parallel()
+	shared := rate(5, time.Hour, platform.LimitByRoute)
+	shared.Pool = "group:partner"
+	w := fitted(t, platform.GuardKey, map[string]platform.Rule{"/a": limited(shared, rate(1, time.Hour, platform.LimitByKey)), "/b": limited(shared)})
+	id, secret := w.key(func(k *platform.AccessKey) { k.Quota = platform.Quota{Limit: 10, Per: platform.PerMonth} })
+	w.load(t)
+	w.from(here, "/a", http.Header{"Authorization": {basic(id, secret)}})
+	for _, r := range w.g.Rates(project) {
+		switch {
+		case r.Limit.Pool != "" && (r.Left != 4 || len(r.Doors) != 2), r.Limit.Pool == "" && (r.Callers != 1 || r.Spent != 1 || len(r.Doors) != 1):
+			t.Errorf("%+v", r)
+		}
+	}
+	if n, none := len(w.g.Rates(project)), len(w.g.Rates("prj_b")); n != 2 || none != 0 {
+		t.Errorf("%d rates, %d of another project", n, none)
+	}
+	if u := w.g.Used(w.src.keys[id]); u.RateLeft != nil || u.QuotaLeft == nil || *u.QuotaLeft != 9 {
+		t.Errorf("of the key: %+v", u)
+	}
+}

@@ -112,6 +112,25 @@ func (b *Book[K]) Len() (n int) {
 	return n
 }
 
+// Used is how many names have taken of their rate lately, and how many of these
+// have nothing left at the given time.
+func (b *Book[K]) Used(now time.Time) (names, spent int) {
+	for i := range b.shards {
+		s := &b.shards[i]
+		s.mu.Lock()
+		for _, r := range s.rates {
+			if _, ok := r.Peek(now); !ok {
+				spent++
+			}
+			if left, reset := r.Left(now); reset > 0 || left == 0 {
+				names++
+			}
+		}
+		s.mu.Unlock()
+	}
+	return names, spent
+}
+
 // Look is the rate of a name at the given time, without a place in the book for
 // a name that has none.
 func (b *Book[K]) Look(name K) *Rate {

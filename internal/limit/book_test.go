@@ -105,3 +105,19 @@ func TestBook_Concurrent(t *testing.T) {
 		t.Errorf("%d allowed, %d names", allowed.Load(), b.Len())
 	}
 }
+
+func TestBook_Used(t *testing.T) {
+	t.Parallel()
+	b, now := limit.NewBook[int](1, 2, 100), time.Now()
+	for name, events := range map[int]int{1: 1, 2: 2, 3: 5} {
+		for range events {
+			b.Allow(name, now)
+		}
+	}
+	if names, spent := b.Used(now); names != 3 || spent != 2 {
+		t.Errorf("at once: %d names, %d spent", names, spent)
+	}
+	if names, spent := b.Used(now.Add(time.Minute)); names != 0 || spent != 0 {
+		t.Errorf("later: %d names, %d spent", names, spent)
+	}
+}
