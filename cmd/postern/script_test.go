@@ -1,11 +1,14 @@
 package main_test
 
 import (
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -35,6 +38,7 @@ func (m tests) Run() int {
 		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
 		return 1
 	}
+	besideOneAnother()
 	code := m.M.Run()
 	endChromium()
 	if code != 0 {
@@ -45,6 +49,17 @@ func (m tests) Run() int {
 		return 1
 	}
 	return 0
+}
+
+// besideOneAnother lets twice as many tests run at a time as there are processors,
+// unless -parallel says how many: they wait for other processes most of the time.
+func besideOneAnother() {
+	flag.Parse()
+	said := false
+	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
+	if !said {
+		flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0)))
+	}
 }
 
 func TestMain(m *testing.M) {
