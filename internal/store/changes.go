@@ -150,6 +150,7 @@ func (db *DB) pruneHourly(ctx context.Context) {
 		// A failure leaves rows for the next hour; nothing depends on it.
 		db.prune(ctx, keepChanges)
 		db.pruneTokens(ctx, time.Now())
+		db.PruneSessions(ctx, time.Now())
 		select {
 		case <-ctx.Done():
 			return

@@ -113,8 +113,8 @@ func (db *DB) UpdateProject(ctx context.Context, id string, at time.Time, change
 	return p, err
 }
 
-// DeleteSubproject ends a subproject and revokes its keys. One that has
-// functions is a Conflict: they would go on running for nobody.
+// DeleteSubproject ends a subproject, revokes its keys and removes its users.
+// One that has functions is a Conflict: they would go on running for nobody.
 func (db *DB) DeleteSubproject(ctx context.Context, id string, at time.Time) (seq int64, err error) {
 	return db.update(ctx, func(t *tx) error {
 		p, err := scanProject(t.QueryRowContext(ctx, `SELECT `+projectColumns+` FROM projects WHERE id = $1 AND parent_id <> '' AND deleted_at = 0`, id))
@@ -138,6 +138,9 @@ func (db *DB) DeleteSubproject(ctx context.Context, id string, at time.Time) (se
 			return err
 		}
 		if err := logProject(ctx, t, p.ParentID, at); err != nil {
+			return err
+		}
+		if err := endUsers(ctx, t, `project_id`, id, at); err != nil {
 			return err
 		}
 		return endKeys(ctx, t, `project_id`, id, at)

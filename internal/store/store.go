@@ -1,4 +1,4 @@
-// Package store keeps projects, access keys, functions and deployments, and
+// Package store keeps projects, access keys, users, functions and deployments, and
 // the ordered change log that tells gateways about them, in SQLite or
 // PostgreSQL.
 //

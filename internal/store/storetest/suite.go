@@ -80,6 +80,10 @@ func Run(t *testing.T, open func(*testing.T) *store.DB) {
 		"policy and deploy at once": testPolicyAndDeploy,
 		"slugs of upstreams":        testUpstreamSlugs,
 		"policy of a subproject":    testPolicyOfSubproject,
+		"users":                     testUsers,
+		"first user at once":        testFirstUser,
+		"users end":                 testUsersEnd,
+		"sessions":                  testSessions,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
