@@ -108,13 +108,17 @@ func Honours(r *http.Request, at string) bool {
 	return safe && len(mode) == 1 && mode[0] == "navigate" && len(dest) == 1 && dest[0] == "document"
 }
 
-// The cookies: of a session, and of a form that is open. Over HTTPS they have
+// The cookies: of a session, and of a form that is open; of the console the same.
+// Over HTTPS they have
 // the prefix by which a browser takes them from this very host alone, and over
 // TLS alone (RFC 6265bis §4.1.3).
 const (
 	prefix        = "__Host-"
 	sessionCookie = "postern-session"
 	formCookie    = "postern-form"
+	consoleCookie = "postern-console"
+	consoleForm   = "postern-console-form"
+	consolePath   = "/console"
 )
 
 // Jar knows the names of the cookies, and how they are set.
@@ -144,8 +148,34 @@ func (j Jar) SetForm(h http.Header, value string) {
 	j.set(h, formCookie, value, Idle, http.SameSiteStrictMode)
 }
 
+// Console and ConsoleForm are what the console's cookies have, likewise.
+func (j Jar) Console(h http.Header) string { return find(h["Cookie"], j.name(consoleCookie)) }
+
+// ConsoleForm is the value of the cookie of a form before the sign-in.
+func (j Jar) ConsoleForm(h http.Header) string { return find(h["Cookie"], j.name(consoleForm)) }
+
+// SetConsole sets the cookie of a session of the console for so long; without a
+// value it is removed.
+func (j Jar) SetConsole(h http.Header, value string, left time.Duration) {
+	j.set(h, consoleCookie, value, left, http.SameSiteLaxMode)
+}
+
+// SetConsoleForm sets the cookie of a form before the sign-in; without a value it
+// is removed.
+func (j Jar) SetConsoleForm(h http.Header, value string) {
+	j.set(h, consoleForm, value, Idle, http.SameSiteStrictMode)
+}
+
+// path is where a cookie is sent: the prefix asks for all of the host.
+func (j Jar) path(plain string) string {
+	if !j.Secure && (plain == consoleCookie || plain == consoleForm) {
+		return consolePath
+	}
+	return "/"
+}
+
 func (j Jar) set(h http.Header, plain, value string, left time.Duration, site http.SameSite) {
-	c := http.Cookie{Name: j.name(plain), Value: value, Path: "/", HttpOnly: true, Secure: j.Secure, SameSite: site, MaxAge: int(left / time.Second)}
+	c := http.Cookie{Name: j.name(plain), Value: value, Path: j.path(plain), HttpOnly: true, Secure: j.Secure, SameSite: site, MaxAge: int(left / time.Second)}
 	if value == "" || c.MaxAge <= 0 {
 		c.Value, c.MaxAge = "", -1
 	}
@@ -174,7 +204,7 @@ func find(lines []string, name string) (value string) {
 func Cut(h http.Header) {
 	lines := h["Cookie"]
 	for i, line := range lines {
-		if strings.Contains(line, sessionCookie) || strings.Contains(line, formCookie) {
+		if strings.Contains(line, sessionCookie) || strings.Contains(line, formCookie) || strings.Contains(line, consoleCookie) {
 			lines[i] = without(line)
 		}
 	}
@@ -198,7 +228,7 @@ func without(line string) string {
 		pair = strings.TrimSpace(pair)
 		name, _, _ := strings.Cut(pair, "=")
 		switch strings.TrimPrefix(strings.TrimSpace(name), prefix) {
-		case sessionCookie, formCookie:
+		case sessionCookie, formCookie, consoleCookie, consoleForm:
 			continue
 		}
 		if pair != "" {

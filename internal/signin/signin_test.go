@@ -169,7 +169,13 @@ func TestCut(t *testing.T) {
 		"postern-session =x; a=1":                  "a=1",
 		"postern-session; a=1":                     "a=1",
 		"a=1; postern-session=x|postern-form=y|b=": "a=1|b=",
-		"|": "|",
+		"|":                                      "|",
+		"postern-console=x; a=1":                 "a=1",
+		"a=1; __Host-postern-console=x":          "a=1",
+		"postern-console-form=x; b=2":            "b=2",
+		"__Host-postern-console-form=x":          "",
+		"postern-console2=x; __Host-a=1":         "postern-console2=x; __Host-a=1",
+		"a=postern-console=x; Postern-Console=x": "a=postern-console=x; Postern-Console=x",
 	} {
 		h := http.Header{"Cookie": strings.Split(in, "|"), "X": {"1"}}
 		signin.Cut(h)
@@ -190,6 +196,17 @@ func TestJar(t *testing.T) {
 	secure := signin.Jar{Secure: true}
 	if secure.Session(http.Header{"Cookie": {"postern-session=x; __Host-postern-session=y"}}) != "y" || secure.Form(http.Header{"Cookie": {"postern-form=x"}}) != "" {
 		t.Error("over HTTPS a name without the prefix counts")
+	}
+	both := http.Header{"Cookie": {"postern-console=x; __Host-postern-console=y; postern-console-form=f"}}
+	if (signin.Jar{}).Console(both) != "x" || secure.Console(both) != "y" || (signin.Jar{}).ConsoleForm(both) != "f" || secure.ConsoleForm(both) != "" {
+		t.Error("the console's cookies are mixed up")
+	}
+	for jar, want := range map[signin.Jar]string{{}: "postern-console=v; Path=/console; Max-Age=60; HttpOnly; SameSite=Lax", secure: "__Host-postern-console=v; Path=/; Max-Age=60; HttpOnly; Secure; SameSite=Lax"} {
+		h := http.Header{}
+		jar.SetConsole(h, "v", time.Minute)
+		if h.Get("Set-Cookie") != want {
+			t.Errorf("the console's cookie is %q", h.Get("Set-Cookie"))
+		}
 	}
 	h := http.Header{}
 	secure.SetSession(h, "v", -time.Second)
@@ -350,6 +367,51 @@ func TestDesk_IsBounded(t *testing.T) {
 	}
 }
 
+// What is being judged counts as wrong meanwhile, and is forgiven if it was not.
+func TestDesk_Begin(t *testing.T) {
+	t.Parallel()
+	d, realm := signin.NewDesk(), []byte("console")
+	begin := func(who, remote string) *signin.Attempt {
+		t.Helper()
+		a, err := d.Begin(realm, who, remote, now)
+		if err != nil {
+			t.Fatalf("%s from %s: %v", who, remote, err)
+		}
+		return a
+	}
+	var open []*signin.Attempt
+	for i := range 5 {
+		open = append(open, begin("ann", fmt.Sprintf("198.51.100.%d:1", i)))
+	}
+	refused := func(who, remote string) {
+		t.Helper()
+		_, err := d.Begin(realm, who, remote, now)
+		if locked, ok := errors.AsType[*signin.LockedError](err); !ok || locked.RetryAfter() <= 0 {
+			t.Errorf("%s from %s: %v", who, remote, err)
+		}
+	}
+	refused("ann", "198.51.100.99:1")
+	begin("ben", "198.51.100.99:1").Drop()
+	if _, err := d.Begin([]byte("another realm"), "ann", "198.51.100.99:1", now); err != nil {
+		t.Errorf("another realm: %v", err)
+	}
+	open[0].Right(now)
+	open[0].Wrong(now) // it is over
+	open[1].Drop()
+	begin("ann", "198.51.100.99:1").Drop()
+	for _, a := range open[2:] {
+		a.Wrong(now)
+	}
+	begin("ann", "198.51.100.98:1").Wrong(now)
+	begin("ann", "198.51.100.97:1").Wrong(now) // the fifth
+	refused("ann", "198.51.100.96:1")
+	begin("ann", "198.51.100.0:1").Drop() // where she was right
+	for i := range 20 {
+		begin(fmt.Sprint("stranger", i), "203.0.113.1:1")
+	}
+	refused("stranger", "203.0.113.1:1")
+}
+
 // Of a thousand attempts at once no more are judged than of a thousand in a row.
 func TestDesk_Concurrent(t *testing.T) {
 	t.Parallel()
@@ -416,15 +478,15 @@ func BenchmarkTry(b *testing.B) {
 // FuzzCookies: what would be taken for a cookie of ours never reaches a handler,
 // and nothing else is lost.
 func FuzzCookies(f *testing.F) {
-	for _, line := range []string{"postern-session=x", "a=1; __Host-postern-session=x; b=2", "postern-form=", ";;=", " postern-session = x", "postern-session=x;postern-session=y", "a=postern-session=x", "\tpostern-session=x"} {
+	for _, line := range []string{"postern-session=x", "a=1; __Host-postern-session=x; b=2", "postern-form=", ";;=", " postern-session = x", "postern-session=x;postern-session=y", "a=postern-session=x", "\tpostern-session=x", "postern-console=x; __Host-postern-console-form=y"} {
 		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
 		h := http.Header{"Cookie": {"kept=1", line, "also=2"}}
 		signin.Cut(h)
 		for _, j := range []signin.Jar{{}, {Secure: true}} {
-			if s, form := j.Session(h), j.Form(h); s != "" || form != "" {
-				t.Errorf("%q leaves %q and %q", line, s, form)
+			if left := j.Session(h) + j.Form(h) + j.Console(h) + j.ConsoleForm(h); left != "" {
+				t.Errorf("%q leaves %q", line, left)
 			}
 		}
 		if c := h["Cookie"]; len(c) < 2 || c[0] != "kept=1" || c[len(c)-1] != "also=2" {
