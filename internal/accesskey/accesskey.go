@@ -44,6 +44,15 @@ func NewID(now time.Time) string {
 	return idPrefix + strings.ToLower(ulid.MustNew(ulid.Timestamp(now), rand.Reader).String())
 }
 
+// MadeAt is the time in a key's ID, to the millisecond.
+func MadeAt(id string) (at time.Time, ok bool) {
+	packed, ok := PackID(id)
+	if !ok {
+		return at, false
+	}
+	return ulid.ULID(packed).Timestamp(), true
+}
+
 // In reports whether a text has something in it that begins like a key's ID or
 // secret, cut off or not.
 func In(text string) bool {

@@ -115,6 +115,7 @@ func rpcErrorOf(p httpx.Problem, status int) RPCError {
 // rpcCodes are the problems whose status has more than one name.
 var rpcCodes = map[string]string{
 	"display_name_taken": "ALREADY_EXISTS",
+	"key_exists":         "ALREADY_EXISTS",
 	"key_of_function":    "FAILED_PRECONDITION",
 	"key_expired":        "FAILED_PRECONDITION",
 	"nested_subproject":  "FAILED_PRECONDITION",

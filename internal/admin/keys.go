@@ -43,7 +43,7 @@ func (s *service) registerKeys() {
 	register(s, huma.Operation{OperationID: "updateAccessKey", Method: http.MethodPatch, Path: one, Summary: "Change an access key",
 		Description: "What is absent stays as it is. No key can be given more than the one that asks has.", Errors: []int{400, 404, 409}}, s.updateKey)
 	register(s, huma.Operation{OperationID: "rotateAccessKey", Method: http.MethodPost, Path: one + "/rotate", Summary: "Give an access key a new secret",
-		Description: "The answer has the new secret; it is shown this once. The secret of now ends after the grace period, one from before it at once.", Errors: []int{400, 404}}, s.rotateKey)
+		Description: "The answer has the new secret; it is shown this once. The secret of now ends after the grace period, one from before it at once.", Errors: []int{400, 404, 409}}, s.rotateKey)
 	register(s, huma.Operation{OperationID: "revokeAccessKey", Method: http.MethodDelete, Path: one, Summary: "End an access key",
 		Description: "When this succeeds the key opens nothing any more on this machine, and neither do its tokens.", DefaultStatus: 200, Errors: []int{404, 503}}, s.revokeKey)
 }
@@ -69,6 +69,11 @@ func (s *service) createKey(ctx context.Context, in *struct {
 	now := time.Now().UTC().Truncate(time.Microsecond) // as it will be read back
 	secret := accesskey.NewSecret()
 	k := platform.AccessKey{ID: accesskey.NewID(now), ProjectID: in.ProjectID, SecretHash: secret.Hash(), CreatedAt: now, UpdatedAt: now, ServicePlanID: in.Body.ServicePlanID}
+	if in.Body.AccessKeyID != "" {
+		if k.ID = in.Body.AccessKeyID; !madeLately(k.ID, now) {
+			return nil, errKeyID
+		}
+	}
 	if err := fill(&k, in.Body, now); err != nil {
 		return nil, err
 	}
@@ -81,10 +86,39 @@ func (s *service) createKey(ctx context.Context, in *struct {
 	}
 	seq, err := s.o.Store.CreateKey(ctx, k)
 	if err != nil {
-		return nil, err
+		return nil, s.madeBefore(ctx, k, err)
 	}
 	s.applied(ctx, seq)
 	return &body[api.CreatedKey]{api.CreatedKey{AccessKey: describeKey(k, now), Secret: secret.Reveal()}}, nil
+}
+
+// madeBefore is why a key was not made: a request that comes again is told that the
+// key is there, and not that its name is taken, which is by that key.
+func (s *service) madeBefore(ctx context.Context, k platform.AccessKey, err error) error {
+	if fault.KindOf(err) != fault.Conflict {
+		return err
+	}
+	if _, none := s.o.Store.Key(ctx, k.ProjectID, k.ID); none != nil {
+		return err
+	}
+	return fault.New(fault.Conflict, "the key "+k.ID+" was made already").WithCode("key_exists")
+}
+
+// madeLately reports whether a caller may give a key an ID: lists are in the order of
+// IDs, and one of another day would stand in the wrong place for ever.
+func madeLately(id string, now time.Time) bool {
+	at, ok := accesskey.MadeAt(id)
+	return ok && at.After(now.Add(-24*time.Hour)) && at.Before(now.Add(5*time.Minute))
+}
+
+var errKeyID = invalid("accessKeyId", "is no ID of a key of today", "write pak_ and a ULID of the last 24 hours in lower case, or leave it out")
+
+// asExpected refuses a change of a key that is not any more what its caller saw.
+func asExpected(k *platform.AccessKey, updated *time.Time) error {
+	if updated != nil && !k.UpdatedAt.Equal(*updated) {
+		return fault.New(fault.Conflict, "the key was changed after it was read for this").WithCode("key_changed")
+	}
+	return nil
 }
 
 func (s *service) updateKey(ctx context.Context, in *struct {
@@ -106,6 +140,9 @@ func (s *service) updateKey(ctx context.Context, in *struct {
 		}
 		if k.ByPolicy {
 			return errKeyOfPolicy
+		}
+		if err := asExpected(k, in.Body.ExpectUpdateTime); err != nil {
+			return err
 		}
 		if err := alter(k, in.Body, now); err != nil {
 			return err
@@ -135,10 +172,11 @@ func (s *service) rotateKey(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	var grace time.Duration
+	var asked api.RotateKeyRequest
 	if in.Body != nil {
-		grace = time.Duration(in.Body.GracePeriod) * time.Second
+		asked = *in.Body
 	}
+	grace := time.Duration(asked.GracePeriod) * time.Second
 	now := time.Now()
 	secret, endedOlder := accesskey.NewSecret(), false
 	k, seq, err := s.o.Store.UpdateKey(ctx, in.ProjectID, in.ID, now, func(k *platform.AccessKey) error {
@@ -149,6 +187,9 @@ func (s *service) rotateKey(ctx context.Context, in *struct {
 			return errKeyOfPolicy
 		case !k.LiveAt(now):
 			return fault.New(fault.Invalid, "the key has expired, and so would its new secret have").WithCode("key_expired")
+		}
+		if err := asExpected(k, asked.ExpectUpdateTime); err != nil {
+			return err
 		}
 		// Whoever gets the secret has all that the key has.
 		if err := mayGrant(caller, nil, *k); err != nil {

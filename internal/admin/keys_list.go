@@ -25,12 +25,13 @@ func (s *service) listKeys(ctx context.Context, in *struct {
 	State     string `query:"state" enum:"live,expiring,expired,revoked" doc:"Absent: all but revoked ones. Of the live ones those are expiring that end within 30 days."`
 	Order     string `query:"order" enum:"oldest,newest" default:"oldest" doc:"Which come first."`
 	Functions bool   `query:"includeFunctionKeys" doc:"The keys that functions were given, too."`
+	Plans     bool   `query:"servicePlans" doc:"Only the tokens of service plans."`
 }) (*body[api.AccessKeys], error) {
 	if in.PageToken != "" && !accesskey.ValidID(in.PageToken) {
 		return nil, errPageToken
 	}
 	now := time.Now()
-	q := platform.KeyQuery{Text: in.Query, State: platform.KeyState(in.State), Now: now, Functions: in.Functions, Newest: in.Order == "newest", After: in.PageToken, Limit: in.PageSize + 1}
+	q := platform.KeyQuery{Text: in.Query, State: platform.KeyState(in.State), Now: now, Functions: in.Functions, Plans: in.Plans, Newest: in.Order == "newest", After: in.PageToken, Limit: in.PageSize + 1}
 	ks, err := s.o.Store.FindKeys(ctx, in.ProjectID, q)
 	if err != nil {
 		return nil, err

@@ -287,7 +287,7 @@ func TestListKeys(t *testing.T) {
 	}
 	for query, want := range map[string]string{
 		"&query=CON": "control", "&query=%25": "", "&query=_": "", "&query=%5C": "", "&query=%27": "", "&query=%00": "", "&query=%FF": "", "&query=" + w.id["invoke"][:30]: "invoke", "&query=n&includeFunctionKeys=true": "admin control function:f invoke",
-		"&state=live": "admin control invoke", "&state=expired": "expired", "&state=expiring": "", "&state=revoked": "", "&state=expired&query=control": "", "&order=newest": "admin control expired invoke",
+		"&state=live": "admin control invoke", "&state=expired": "expired", "&state=expiring": "", "&state=revoked": "", "&state=expired&query=control": "", "&order=newest": "admin control expired invoke", "&servicePlans=true": "",
 	} {
 		if got := strings.Join(walk(query), " "); got != want {
 			t.Errorf("%s: %q, want %q", query, got, want)
@@ -336,6 +336,54 @@ func TestListKeys_StateAndTotal(t *testing.T) {
 	}
 	if page := ask[api.AccessKeys](t, w, "GET", w.keys(), w.key["control"], ""); page.Total != nil {
 		t.Error("counted, and nobody asked")
+	}
+}
+
+// A request that is sent twice makes one key, and rotates once.
+func TestKeys_SentTwice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	now := time.Now()
+	id := accesskey.NewID(now)
+	made := w.create(t, "admin", `{"displayName":"once","accessKeyId":"`+id+`"}`)
+	if made.AccessKey.AccessKeyID != id || !w.opens(made.Secret) {
+		t.Fatalf("made %+v", made.AccessKey)
+	}
+	for body, code := range map[string]string{
+		`{"displayName":"once","accessKeyId":"` + id + `"}`:                                   "key_exists",
+		`{"displayName":"other","accessKeyId":"` + id + `"}`:                                  "key_exists",
+		`{"displayName":"x","accessKeyId":"` + w.id["elsewhere"] + `"}`:                       "key_exists",
+		`{"displayName":"x","accessKeyId":"` + strings.ToUpper(accesskey.NewID(now)) + `"}`:   "invalid_request",
+		`{"displayName":"x","accessKeyId":"` + accesskey.NewID(now.Add(-25*time.Hour)) + `"}`: "invalid_request",
+		`{"displayName":"x","accessKeyId":"` + accesskey.NewID(now.Add(time.Hour)) + `"}`:     "invalid_request",
+		`{"displayName":"x","accessKeyId":"pak_"}`:                                            "invalid_request",
+		`{"displayName":"x","accessKeyId":"` + accesskey.NewID(now) + `' OR 1=1"}`:            "invalid_request",
+	} {
+		if rec, p := w.do("POST", w.keys(), w.key["admin"], body); p.Code != code || strings.Contains(rec.Body.String(), "psk_") {
+			t.Errorf("%s: %d %s, want %s", body, rec.Code, rec.Body, code)
+		}
+	}
+	one := w.keys() + "/" + id
+	seen := func(k api.AccessKey) string {
+		return `"expectUpdateTime":"` + k.UpdateTime.Format(time.RFC3339Nano) + `"`
+	}
+	changed := ask[api.AccessKey](t, w, "PATCH", one, w.key["admin"], `{"ratePerSecond":7,`+seen(made.AccessKey)+`}`)
+	for path, body := range map[string]string{one: `{"ratePerSecond":8,` + seen(made.AccessKey) + `}`, one + "/rotate": `{` + seen(made.AccessKey) + `}`} {
+		method := "PATCH"
+		if path != one {
+			method = "POST"
+		}
+		if rec, p := w.do(method, path, w.key["admin"], body); rec.Code != 409 || p.Code != "key_changed" {
+			t.Errorf("%s %s: %d %s", method, path, rec.Code, rec.Body)
+		}
+	}
+	rotated := ask[api.RotatedKey](t, w, "POST", one+"/rotate", w.key["admin"], `{`+seen(changed)+`}`)
+	if rec, p := w.do("POST", one+"/rotate", w.key["admin"], `{`+seen(changed)+`}`); rec.Code != 409 || p.Code != "key_changed" || !w.opens(rotated.Secret) {
+		t.Errorf("rotated again: %d %s", rec.Code, rec.Body)
+	}
+	ask[struct{}](t, w, "DELETE", one, w.key["admin"], "")
+	if _, p := w.do("POST", w.keys(), w.key["admin"], `{"displayName":"once","accessKeyId":"`+id+`"}`); p.Code != "key_exists" {
+		t.Errorf("after it was revoked: %s", p.Code)
 	}
 }
 

@@ -68,6 +68,7 @@ type KeyQuery struct {
 	State     string // live, expiring, expired or revoked; empty: all but revoked ones
 	Order     string // oldest or newest
 	Functions bool   // those that functions were given, too
+	Plans     bool   // only those of service plans
 	WithTotal bool
 	PageSize  int
 	PageToken string
@@ -75,7 +76,7 @@ type KeyQuery struct {
 
 func (q KeyQuery) values() string {
 	return listQuery(map[string]string{"query": q.Query, "state": q.State, "order": q.Order, "pageToken": q.PageToken},
-		map[string]bool{"includeFunctionKeys": q.Functions, "withTotal": q.WithTotal}, q.PageSize)
+		map[string]bool{"includeFunctionKeys": q.Functions, "servicePlans": q.Plans, "withTotal": q.WithTotal}, q.PageSize)
 }
 
 // CreateKeyRequest asks for a new key.
@@ -90,6 +91,7 @@ type CreateKeyRequest struct {
 	CertThumbprint string            `json:"certThumbprint,omitempty" doc:"With mtls: base64url SHA-256 of the one certificate (DER) that it accepts."`
 	Metadata       map[string]string `json:"metadata,omitempty" doc:"At most 32 entries, names to 64 and values to 256 characters. Never a secret."`
 	ExpireTime     string            `json:"expireTime,omitempty" doc:"RFC 3339; never when absent."`
+	AccessKeyID    string            `json:"accessKeyId,omitempty" doc:"An ID of the caller's making: pak_ and a ULID of the last 24 hours, in lower case. Asked for twice the key is made once, and the second answer is 409 key_exists. Absent: made here."`
 	ServicePlanID  string            `json:"servicePlanId,omitempty" doc:"Makes the secret the API token of this service plan, good for paths that name the plan and for nothing else."`
 }
 
@@ -106,11 +108,15 @@ type UpdateKeyRequest struct {
 	CertThumbprint *string           `json:"certThumbprint,omitempty" doc:"Empty: any certificate."`
 	Metadata       map[string]string `json:"metadata,omitzero" doc:"Takes the place of all there is."`
 	ExpireTime     *string           `json:"expireTime,omitempty" doc:"RFC 3339; empty: never."`
+	// ExpectUpdateTime keeps two people from overwriting one another.
+	ExpectUpdateTime *time.Time `json:"expectUpdateTime,omitempty" doc:"The updateTime that the key must have, or the answer is 409 key_changed; absent: any."`
 }
 
 // RotateKeyRequest asks for a new secret.
 type RotateKeyRequest struct {
 	GracePeriod int `json:"gracePeriod,omitempty" minimum:"0" maximum:"2592000" doc:"For how many seconds the secret of now stays good beside the new one."`
+	// ExpectUpdateTime keeps a request that is sent again from rotating again.
+	ExpectUpdateTime *time.Time `json:"expectUpdateTime,omitempty" doc:"The updateTime that the key must have, or the answer is 409 key_changed; absent: any."`
 }
 
 // CreatedKey is a new key with its secret, which is shown this once.

@@ -47,6 +47,11 @@ func (c *Client) Subprojects(ctx context.Context, pageToken string, deleted bool
 	return out, c.call(ctx, http.MethodGet, c.project("subprojects")+page(pageToken, "showDeleted", deleted), nil, &out)
 }
 
+// FindSubprojects lists one page of subprojects, of a size, from a page token on.
+func (c *Client) FindSubprojects(ctx context.Context, pageToken string, size int) (out Subprojects, err error) {
+	return out, c.call(ctx, http.MethodGet, c.project("subprojects")+listQuery(map[string]string{"pageToken": pageToken}, nil, size), nil, &out)
+}
+
 // Subproject returns one subproject.
 func (c *Client) Subproject(ctx context.Context, id string) (out Subproject, err error) {
 	return out, c.call(ctx, http.MethodGet, subproject(id), nil, &out)

@@ -63,6 +63,8 @@ var codes = []Code{
 	{"method_not_allowed", 405, "This method is not served", "use GET, POST, PUT, PATCH, DELETE or OPTIONS"},
 	{"conflict", 409, "It exists already, or changed meanwhile", "read it again, then decide"},
 	{"display_name_taken", 409, "A key of this project has that display name", "choose another display name"},
+	{"key_exists", 409, "A key with that ID was made already", "look at it in the list; its secret was shown once, and a lost one means: rotate the key"},
+	{"key_changed", 409, "The access key was changed meanwhile", "read it again, then decide"},
 	{"deploy_raced", 409, "Another deploy was faster", "look at what is deployed now, then deploy again"},
 	{"versions_raced", 409, "The function's versions were changed meanwhile", "look at them with postern functions versions NAME, then decide"},
 	{"candidate_missing", 409, "No version is beside the active one", "deploy one with: postern functions deploy --percent N; or name an earlier one with --version"},

@@ -40,6 +40,7 @@ type KeyQuery struct {
 	State     KeyState
 	Now       time.Time
 	Functions bool   // those that functions were given, too
+	Plans     bool   // only those of service plans
 	Newest    bool   // first; the order is that of IDs
 	After     string // the ID of the last key of the page before
 	Limit     int

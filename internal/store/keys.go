@@ -62,7 +62,7 @@ func (db *DB) keyConflict(err error, k platform.AccessKey) error {
 		if strings.Contains(constraint, "display_name") {
 			return fault.New(fault.Conflict, fmt.Sprintf("a key named %q exists in this project", k.DisplayName)).WithCode("display_name_taken")
 		}
-		return fault.Wrap(err, fault.Conflict, "the key exists already")
+		return fault.Wrap(err, fault.Conflict, "the key exists already").WithCode("key_exists")
 	}
 	if err != nil {
 		return fmt.Errorf("write key %s: %w", k.ID, err)

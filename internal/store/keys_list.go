@@ -65,6 +65,9 @@ func (db *DB) keyFilter(projectID string, q platform.KeyQuery) (where string, ar
 	if !q.Functions {
 		where += ` AND k.function_id = ''`
 	}
+	if q.Plans { // there are few, and an index has them alone
+		where += ` AND k.id IN (SELECT p.id FROM access_keys p WHERE p.service_plan_id <> '' AND p.project_id = $1)`
+	}
 	if q.Text == "" {
 		return where, args
 	}
