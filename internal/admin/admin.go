@@ -127,16 +127,19 @@ type Options struct {
 	// BasicRate and BasicBurst bound how often one key may show its bare
 	// secret: so many calls a second, so many at once.
 	BasicRate, BasicBurst int
+	// Doors take requests that are sent to functions for who asks.
+	Doors Doors
 	// Tunnels opens tunnels.
 	Tunnels *tunnel.Hub
 	Log     *slog.Logger
 }
 
 type service struct {
-	o    Options
-	api  huma.API
-	bare *limit.Book[string] // calls with a bare secret, by key ID
-	open streams
+	o     Options
+	api   huma.API
+	bare  *limit.Book[string] // calls with a bare secret, by key ID
+	open  places              // log streams
+	sends places              // requests that are being sent
 }
 
 // bareKeys is how many keys that call at the same time have a rate of their
@@ -159,11 +162,13 @@ func New(o Options) (http.Handler, *huma.OpenAPI) {
 	if o.Uses == nil {
 		o.Uses = new(auth.Uses)
 	}
-	s := &service{o: o, api: humago.New(mux, config), bare: limit.NewBook[string](o.BasicRate, o.BasicBurst, bareKeys)}
+	s := &service{o: o, api: humago.New(mux, config), bare: limit.NewBook[string](o.BasicRate, o.BasicBurst, bareKeys),
+		open: places{ofProject: streamsOfProject, inAll: streamsInAll, over: errStreams}, sends: places{ofProject: sendsOfProject, inAll: sendsInAll, over: errSends}}
 	mux.HandleFunc("GET "+SchemaPath, schema)
 	s.api.UseMiddleware(s.guard)
 	s.registerFunctions()
 	s.registerLogs()
+	s.registerSend()
 	s.registerVersions()
 	s.registerKept()
 	s.registerKeys()

@@ -10,7 +10,6 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -30,35 +29,7 @@ const (
 	slowest          = 30 * time.Second       // that a reader may take for what is sent at once
 )
 
-// streams counts the log streams that are open, by project.
-type streams struct {
-	mu  sync.Mutex
-	of  map[string]int // guarded by mu
-	all int            // guarded by mu
-}
-
 var errStreams = fault.New(fault.TooMany, "as many log streams as a project may have are open").WithCode("streams_limited")
-
-func (s *streams) take(projectID string) (release func(), err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.of == nil {
-		s.of = map[string]int{}
-	}
-	if s.of[projectID] >= streamsOfProject || s.all >= streamsInAll {
-		return nil, errStreams
-	}
-	s.of[projectID]++
-	s.all++
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.all--
-		if s.of[projectID]--; s.of[projectID] == 0 {
-			delete(s.of, projectID)
-		}
-	}, nil
-}
 
 // The two views of a log.
 const (

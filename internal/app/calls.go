@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"postern.dev/postern/internal/accesskey"
+	"postern.dev/postern/internal/admin"
 	"postern.dev/postern/internal/httpx"
 	"postern.dev/postern/internal/oauth"
 	"postern.dev/postern/internal/worker"
@@ -65,4 +67,16 @@ func (s *Server) callToken(keyID, projectID string, now time.Time) (worker.Token
 		return worker.Token{}, err
 	}
 	return worker.Token{Socket: s.callLn.Addr().String(), Text: text, RenewAt: now.Add(oauth.CallTokenLifetime * 4 / 5)}, nil
+}
+
+// doors are the gateway's, for requests that the control plane sends.
+func (s *Server) doors() admin.Doors {
+	return admin.Doors{
+		Outside:  s.gateway,
+		Internal: s.gateway.Internal(),
+		Token: func(k admin.KeyForm, audience string, now time.Time) (string, error) {
+			return s.ring.SentToken(s.Issuer(), k.ID, k.ProjectID, k.Generation, audience, now)
+		},
+		Hide: func(text string) string { return string(accesskey.Redact([]byte(s.live.Set().String(text)))) },
+	}
 }

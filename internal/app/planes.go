@@ -202,6 +202,7 @@ func (s *Server) controlPlane() http.Handler {
 		Explainer: s.gateway,
 		Server:    s.describe,
 		BasicRate: s.cfg.BasicRate, BasicBurst: s.cfg.BasicBurst,
+		Doors:   s.doors(),
 		Tunnels: s.tunnels,
 		Log:     s.log,
 	})

@@ -28,3 +28,16 @@ func (p Principal) Until(now time.Time) (until time.Time) {
 	}
 	return until
 }
+
+// Generation is which of its key's secrets the principal goes back to: a token
+// that is made for it lives no longer than that. Of a bare secret it is not
+// told, and the key's newest is taken.
+func (p Principal) Generation() int {
+	switch {
+	case p.Key == nil:
+		return 0
+	case p.Token != nil:
+		return p.Token.generation
+	}
+	return int(p.Key.generation)
+}
