@@ -23,6 +23,7 @@ func newFunctions(std Stdio) *cobra.Command {
 		newFunctionsList(std),
 		newFunctionsStatus(std),
 		newFunctionsLogs(std),
+		newFunctionsCall(std),
 		newFunctionsVersions(std),
 		newFunctionsPromote(std),
 		newFunctionsRollBack(std),
