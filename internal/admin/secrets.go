@@ -13,7 +13,6 @@ import (
 
 	"postern.dev/postern/internal/api"
 	"postern.dev/postern/internal/deploy"
-	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
 )
@@ -42,7 +41,7 @@ const carriesSecrets = "postern:carriesSecrets"
 func (s *service) registerSecrets() {
 	const shared, own = "/v1/projects/{projectId}/secrets", "/v1/projects/{projectId}/functions/{name}/secrets"
 	const how = "A worker with the new values is started first: where a function does not start with them, nothing is changed. No call fails. Values are never told again, and are in no log."
-	register(s, huma.Operation{OperationID: "listSecrets", Method: http.MethodGet, Path: own, Summary: "The secrets of a function, and those that it shares, without their values", Errors: []int{404}}, s.listSecrets)
+	register(s, huma.Operation{OperationID: "listSecrets", Method: http.MethodGet, Path: own, Summary: "The secrets of a function, and those that it shares, without their values; its plain settings with them", Errors: []int{404}}, s.listSecrets)
 	register(s, huma.Operation{OperationID: "changeSecrets", Method: http.MethodPatch, Path: own, Summary: "Set and remove secrets of a function",
 		Description: how, MaxBodyBytes: maxSecretsBody, Metadata: map[string]any{carriesSecrets: true}, Errors: []int{400, 404, 409, 503}}, s.changeSecrets)
 	register(s, huma.Operation{OperationID: "listSharedSecrets", Method: http.MethodGet, Path: shared, Summary: "The secrets that functions of the project share, without their values"}, s.listShared)
@@ -52,23 +51,45 @@ func (s *service) registerSecrets() {
 		Description: "Values stay. Ended half-way, some are sealed under the new keys and some under the old, and all of them open; asked again, it does all.", Errors: []int{409, 503}}, s.rotateKeys)
 }
 
-func (s *service) listSecrets(ctx context.Context, in *FunctionPath) (*body[api.Secrets], error) {
-	f, err := s.o.Store.Function(ctx, in.ProjectID, in.Name)
+func (s *service) listSecrets(ctx context.Context, in *struct {
+	FunctionPath
+	Variables bool `query:"variables" doc:"Give the plain settings of the active version as well."`
+}) (*body[api.Secrets], error) {
+	f, d, err := s.serving(ctx, in.FunctionPath)
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.o.Store.Deployment(ctx, f.ActiveDeploymentID)
-	if err != nil && fault.KindOf(err) != fault.NotFound {
-		return nil, err
+	out, err := s.secretsFor(ctx, f, d)
+	if err == nil && in.Variables {
+		out.Variables, err = s.variablesOf(ctx, d)
 	}
-	out, err := s.secretsOf(ctx, f.ID, false, nil)
-	if err != nil {
-		return nil, err
+	return &body[api.Secrets]{out}, err
+}
+
+// serving is a function and its active version; none, where it is being replaced.
+func (s *service) serving(ctx context.Context, in FunctionPath) (f platform.Function, d platform.Deployment, err error) {
+	if f, err = s.o.Store.Function(ctx, in.ProjectID, in.Name); err != nil {
+		return f, d, err
 	}
-	out, err = s.secretsOf(ctx, in.ProjectID, true, func(name string) bool {
-		return slices.Contains(d.SecretNames, name) && !slices.ContainsFunc(out, func(own api.Secret) bool { return own.Name == name })
-	}, out...)
-	return &body[api.Secrets]{api.Secrets{Secrets: out}}, err
+	d, err = s.o.Store.Deployment(ctx, f.ActiveDeploymentID)
+	return f, d, ignoreNone(err)
+}
+
+// secretsFor are the secrets of a function, and those that it shares.
+func (s *service) secretsFor(ctx context.Context, f platform.Function, d platform.Deployment) (out api.Secrets, err error) {
+	if out.Secrets, err = s.secretsOf(ctx, f.ID, false, nil); err != nil {
+		return out, err
+	}
+	has := func(name string) bool {
+		return slices.ContainsFunc(out.Secrets, func(own api.Secret) bool { return own.Name == name })
+	}
+	out.Secrets, err = s.secretsOf(ctx, f.ProjectID, true, func(name string) bool { return slices.Contains(d.SecretNames, name) && !has(name) }, out.Secrets...)
+	for _, name := range d.SecretNames {
+		if !has(name) {
+			out.Missing = append(out.Missing, name)
+		}
+	}
+	return out, err
 }
 
 func (s *service) listShared(ctx context.Context, in *ProjectPath) (*body[api.Secrets], error) {
@@ -101,11 +122,15 @@ func (s *service) changeSecrets(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	list, err := s.listSecrets(ctx, &in.FunctionPath)
+	f, d, err := s.serving(ctx, in.FunctionPath)
 	if err != nil {
 		return nil, err
 	}
-	out.Secrets = list.Body.Secrets
+	list, err := s.secretsFor(ctx, f, d)
+	if err != nil {
+		return nil, err
+	}
+	out.Secrets = list.Secrets
 	return &body[api.ChangeSecretsResponse]{out}, nil
 }
 

@@ -27,8 +27,15 @@ type Doors struct {
 	// Token makes a token of an access key for one audience, which lives for
 	// seconds. It is shown at a door and told to nobody.
 	Token func(k KeyForm, audience string, now time.Time) (string, error)
-	// Hide takes the values of secrets out of a text.
+	// Hide takes the values of secrets out of a text; nil: nobody knows any.
 	Hide func(string) string
+}
+
+func (d Doors) hide(s string) string {
+	if d.Hide == nil {
+		return s
+	}
+	return d.Hide(s)
 }
 
 // KeyForm is an access key with one of its secrets.
@@ -76,7 +83,7 @@ func (s *service) sendRequest(ctx context.Context, in *struct {
 		return nil, err
 	}
 	noteDetail(ctx, "as", in.Body.As)
-	noteDetail(ctx, "request", r.Method+" "+s.o.Doors.Hide(pathOf(in.Body.Path)))
+	noteDetail(ctx, "request", r.Method+" "+s.o.Doors.hide(pathOf(in.Body.Path)))
 	door, err := s.doorFor(ctx, r, f, in.Body)
 	if err != nil {
 		return nil, err
@@ -86,6 +93,8 @@ func (s *service) sendRequest(ctx context.Context, in *struct {
 		return nil, err
 	}
 	defer release()
+	watch := s.o.Logs.Follow(f.ID, funclog.From{}) // a call is kept while somebody looks
+	defer watch.Close()
 	out, err := s.sent(ctx, door, r)
 	if err != nil {
 		return nil, err
@@ -146,9 +155,9 @@ func (s *service) sent(ctx context.Context, door http.Handler, r *http.Request) 
 		return out, errSentCut
 	}
 	ms := func(t time.Time) float64 { return float64(t.Sub(began).Microseconds()) / 1000 }
-	out = api.SentResponse{RequestID: w.sentHeader.Get("X-Request-Id"), Status: w.status, Headers: funclog.Headers(w.sentHeader, s.o.Doors.Hide), Truncated: w.full || !whole || inner.Err() != nil,
+	out = api.SentResponse{RequestID: w.sentHeader.Get("X-Request-Id"), Status: w.status, Headers: funclog.Headers(w.sentHeader, s.o.Doors.hide), Truncated: w.full || !whole || inner.Err() != nil,
 		StartTime: began.UTC(), FirstByteMS: ms(w.firstAt), TookMS: ms(time.Now())}
-	if text := s.o.Doors.Hide(string(w.body)); readable(text, out.Truncated) {
+	if text := s.o.Doors.hide(string(w.body)); readable(text, out.Truncated) {
 		out.Body = strings.ToValidUTF8(text, "") // of what was cut, half a character is left
 	} else {
 		out.BodyBase64 = base64.StdEncoding.EncodeToString([]byte(text))

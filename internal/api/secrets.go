@@ -20,6 +20,18 @@ type Secret struct {
 // share, sorted by name.
 type Secrets struct {
 	Secrets []Secret `json:"secrets"`
+	// Missing are declared by the active version, and have no value.
+	Missing   []string   `json:"missing,omitempty" doc:"Of a function: secrets that its active version declares and that have no value."`
+	Variables []Variable `json:"variables,omitempty" doc:"The plain settings of its active version, by name; where they were asked for."`
+}
+
+// Variable is a plain setting of a version.
+type Variable struct {
+	Name       string    `json:"name"`
+	Value      string    `json:"value"`
+	From       string    `json:"from" enum:"manifest,deploy,platform" doc:"manifest: it is written there. deploy: it came with the deploy, from .env or the environment. platform: the platform sets it."`
+	Version    int       `json:"version" doc:"With which version it got this value, of the last 50."`
+	UpdateTime time.Time `json:"updateTime" doc:"When that was deployed."`
 }
 
 // ChangeSecretsRequest sets and removes secrets: all of it happens, or nothing.
@@ -44,6 +56,11 @@ type RotateKeysResponse struct {
 // shares with it; with an empty name all that the project shares.
 func (c *Client) Secrets(ctx context.Context, function string) (out Secrets, err error) {
 	return out, c.call(ctx, http.MethodGet, c.secrets(function), nil, &out)
+}
+
+// Settings lists what Secrets does and the plain settings of the active version.
+func (c *Client) Settings(ctx context.Context, function string) (out Secrets, err error) {
+	return out, c.call(ctx, http.MethodGet, c.secrets(function)+"?variables=true", nil, &out)
 }
 
 // ChangeSecrets sets and removes secrets of a function; with an empty name

@@ -153,13 +153,21 @@ func (d *Deployer) environment(dep platform.Deployment, m function.Manifest, at 
 	if m.EventFormat != "" {
 		env = append(env, "POSTERN_EVENT_FORMAT="+m.EventFormat)
 	}
+	own := Own(dep)
+	for _, name := range slices.Sorted(maps.Keys(own)) {
+		env = append(env, name+"="+own[name])
+	}
 	return append(env,
 		"PATH="+searchPath(at.node),
 		"NODE_COMPILE_CACHE="+d.compiled(tree(dep)), // of Node 22 and newer
-		"HOME="+at.tmp, "TMPDIR="+at.tmp, "LANG=C.UTF-8", "TZ=UTC", "NODE_ENV=production",
-		"PROJECT_ID="+dep.ProjectID, "FUNCTION_ID="+dep.FunctionID,
-		"PROJECT_ID_API_KEY="+dep.KeyID, "PROJECT_ID_API_SECRET="+has.key,
+		"HOME="+at.tmp, "TMPDIR="+at.tmp, "LANG=C.UTF-8", "TZ=UTC", "PROJECT_ID_API_SECRET="+has.key,
 		"POSTERN_FUNCTION_NAME="+m.Name, "POSTERN_DEPLOYMENT_ID="+dep.ID, worker.InstanceVariable+"="+d.o.InstanceID)
+}
+
+// Own are the settings that the platform itself gives a version and that its
+// owner may see.
+func Own(dep platform.Deployment) map[string]string {
+	return map[string]string{"NODE_ENV": "production", "PROJECT_ID": dep.ProjectID, "FUNCTION_ID": dep.FunctionID, "PROJECT_ID_API_KEY": dep.KeyID}
 }
 
 // searchPath is where commands are looked up. A program may do without Node.
