@@ -93,13 +93,15 @@ func (s *service) getLogs(ctx context.Context, in *struct {
 	After       string `query:"after" pattern:"^[0-9]{1,18}$" doc:"ID of an entry."`
 	Before      string `query:"before" pattern:"^[0-9]{1,18}$" doc:"ID of an entry."`
 	Invocations bool   `query:"invocations" doc:"Give calls that are over as well."`
+	Calls       bool   `query:"calls" doc:"Give calls that are over and no lines."`
+	RequestID   string `query:"requestId" maxLength:"64" doc:"Only this call, and what was written for it."`
 }) (*body[api.Logs], error) {
 	f, err := s.named(ctx, in.FunctionPath)
 	if err != nil {
 		return nil, err
 	}
 	q := funclog.Query{Filter: in.filter(), Since: in.since(), Limit: in.Limit, After: sequence(in.After), Before: sequence(in.Before)}
-	q.Invocations = in.Invocations
+	q.Invocations, q.Calls, q.RequestID = in.Invocations, in.Calls, in.RequestID
 	next := s.o.Logs.Last(f.ID)
 	list, more := s.o.Logs.Page(ctx, f.ID, q)
 	out := api.Logs{Entries: make([]api.LogEntry, 0, len(list)), More: more}

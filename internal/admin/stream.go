@@ -31,16 +31,17 @@ const (
 
 var errStreams = fault.New(fault.TooMany, "as many log streams as a project may have are open").WithCode("streams_limited")
 
-// The two views of a log.
+// The views of a log.
 const (
 	viewRequests = "requests"
 	viewEntries  = "entries"
+	viewCalls    = "calls"
 )
 
 type streamInput struct {
 	FunctionPath
 	Wanted
-	View   string `query:"view" enum:"requests,entries" default:"requests" doc:"requests: an event for each call that is over, with the lines that were written for it, and one for each line outside of a call. entries: each line at once, and each call when it is over."`
+	View   string `query:"view" enum:"requests,entries,calls" default:"requests" doc:"requests: an event for each call that is over, with the lines that were written for it, and one for each line outside of a call. entries: each line at once, and each call when it is over. calls: each call when it is over, and no lines."`
 	LastID string `header:"Last-Event-ID" pattern:"^[0-9]{1,18}([.][0-9]{1,18})?$" doc:"Go on behind this event; since is of no meaning then."`
 }
 
@@ -76,7 +77,7 @@ func (s *service) streamLogs(ctx context.Context, in *streamInput) (*huma.Stream
 		defer release()
 		r, w := humago.Unwrap(ctx)
 		st := &stream{s: s, r: r, w: http.NewResponseController(w), out: w, began: time.Now(), principal: p, projectID: in.ProjectID, keys: s.o.Directory(), filter: in.filter(), view: in.View}
-		st.filter.Invocations = true
+		st.filter.Invocations, st.filter.Calls = true, in.View == viewCalls
 		st.run(r.Context(), f.ID, in)
 	}}, nil
 }
@@ -177,7 +178,7 @@ func (st *stream) add(list []funclog.Entry, lost bool) {
 		st.event("lost", "", api.LostEvent{Text: "entries are missing here: they were written faster than they were read, and are not kept any more"})
 	}
 	for _, e := range list {
-		if st.view == viewEntries {
+		if st.view != viewRequests {
 			st.entry(e)
 			continue
 		}
@@ -226,7 +227,7 @@ func (st *stream) beat() { st.buf.WriteString(": still here\nid: " + st.place() 
 // place is the ID of what was sent last: up to where the log was read, and from
 // where on lines are held.
 func (st *stream) place() string {
-	if st.view == viewEntries {
+	if st.view != viewRequests {
 		return strconv.FormatInt(st.reader.Seq(), 10)
 	}
 	seq, held := st.gather.Place()

@@ -426,3 +426,43 @@ func TestLogs_PagesAndStatus(t *testing.T) {
 		}
 	}
 }
+
+// Calls can be had without any line, and one call with those that are its.
+func TestLogs_Calls(t *testing.T) {
+	t.Parallel()
+	w, book, id, server := logged(t)
+	for _, e := range []funclog.Entry{said("req_1", "of one"), said("", "of none"), ended("req_1", 200), said("req_2", "req_1 is not this"), ended("req_2", 500)} {
+		book.Append(id, e)
+	}
+	get := func(query string) (out []string) {
+		t.Helper()
+		res := w.follow(t, server.URL, "f/logs?"+query, w.key["control"], "")
+		var page api.Logs
+		if err := json.NewDecoder(res.Body).Decode(&page); err != nil || res.StatusCode != 200 {
+			t.Fatal(query, res.Status, err)
+		}
+		for _, e := range page.Entries {
+			out = append(out, e.RequestID+":"+e.Text)
+		}
+		return out
+	}
+	for query, want := range map[string][]string{
+		"calls=true":                              {"req_1:", "req_2:"},
+		"calls=true&level=error":                  {"req_2:"},
+		"requestId=req_1":                         {"req_1:of one"},
+		"requestId=req_1&invocations=true":        {"req_1:of one", "req_1:"},
+		"requestId=req_2&calls=true":              {"req_2:"},
+		"requestId=req_":                          nil,
+		"requestId=req_2&calls=true&search=200":   nil,
+		"requestId=%22%3Cscript&invocations=true": nil,
+	} {
+		if got := get(query); !slices.Equal(got, want) {
+			t.Errorf("%s: %q", query, got)
+		}
+	}
+	calls := bufio.NewReader(w.follow(t, server.URL, "f/logs/stream?view=calls&since=2026-01-01T00:00:00Z", w.key["control"], "").Body)
+	events, ids := sse(t, calls, 2)
+	if !strings.Contains(events[0], `"requestId":"req_1"`) || !strings.Contains(events[1], `"requestId":"req_2"`) || strings.Contains(ids[1], ".") {
+		t.Errorf("%q %q", events, ids)
+	}
+}

@@ -91,6 +91,8 @@ type LogQuery struct {
 	Level, Search string // empty: all
 	After, Before string // IDs of entries
 	Invocations   bool   // and not lines alone
+	Calls         bool   // and no lines at all
+	RequestID     string // of the one call, and its lines; empty: all
 }
 
 func (q LogQuery) values() url.Values {
@@ -109,6 +111,10 @@ func (q LogQuery) values() url.Values {
 	if q.Invocations {
 		v.Set("invocations", "true")
 	}
+	if q.Calls {
+		v.Set("calls", "true")
+	}
+	set("requestId", q.RequestID)
 	set("level", q.Level)
 	set("search", q.Search)
 	set("after", q.After)

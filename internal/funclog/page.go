@@ -25,6 +25,8 @@ type Filter struct {
 	Level       slog.Level // the least; LevelDebug: all
 	Search      string     // in the text, or in what says of an invocation which it is; in any case
 	Invocations bool       // and not lines alone
+	Calls       bool       // and no lines at all
+	RequestID   string     // of the call that it is, or that it was written for; empty: any
 }
 
 // pageBytes is about how much is given at once.
@@ -35,7 +37,8 @@ const Every = slog.LevelDebug
 
 // Has reports whether an entry is wanted.
 func (f *Filter) Has(e *Entry) bool {
-	if e.Invocation != nil && !f.Invocations || e.Level < f.Level {
+	switch {
+	case e.Invocation != nil && !f.Invocations && !f.Calls, e.Invocation == nil && f.Calls, e.Level < f.Level, f.RequestID != "" && e.RequestID != f.RequestID:
 		return false
 	}
 	if f.Search == "" {
