@@ -86,6 +86,10 @@ func New(o Options) *Console {
 
 // registerPages is the list of all pages, a line or a call a file.
 func (c *Console) registerPages() {
+	c.registerGateway()
+	c.registerMatrix()
+	c.registerExplain()
+	c.registerLimits()
 }
 
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

@@ -86,7 +86,7 @@ func (s *site) Session(*http.Request) (console.Session, error) {
 func (s *site) deploy(name, source string) {
 	s.Helper()
 	dir := s.TempDir()
-	for file, text := range map[string]string{"postern.json": `{"name": "` + name + `"}`, "function.ts": source} {
+	for file, text := range map[string]string{"postern.json": `{"name": "` + name + `", "runtime": "node"}`, "function.ts": source} {
 		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
 			s.Fatal(err)
 		}

@@ -1,0 +1,217 @@
+package console
+
+import (
+	"cmp"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"postern.dev/postern/internal/api"
+)
+
+func (c *Console) registerGateway() {
+	c.page("GET /p/{project}/gateway", c.routes)
+	c.page("GET /p/{project}/gateway/groups", c.groups)
+}
+
+// routesShown is how many routes one page has.
+const routesShown = 200
+
+// routesPage is what the page of routes shows.
+type routesPage struct {
+	Number           int // of the policy in force
+	Query, Only      string
+	Routes           []route
+	All, Found, Open int
+	Next, First      string
+}
+
+// route is an address with what is in force there, ready to be told.
+type route struct {
+	api.GatewayRoute
+	Of   string
+	Tag  string // its class
+	Word string
+	Says []said
+}
+
+// said is one thing that holds at an address, and who says so.
+type said struct{ What, Value, By string }
+
+func (c *Console) routes(v *visit) error {
+	table, err := v.api.GatewayRoutes(v.r.Context())
+	if err != nil {
+		return err
+	}
+	q := v.r.URL.Query()
+	body := routesPage{Number: table.Number, Query: q.Get("q"), Only: q.Get("only"), All: len(table.Routes)}
+	var found []api.GatewayRoute
+	for _, r := range table.Routes {
+		if r.Public {
+			body.Open++
+		}
+		if body.wants(r) {
+			found = append(found, r)
+		}
+	}
+	first, next := part(len(found), q.Get("from"), routesShown)
+	body.Found, body.Next, body.First = len(found), v.turn("from", next), ""
+	if first > 0 {
+		body.First = v.turn("from", "")
+	}
+	for _, r := range found[first:min(first+routesShown, len(found))] {
+		body.Routes = append(body.Routes, routeOf(r))
+	}
+	return v.show("gateway", "gateway", "Routes", body)
+}
+
+func (p *routesPage) wants(r api.GatewayRoute) bool {
+	switch {
+	case p.Only == "public" && !r.Public, p.Only == "key" && r.Group == "", p.Only == "signature" && r.Guard != "signature", p.Only == "private" && !r.Private:
+		return false
+	}
+	text := strings.ToLower(strings.Join([]string{r.Function, r.Upstream, r.Method, r.Path, r.Handler, r.Group, r.Guard}, " "))
+	return strings.Contains(text, strings.ToLower(strings.TrimSpace(p.Query)))
+}
+
+// part is where a page of rows begins, and where the next does; empty: it is the last.
+func part(rows int, from string, size int) (first int, next string) {
+	first, err := strconv.Atoi(from)
+	if err != nil || first < 0 || first >= rows {
+		first = 0
+	}
+	if first+size < rows {
+		next = strconv.Itoa(first + size)
+	}
+	return first, next
+}
+
+// turn is the address of this page with another value of one of its settings, and
+// empty for none where that is what is turned to next.
+func (v *visit) turn(name, value string) string {
+	q := url.Values{}
+	for n, values := range v.r.URL.Query() {
+		if n != name && n != "said" && len(values) > 0 && values[0] != "" {
+			q.Set(n, values[0])
+		}
+	}
+	if value != "" {
+		q.Set(name, value)
+	} else if !v.r.URL.Query().Has(name) {
+		return ""
+	}
+	return "?" + q.Encode()
+}
+
+func routeOf(r api.GatewayRoute) route {
+	out := route{GatewayRoute: r, Of: r.Function + r.Upstream, Tag: "good", Word: r.Guard}
+	switch {
+	case r.Shut:
+		out.Tag, out.Word = "bad", "shut"
+	case r.Public:
+		out.Tag, out.Word = "warn", "open to everyone"
+	case r.Guard == "open":
+		out.Tag, out.Word = "", "open inside"
+	}
+	by := func(field string) string {
+		from := r.From[field]
+		if from == "policy" && r.Line > 0 {
+			from += ", line " + strconv.Itoa(r.Line)
+		}
+		return from
+	}
+	add := func(what, field, value string) {
+		if value != "" {
+			out.Says = append(out.Says, said{what, value, by(field)})
+		}
+	}
+	add("group", "group", r.Group)
+	add("scopes", "scopes", strings.Join(r.Scopes, ", "))
+	add("shown as", "credentials", strings.Join(r.Credentials, ", "))
+	add("from", "addresses", strings.Join(r.Addresses, ", "))
+	for _, rate := range r.Rate {
+		add("rate", "rate "+rate, rate)
+	}
+	if r.BodyLimit > 0 {
+		add("body", "bodyLimit", size(r.BodyLimit))
+	}
+	if r.Timeout > 0 {
+		add("timeout", "timeout", took(r.Timeout*1000))
+	}
+	return out
+}
+
+// By is who decided how a route is guarded.
+func (r route) By() string {
+	from := r.From["auth"]
+	if from == "policy" && r.Line > 0 {
+		return from + ", line " + strconv.Itoa(r.Line)
+	}
+	return from
+}
+
+// groupsPage is what the page of groups shows.
+type groupsPage struct {
+	Groups   []group
+	AllKeys  []api.AccessKey // those that open every group
+	MoreKeys bool            // there are keys beyond those that were looked at
+}
+
+// group is a group of routes with the keys that are made for it.
+type group struct {
+	Name   string
+	Routes []route
+	Keys   []api.AccessKey
+	Rates  []string // that its routes share
+}
+
+// keysShown is how many keys the page of groups looks at.
+const keysShown = 1000
+
+func (c *Console) groups(v *visit) error {
+	table, err := v.api.GatewayRoutes(v.r.Context())
+	if err != nil {
+		return err
+	}
+	keys, err := v.api.Keys(v.r.Context(), "", false)
+	if err != nil {
+		return err
+	}
+	at := map[string]*group{}
+	find := func(name string) *group {
+		if at[name] == nil {
+			at[name] = &group{Name: name}
+		}
+		return at[name]
+	}
+	for _, r := range table.Routes {
+		if r.Group == "" {
+			continue
+		}
+		g := find(r.Group)
+		g.Routes = append(g.Routes, routeOf(r))
+		for _, rate := range r.Rate {
+			if r.From["rate "+rate] == "group" && !slices.Contains(g.Rates, rate) {
+				g.Rates = append(g.Rates, rate)
+			}
+		}
+	}
+	body := groupsPage{MoreKeys: keys.NextPageToken != ""}
+	for _, k := range keys.AccessKeys {
+		if !slices.Contains(k.Scopes, "invoke") {
+			continue
+		}
+		if len(k.Groups) == 0 {
+			body.AllKeys = append(body.AllKeys, k)
+		}
+		for _, name := range k.Groups {
+			find(name).Keys = append(find(name).Keys, k)
+		}
+	}
+	for _, g := range at {
+		body.Groups = append(body.Groups, *g)
+	}
+	slices.SortFunc(body.Groups, func(a, b group) int { return cmp.Compare(a.Name, b.Name) })
+	return v.show("groups", "gateway/groups", "Groups", body)
+}
