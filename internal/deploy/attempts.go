@@ -54,6 +54,7 @@ type attempt struct {
 
 // attempts are the deploys under way, and the newest that ended of each function.
 type attempts struct {
+	told    func(projectID, name string) // nil: nobody is
 	mu      sync.Mutex
 	running map[string][]*attempt // by function, oldest first; guarded by mu
 	ended   map[string]*attempt   // by function; guarded by mu
@@ -65,6 +66,7 @@ func (a *attempts) begin(in Request) (it *attempt, known bool) {
 	key := in.ProjectID + "/" + in.Name
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	defer a.tell(key)
 	before := a.running[key]
 	if last := a.ended[key]; last != nil && last.Err == nil {
 		before = append(before[:len(before):len(before)], last)
@@ -83,6 +85,7 @@ func (a *attempts) begin(in Request) (it *attempt, known bool) {
 func (a *attempts) turn(it *attempt) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	defer a.tell(it.function)
 	it.State = Deploying
 }
 
@@ -91,6 +94,7 @@ func (a *attempts) turn(it *attempt) {
 func (a *attempts) end(it *attempt, r Result, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	defer a.tell(it.function)
 	list := a.running[it.function]
 	for i, other := range list {
 		if other == it {
@@ -109,6 +113,13 @@ func (a *attempts) end(it *attempt, r Result, err error) {
 		a.forgetOldest()
 	}
 	close(it.done)
+}
+
+// tell says that there is news of a function.
+func (a *attempts) tell(function string) {
+	if projectID, name, _ := strings.Cut(function, "/"); a.told != nil {
+		a.told(projectID, name)
+	}
 }
 
 // forgetOldest keeps the memory bounded: names are given by callers. a.mu is held.

@@ -82,8 +82,8 @@ func TestAttempts_States(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 	b.fleet.leave <- struct{}{}
-	if o := <-second; o.err != nil || o.r.Deployment.Number != 2 || b.state() != "none" {
-		t.Errorf("%+v, %s", o, b.state())
+	if o := <-second; o.err != nil || o.r.Deployment.Number != 2 || b.state() != "none" || b.told.Load() != 6 {
+		t.Errorf("%+v, %s, told of %d times", o, b.state(), b.told.Load())
 	}
 }
 

@@ -81,6 +81,9 @@ type Options struct {
 	// Forget removes what a function that was deleted has kept; nil: nothing is
 	// kept. What it misses is removed later, by itself.
 	Forget func(ctx context.Context, functionID string)
+	// Told is told that an attempt to deploy a function has begun, has its turn, or
+	// has ended; nil: nobody is. It must not block.
+	Told func(projectID, name string)
 	// Secrets knows what functions keep secret; nil: nobody does.
 	Secrets Secrets
 	// InstanceID marks the processes of this installation.
@@ -133,7 +136,7 @@ func New(o Options) *Deployer {
 		o.Secrets = noSecrets{}
 	}
 	d := &Deployer{o: o, locks: map[string]*lock{}, trees: trees{dir: filepath.Join(o.RunDir, "artefacts"), users: map[string]map[string]bool{}},
-		attempts: attempts{running: map[string][]*attempt{}, ended: map[string]*attempt{}}}
+		attempts: attempts{told: o.Told, running: map[string][]*attempt{}, ended: map[string]*attempt{}}}
 	d.base, d.stop = context.WithCancel(context.Background())
 	return d
 }

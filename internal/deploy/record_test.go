@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -101,7 +102,8 @@ type bench struct {
 	run      string // where artefacts are extracted
 	applied  error
 	live     redact.Live
-	database error // of the function's own
+	database error        // of the function's own
+	told     atomic.Int64 // how often there was news of an attempt
 }
 
 func newBench(t *testing.T) *bench {
@@ -139,9 +141,14 @@ func newBench(t *testing.T) *bench {
 	}
 	b.artefact = a.Hash
 	b.d = deploy.New(deploy.Options{Store: b.db, Artefacts: blobs, Sealer: box, RunDir: b.run,
-		Node:     func(context.Context) (string, error) { return os.Executable() },
-		Applied:  func(context.Context, int64) error { return b.applied },
-		Live:     &b.live,
+		Node:    func(context.Context) (string, error) { return os.Executable() },
+		Applied: func(context.Context, int64) error { return b.applied },
+		Live:    &b.live,
+		Told: func(projectID, name string) {
+			if projectID == b.project && name == "f" {
+				b.told.Add(1)
+			}
+		},
 		Database: func(context.Context, string) (string, error) { return "x.db", b.database }})
 	b.d.Use(b.fleet)
 	return b
