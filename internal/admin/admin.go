@@ -19,10 +19,12 @@ import (
 	"postern.dev/postern/internal/audit"
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/deploy"
+	"postern.dev/postern/internal/feed"
 	"postern.dev/postern/internal/funclog"
 	"postern.dev/postern/internal/limit"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/supervisor"
+	"postern.dev/postern/internal/traffic"
 	"postern.dev/postern/internal/tunnel"
 )
 
@@ -102,6 +104,9 @@ type Options struct {
 	Storage   Storage
 	Uploads   Uploads
 	Logs      *funclog.Book
+	// Traffic knows what functions did lately; Feed tells of changes. nil: nothing.
+	Traffic *traffic.Book
+	Feed    *feed.Feed
 	// Stopping is closed when what goes on without end has to end; nil: never.
 	Stopping <-chan struct{}
 	// Auth recognises callers; Issuer is this control plane's URL, which their
@@ -138,7 +143,7 @@ type service struct {
 	o     Options
 	api   huma.API
 	bare  *limit.Book[string] // calls with a bare secret, by key ID
-	open  places              // log streams
+	open  places              // streams, of logs and of what changes
 	sends places              // requests that are being sent
 }
 
@@ -183,6 +188,8 @@ func New(o Options) (http.Handler, *huma.OpenAPI) {
 	s.registerPlan()
 	s.registerAudit()
 	s.registerUsage()
+	s.registerTraffic()
+	s.registerEvents()
 	s.registerSecrets()
 	s.registerTunnels()
 	documentErrors(s.api.OpenAPI())

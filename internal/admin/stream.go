@@ -1,11 +1,8 @@
 package admin
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -13,23 +10,10 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"postern.dev/postern/internal/api"
-	"postern.dev/postern/internal/auth"
-	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/funclog"
 )
-
-const (
-	streamsOfProject = 100
-	streamsInAll     = 512
-	heartbeat        = 15 * time.Second
-	lookAgain        = 100 * time.Millisecond // whether who reads may still do so
-	slowest          = 30 * time.Second       // that a reader may take for what is sent at once
-)
-
-var errStreams = fault.New(fault.TooMany, "as many log streams as a project may have are open").WithCode("streams_limited")
 
 // The views of a log.
 const (
@@ -49,14 +33,14 @@ func (s *service) registerStream(path string) {
 	op := huma.Operation{OperationID: "streamLogs", Method: http.MethodGet, Path: path, Summary: "What a function writes, as it is written",
 		Description: "Server-sent events: request, line, and lost where entries before the next one cannot be had any more. Without since and Last-Event-ID the stream begins with what comes next. " +
 			"It ends when the credential that it was opened with does, when the function is deleted, and when the server stops; a client goes on with the ID of the last event that it saw. They are those of the node that was asked.",
-		Errors: []int{404, 422}, Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: s.events()}}}}}
+		Errors: []int{404, 422}, Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: s.events(api.RequestEvent{}, api.LogEntry{}, api.LostEvent{})}}}}}
 	register(s, op, s.streamLogs)
 }
 
 // events describes the data of each event.
-func (s *service) events() *huma.Schema {
+func (s *service) events(data ...any) *huma.Schema {
 	one := &huma.Schema{Type: huma.TypeArray, Title: "Server-sent events", Items: &huma.Schema{}}
-	for _, of := range []any{api.RequestEvent{}, api.LogEntry{}, api.LostEvent{}} {
+	for _, of := range data {
 		t := reflect.TypeOf(of)
 		one.Items.OneOf = append(one.Items.OneOf, s.api.OpenAPI().Components.Schemas.Schema(t, true, t.Name()))
 	}
@@ -75,42 +59,25 @@ func (s *service) streamLogs(ctx context.Context, in *streamInput) (*huma.Stream
 	p := principal(ctx)
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
 		defer release()
-		r, w := humago.Unwrap(ctx)
-		st := &stream{s: s, r: r, w: http.NewResponseController(w), out: w, began: time.Now(), principal: p, projectID: in.ProjectID, keys: s.o.Directory(), filter: in.filter(), view: in.View}
+		st := &stream{sse: s.sse(ctx, p, in.ProjectID), filter: in.filter(), view: in.View}
 		st.filter.Invocations, st.filter.Calls = true, in.View == viewCalls
-		st.run(r.Context(), f.ID, in)
+		st.run(st.r.Context(), f.ID, in)
 	}}, nil
 }
 
-// stream is one reader of a log. It has one buffer, which is sent before more is
-// taken: who reads slowly is behind in the log, and holds nothing of it.
+// stream is one reader of a log: who reads slowly is behind in the log, and holds
+// nothing of it.
 type stream struct {
-	s         *service
-	r         *http.Request
-	w         *http.ResponseController
-	out       http.ResponseWriter
-	began     time.Time
-	principal auth.Principal
-	projectID string
-	keys      *auth.Directory // as of the last look
-	until     time.Time       // when to look again though nothing has changed; zero: never
-	filter    funclog.Filter
-	view      string
-
+	*sse
+	filter funclog.Filter
+	view   string
 	reader *funclog.Reader
 	gather funclog.Gather
-	buf    bytes.Buffer
-	sentAt time.Time
 }
 
 // run sends until somebody ends it.
 func (st *stream) run(ctx context.Context, functionID string, in *streamInput) {
-	h := st.out.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no") // proxies that know it pass on at once
-	st.out.WriteHeader(http.StatusOK)
-	st.until = st.principal.Until(time.Now())
+	st.begin(st.place)
 	st.reader = st.s.o.Logs.Follow(functionID, st.from(ctx, functionID, in))
 	defer st.reader.Close()
 	if in.LastID == "" {
@@ -131,15 +98,6 @@ func (st *stream) run(ctx context.Context, functionID string, in *streamInput) {
 	}
 }
 
-func (st *stream) stopping() bool {
-	select {
-	case <-st.s.o.Stopping:
-		return true
-	default:
-		return false
-	}
-}
-
 // from is where the log is read from, with the lines that were held when the
 // reader was last here held again.
 func (st *stream) from(ctx context.Context, functionID string, in *streamInput) funclog.From {
@@ -156,19 +114,6 @@ func (st *stream) from(ctx context.Context, functionID string, in *streamInput) 
 		st.gather.Restore(before, seq, held)
 	}
 	return funclog.From{After: max(seq, 1)}
-}
-
-// may reports whether the reader's credential still opens the log. It is looked
-// at again when any key or token changed, and when it may have ended by itself.
-func (st *stream) may() bool {
-	now := time.Now()
-	keys := st.s.o.Directory()
-	if keys == st.keys && (st.until.IsZero() || now.Before(st.until)) {
-		return true
-	}
-	p, err := st.s.still(st.r, st.principal, st.projectID, st.began)
-	st.keys, st.until = keys, p.Until(now)
-	return err == nil
 }
 
 // add writes what comes next into the buffer.
@@ -220,10 +165,6 @@ func (st *stream) gathered(g funclog.Gathered, ok bool) {
 	}
 }
 
-// beat writes a heartbeat, which is no event: but a client that comes back is
-// where it was, also when nothing that it wanted came for long.
-func (st *stream) beat() { st.buf.WriteString(": still here\nid: " + st.place() + "\n\n") }
-
 // place is the ID of what was sent last: up to where the log was read, and from
 // where on lines are held.
 func (st *stream) place() string {
@@ -232,39 +173,4 @@ func (st *stream) place() string {
 	}
 	seq, held := st.gather.Place()
 	return strconv.FormatInt(seq, 10) + "." + strconv.FormatInt(held, 10)
-}
-
-// event writes one event. Its data is one line, because JSON escapes the end of
-// one: nothing that a function writes can be another event.
-func (st *stream) event(name, id string, data any) {
-	text, err := json.Marshal(data)
-	if err != nil {
-		return // of our own types: cannot happen
-	}
-	if id != "" {
-		fmt.Fprintf(&st.buf, "id: %s\n", id)
-	}
-	fmt.Fprintf(&st.buf, "event: %s\ndata: %s\n\n", name, text)
-}
-
-// flush sends what is in the buffer, or a heartbeat when nothing was for long.
-func (st *stream) flush() error {
-	now := time.Now()
-	if st.buf.Len() == 0 {
-		if now.Sub(st.sentAt) < heartbeat {
-			return nil
-		}
-		st.beat()
-	}
-	st.sentAt = now
-	st.w.SetReadDeadline(now.Add(2 * slowest)) // the server's own are for answers that end
-	st.w.SetWriteDeadline(now.Add(slowest))
-	if _, err := st.out.Write(st.buf.Bytes()); err != nil {
-		return err
-	}
-	st.buf.Reset()
-	if st.buf.Cap() > 1<<20 {
-		st.buf = bytes.Buffer{}
-	}
-	return st.w.Flush()
 }

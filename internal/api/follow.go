@@ -45,7 +45,54 @@ const (
 // take was given: none is left out or given twice. It fails when the server
 // refuses, and when it cannot be reached at first.
 func (c *Client) FollowLogs(ctx context.Context, name string, q FollowQuery, take func(LogEvent) error) error {
-	f := follower{c: c, path: c.project("functions", name, "logs", "stream"), q: q, last: q.After, take: take}
+	f := follower{c: c, path: c.project("functions", name, "logs", "stream"), query: q.query, last: q.After, lost: q.Lost}
+	f.give = func(name string, data []byte) (err error) {
+		var e LogEvent
+		switch name {
+		case "line":
+			err = json.Unmarshal(data, &e.Line)
+		case "request":
+			err = json.Unmarshal(data, &e.Request)
+		case "lost":
+			err = json.Unmarshal(data, &e.Lost)
+		}
+		if err == nil && e != (LogEvent{}) {
+			f.taken = take(e)
+		}
+		return err
+	}
+	return f.run(ctx)
+}
+
+// ProjectEvent is one event of what changes. One of its fields is set.
+type ProjectEvent struct {
+	Changed *ChangedEvent
+	Resync  *ResyncEvent
+}
+
+// FollowEvents gives take what of the project changes, as FollowLogs does of a log.
+// lost is told when the connection is lost, and with nil when there is one again; nil
+// tells nobody.
+func (c *Client) FollowEvents(ctx context.Context, lost func(error), take func(ProjectEvent) error) error {
+	f := follower{c: c, path: c.project("events"), query: func(bool) string { return "" }, lost: lost}
+	f.give = func(name string, data []byte) (err error) {
+		var e ProjectEvent
+		switch name {
+		case "changed":
+			err = json.Unmarshal(data, &e.Changed)
+		case "resync":
+			err = json.Unmarshal(data, &e.Resync)
+		}
+		if err == nil && e != (ProjectEvent{}) {
+			f.taken = take(e)
+		}
+		return err
+	}
+	return f.run(ctx)
+}
+
+// run reads one connection after the other.
+func (f *follower) run(ctx context.Context) error {
 	for wait := soonest; ; wait = min(2*wait, latest) {
 		before := f.last
 		err := f.stream(ctx)
@@ -59,8 +106,8 @@ func (c *Client) FollowLogs(ctx context.Context, name string, q FollowQuery, tak
 		case f.last != before:
 			wait = soonest
 		}
-		if q.Lost != nil {
-			q.Lost(err)
+		if f.lost != nil {
+			f.lost(err)
 		}
 		select {
 		case <-time.After(wait):
@@ -79,14 +126,16 @@ func again(err error) bool {
 	return false
 }
 
+// follower reads one stream of events over as many connections as it takes.
 type follower struct {
 	c         *Client
 	path      string
-	q         FollowQuery
-	last      string // ID of the last event
-	connected bool   // at some time
-	take      func(LogEvent) error
-	taken     error // what take said
+	query     func(first bool) string // first: nothing was read yet
+	last      string                  // ID of the last event
+	connected bool                    // at some time
+	lost      func(error)
+	give      func(name string, data []byte) error // decodes an event, and sets taken
+	taken     error                                // what who takes them said
 }
 
 var errCut = fault.New(fault.Unavailable, "the connection to the server was lost")
@@ -105,8 +154,8 @@ func (f *follower) stream(ctx context.Context) error {
 		return err
 	}
 	defer res.Body.Close()
-	if f.connected && f.q.Lost != nil {
-		f.q.Lost(nil)
+	if f.connected && f.lost != nil {
+		f.lost(nil)
 	}
 	f.connected = true
 	r := bufio.NewReaderSize(res.Body, 64<<10)
@@ -127,7 +176,7 @@ func (f *follower) open(ctx context.Context) (*http.Response, error) {
 	token, err := f.c.bearer(ctx, base, nil)
 	for try := 0; err == nil; try++ {
 		var req *http.Request
-		if req, err = http.NewRequestWithContext(ctx, http.MethodGet, base+f.path+"?"+f.query(), nil); err != nil {
+		if req, err = http.NewRequestWithContext(ctx, http.MethodGet, base+f.path+"?"+f.query(f.last == ""), nil); err != nil {
 			return nil, fmt.Errorf("make the request: %w", err)
 		}
 		show(req, token)
@@ -156,19 +205,19 @@ func (f *follower) open(ctx context.Context) (*http.Response, error) {
 	return nil, err
 }
 
-func (f *follower) query() string {
-	q := LogQuery{Level: f.q.Level, Search: f.q.Search}
-	if f.last == "" {
-		q.Since = f.q.Since
+func (f FollowQuery) query(first bool) string {
+	q := LogQuery{Level: f.Level, Search: f.Search}
+	if first {
+		q.Since = f.Since
 	}
 	v := q.values()
-	if f.q.Entries {
+	if f.Entries {
 		v.Set("view", "entries")
 	}
 	return v.Encode()
 }
 
-// event reads one event and gives it to take. The ID counts from when the event
+// event reads one event and gives it on. The ID counts from when the event
 // is whole: of half an event nothing is taken.
 func (f *follower) event(r *bufio.Reader, alive func()) error {
 	var id, name string
@@ -193,21 +242,8 @@ func (f *follower) event(r *bufio.Reader, alive func()) error {
 			data = append(data, value...)
 		}
 	}
-	var e LogEvent
-	var err error
-	switch name {
-	case "line":
-		err = json.Unmarshal(data, &e.Line)
-	case "request":
-		err = json.Unmarshal(data, &e.Request)
-	case "lost":
-		err = json.Unmarshal(data, &e.Lost)
-	}
-	if err != nil {
+	if err := f.give(name, data); err != nil {
 		return fault.Wrap(err, fault.Internal, "the server sent an event that is none").WithHint(wrongServer)
-	}
-	if e != (LogEvent{}) {
-		f.taken = f.take(e)
 	}
 	if id != "" {
 		f.last = id

@@ -16,6 +16,7 @@ import (
 
 	"postern.dev/postern/internal/admin"
 	"postern.dev/postern/internal/deploy"
+	"postern.dev/postern/internal/feed"
 	"postern.dev/postern/internal/funclog"
 	"postern.dev/postern/internal/gateway"
 	"postern.dev/postern/internal/oauth"
@@ -65,6 +66,7 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		Token:        s.callToken,
 		HostCall:     s.hostCall,
 		Forget:       s.forget,
+		Told:         func(projectID, name string) { s.feed.Tell(projectID, feed.Functions, name) },
 		InstanceID:   instance,
 		WorkerMemory: int64(s.cfg.WorkerMemory) << 20,
 		Live:         &s.live,
@@ -190,6 +192,8 @@ func (s *Server) controlPlane() http.Handler {
 		Databases: s.databases,
 		Storage:   s.kept,
 		Logs:      s.book,
+		Traffic:   s.traffic,
+		Feed:      s.feed,
 		Stopping:  s.stopping,
 		Auth:      s.auth,
 		Issuer:    s.Issuer(),

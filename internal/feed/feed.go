@@ -135,7 +135,7 @@ func (f *Feed) Follow(projectID, after string) *Reader {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if r.seq = f.seq; after != "" {
+	if after != "" {
 		f.resume(r, after)
 		r.wake()
 	}
@@ -169,7 +169,6 @@ type Reader struct {
 	woken     chan struct{}
 
 	// What follows is guarded by f.mu.
-	seq     int64 // what came up to here was read
 	resync  bool
 	changed map[Kind]map[string]struct{} // a set with the empty name: any of them
 }
@@ -229,24 +228,26 @@ func (r *Reader) Next(ctx context.Context) (events []Event, resync bool, place s
 		events = append(events, e)
 	}
 	clear(r.changed)
-	resync, r.resync, r.seq = r.resync, false, r.f.seq
-	return events, resync, r.place(), nil
+	resync, r.resync = r.resync, false
+	return events, resync, r.f.place(), nil
 }
 
-// Place is where another reader goes on behind what was read.
+// Place is where another reader goes on behind what was read; empty while there is
+// something to be read.
 func (r *Reader) Place() string {
 	if r.f == nil {
 		return ""
 	}
 	r.f.mu.Lock()
 	defer r.f.mu.Unlock()
-	if len(r.changed) == 0 && !r.resync { // what came since was for others
-		r.seq = r.f.seq
+	if len(r.changed) > 0 || r.resync {
+		return ""
 	}
-	return r.place()
+	return r.f.place()
 }
 
-func (r *Reader) place() string { return r.f.epoch + "." + strconv.FormatInt(r.seq, 10) }
+// place is that of a reader who has read everything. f.mu is held.
+func (f *Feed) place() string { return f.epoch + "." + strconv.FormatInt(f.seq, 10) }
 
 // Close ends it.
 func (r *Reader) Close() {

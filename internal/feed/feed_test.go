@@ -93,7 +93,7 @@ func TestFollow_Resumes(t *testing.T) {
 	r := f.Follow("prj_a", "")
 	began := r.Place()
 	f.Tell("prj_a", feed.Functions, "one")
-	if r.Place() != began {
+	if r.Place() != "" {
 		t.Error("its place is behind what it was not told yet")
 	}
 	_, place := next(t, r)

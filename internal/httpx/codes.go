@@ -102,7 +102,7 @@ var codes = []Code{
 	{"rate_limited", 429, "A rate is used up", "wait as long as Retry-After says"},
 	{"quota_exceeded", 429, "The access key has used up its quota", "wait until the day or month ends, as Retry-After says, or raise the key's quota"},
 	{"deploys_waiting", 429, "Too many deploys wait already", "wait until some have ended: postern functions list shows them"},
-	{"streams_limited", 429, "Too many log streams are open", "close one; each terminal that follows a log has one open"},
+	{"streams_limited", 429, "Too many streams are open", "close one; each terminal that follows a log has one open, and each page of the console that is live"},
 	{"sends_limited", 429, "Too many requests are being sent for the project", "wait until one of them is answered; or call the function at its own address"},
 	{"basic_limited", 429, "Showing the bare secret is for trying things out", "get a token with this key at POST /oauth2/token (grant_type=client_credentials) and send it as Authorization: Bearer"},
 	{"tunnels_full", 429, "As many tunnels are open as may be", "end one that is open, or try again later; --tunnels and --tunnels-per-project of the server say how many may be"},
