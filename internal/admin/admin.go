@@ -177,6 +177,7 @@ func New(o Options) (http.Handler, *huma.OpenAPI) {
 	s.registerVersions()
 	s.registerKept()
 	s.registerKeys()
+	s.registerReach()
 	s.registerSubprojects()
 	s.registerGateway()
 	s.registerMatrix()

@@ -48,14 +48,19 @@ func (s *service) registerKeys() {
 		Description: "When this succeeds the key opens nothing any more on this machine, and neither do its tokens.", DefaultStatus: 200, Errors: []int{404, 503}}, s.revokeKey)
 }
 
-func (s *service) getKey(ctx context.Context, in *KeyPath) (*body[api.AccessKey], error) {
-	if err := in.known(); err != nil {
-		return nil, err
+// liveKey is a key that was not revoked.
+func (s *service) liveKey(ctx context.Context, in *KeyPath) (k platform.AccessKey, err error) {
+	if err = in.known(); err == nil {
+		k, err = s.o.Store.Key(ctx, in.ProjectID, in.ID)
 	}
-	k, err := s.o.Store.Key(ctx, in.ProjectID, in.ID)
 	if err == nil && !k.RevokedAt.IsZero() {
 		err = errNoKey
 	}
+	return k, err
+}
+
+func (s *service) getKey(ctx context.Context, in *KeyPath) (*body[api.AccessKey], error) {
+	k, err := s.liveKey(ctx, in)
 	if err != nil {
 		return nil, err
 	}

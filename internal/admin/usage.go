@@ -22,6 +22,7 @@ import (
 // Usages is the reading of usage.
 type Usages interface {
 	Usage(ctx context.Context, projectID string, from, to platform.Day, by platform.UsageBy, after string, limit int) ([]platform.UsageSum, error)
+	UsageOfKey(ctx context.Context, keyID string, from, to platform.Day, limit int) ([]platform.UsageSum, error)
 	UsageTotal(ctx context.Context, projectID string, from, to platform.Day) (platform.UsageSum, error)
 }
 

@@ -85,7 +85,8 @@ func TestClient_Requests(t *testing.T) {
 			_, err := c.FindFunctions(ctx, api.FunctionQuery{Query: "a&b", WithTotal: true, PageSize: 7, PageToken: "x"})
 			return err
 		}, call{Line: "GET /v1/projects/prj_1/functions?pageSize=7&pageToken=x&query=a%26b&withTotal=true"}},
-		"key": {func() error { _, err := c.Key(ctx, "pak_2"); return err }, call{Line: "GET /v1/projects/prj_1/accessKeys/pak_2"}},
+		"key":   {func() error { _, err := c.Key(ctx, "pak_2"); return err }, call{Line: "GET /v1/projects/prj_1/accessKeys/pak_2"}},
+		"reach": {func() error { _, err := c.KeyReach(ctx, "pak_2", "50"); return err }, call{Line: "GET /v1/projects/prj_1/accessKeys/pak_2/reach?pageToken=50"}},
 		"rename": {func() error {
 			_, err := c.UpdateKey(ctx, "pak_2", api.UpdateKeyRequest{DisplayName: &name})
 			return err

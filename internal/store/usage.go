@@ -139,6 +139,26 @@ func (db *DB) usageSums(ctx context.Context, columns, where string, args ...any)
 	return out, failed("add up usage", rows.Err())
 }
 
+// UsageOfKey lists up to limit functions that a key called from one day to another,
+// both included, and which: those that it called most come first. They may be of
+// other projects than the key.
+func (db *DB) UsageOfKey(ctx context.Context, keyID string, from, to platform.Day, limit int) (out []platform.UsageSum, err error) {
+	rows, err := db.read.QueryContext(ctx, `SELECT function_id, MAX(function_name), CAST(SUM(invocations) AS BIGINT), CAST(SUM(errors) AS BIGINT) FROM usage_days
+		WHERE caller = $1 AND day >= $2 AND day <= $3 AND code = '' GROUP BY function_id ORDER BY 3 DESC, 1 LIMIT $4`, keyID, int(from), int(to), limit)
+	if err != nil {
+		return nil, failed("add up the usage of a key", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var sum platform.UsageSum
+		if err := rows.Scan(&sum.ID, &sum.Name, &sum.Counts.Invocations, &sum.Counts.Errors); err != nil {
+			return nil, failed("add up the usage of a key", err)
+		}
+		out = append(out, sum)
+	}
+	return out, failed("add up the usage of a key", rows.Err())
+}
+
 // PruneUsage removes what is from before a day, and forgets writers that have
 // written nothing since: what one of them may still write is from before it too.
 func (db *DB) PruneUsage(ctx context.Context, before platform.Day) error {

@@ -42,6 +42,7 @@ func Run(t *testing.T, open func(*testing.T) *store.DB) {
 		"audit pruned":              testAuditPruned,
 		"audit recorded":            testAuditRecorded,
 		"usage":                     testUsage,
+		"usage of a key":            testUsageOfKey,
 		"usage stays":               testUsageStays,
 		"usage counted once":        testUsageOnce,
 		"usage pruned":              testUsagePruned,

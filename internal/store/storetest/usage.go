@@ -185,3 +185,21 @@ func testUsagePruned(t *testing.T, db *store.DB) {
 		t.Errorf("%d calls stay, want none", got.Invocations)
 	}
 }
+
+func testUsageOfKey(t *testing.T, db *store.DB) {
+	write(t, db, "w1", 1, ran("prj_a", day1, "fn-a", "pak_1", 5), ran("prj_a", day1+1, "fn-a", "pak_1", 5), ran("prj_b", day1, "fn-b", "pak_1", 70), ran("prj_a", day1, "fn-c", "pak_1", 1),
+		ran("prj_a", day1-1, "fn-d", "pak_1", 9), ran("prj_a", day1+2, "fn-e", "pak_1", 9), ran("prj_a", day1, "fn-a", "pak_2", 1000), refused("prj_a", day1, "fn-f", "rate_limited", 3))
+	got, err := db.UsageOfKey(t.Context(), "pak_1", day1, day1+1, 2)
+	want := []platform.UsageSum{{ID: "fn-b", Name: "name of fn-b", Counts: platform.Counts{Invocations: 70, Errors: 1}}, {ID: "fn-a", Name: "name of fn-a", Counts: platform.Counts{Invocations: 10, Errors: 2}}}
+	if d := cmp.Diff(want, got); d != "" || err != nil {
+		t.Error(d, err)
+	}
+	if got, err := db.UsageOfKey(t.Context(), "pak_1", day1, day1+1, 10); len(got) != 3 || err != nil {
+		t.Errorf("all: %v, %v", got, err)
+	}
+	for _, id := range []string{"pak_3", "", "' OR 1=1 --"} {
+		if got, err := db.UsageOfKey(t.Context(), id, day1, day1+1, 10); len(got) != 0 || err != nil {
+			t.Errorf("%q: %v, %v", id, got, err)
+		}
+	}
+}
