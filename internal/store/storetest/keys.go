@@ -273,7 +273,7 @@ func testUpdateKey(t *testing.T, db *store.DB) {
 		code        string
 	}{
 		"a name that is taken":   {p.ID, k.ID, func(k *platform.AccessKey) error { k.DisplayName = "other"; return nil }, fault.Conflict, "display_name_taken"},
-		"a secret that is taken": {p.ID, k.ID, func(k *platform.AccessKey) error { k.SecretHash = other.SecretHash; return nil }, fault.Conflict, ""},
+		"a secret that is taken": {p.ID, k.ID, func(k *platform.AccessKey) error { k.SecretHash = other.SecretHash; return nil }, fault.Conflict, "key_exists"},
 		"a foreign project":      {"prj_other", k.ID, func(*platform.AccessKey) error { t.Error("called"); return nil }, fault.NotFound, ""},
 		"none":                   {p.ID, "pak_none", func(*platform.AccessKey) error { t.Error("called"); return nil }, fault.NotFound, ""},
 		"change refuses":         {p.ID, k.ID, func(k *platform.AccessKey) error { k.DisplayName = "lost"; return fault.New(fault.Invalid, "no") }, fault.Invalid, ""},
