@@ -52,9 +52,14 @@ func (s *service) listAuditEvents(ctx context.Context, in *struct {
 	KeyID     string    `query:"accessKeyId" maxLength:"64" pattern:"^[A-Za-z0-9_]*$"`
 	Action    string    `query:"action" maxLength:"64" pattern:"^[A-Za-z0-9]*$" doc:"The ID of an operation; 'invoke' at the gateway."`
 	Outcome   string    `query:"outcome" enum:"allowed,refused,failed"`
+	Code      string    `query:"code" maxLength:"64" pattern:"^[a-z_]*$" doc:"Of the problem that was answered."`
 	RequestID string    `query:"requestId" maxLength:"64" pattern:"^[A-Za-z0-9_]*$"`
+	Changes   bool      `query:"changes" doc:"Without what only reads at the control plane."`
 }) (*body[api.AuditEvents], error) {
-	f := platform.AuditFilter{Since: in.Since, Until: in.Until, KeyID: in.KeyID, Action: in.Action, Outcome: platform.Outcome(in.Outcome), RequestID: in.RequestID}
+	f := platform.AuditFilter{Since: in.Since, Until: in.Until, KeyID: in.KeyID, Action: in.Action, Outcome: platform.Outcome(in.Outcome), Code: in.Code, RequestID: in.RequestID}
+	if in.Changes {
+		f.Without = s.reading()
+	}
 	events, err := s.o.Store.AuditEvents(ctx, in.ProjectID, f, in.PageToken, in.PageSize+1)
 	if err != nil {
 		return nil, err
@@ -68,6 +73,18 @@ func (s *service) listAuditEvents(ctx context.Context, in *struct {
 		out.Events = append(out.Events, describeEvent(e))
 	}
 	return &body[api.AuditEvents]{out}, nil
+}
+
+// reading are the operations that change nothing, by ID.
+func (s *service) reading() (ids []string) {
+	for _, item := range s.api.OpenAPI().Paths {
+		for _, op := range []*huma.Operation{item.Get, item.Head, item.Put, item.Post, item.Delete, item.Patch} {
+			if op != nil && !changes(op) {
+				ids = append(ids, op.OperationID)
+			}
+		}
+	}
+	return ids
 }
 
 func describeEvent(e platform.AuditEvent) api.AuditEvent {

@@ -283,7 +283,12 @@ func TestAudit_List(t *testing.T) {
 	if got := w.list(t, w.project, w.key["control"], "since="+time.Now().Add(time.Hour).UTC().Format(time.RFC3339)).Events; len(got) != 0 {
 		t.Errorf("of the future: %v", got)
 	}
-	for _, query := range []string{"outcome=maybe", "since=yesterday", "pageSize=0", "pageSize=100000", "requestId=%00", "accessKeyId=a%20b", "pageToken=%00", "action=" + strings.Repeat("a", 65)} {
+	for query, want := range map[string]int{"changes=true": 0, "code=not_allowed": 0, "until=2020-01-01T00:00:00Z": 0, "changes=false&action=whoAmI": 5} {
+		if got := w.list(t, w.project, w.key["control"], query).Events; len(got) != want {
+			t.Errorf("%s: %v", query, got)
+		}
+	}
+	for _, query := range []string{"outcome=maybe", "code=Not%20a%20code", "since=yesterday", "pageSize=0", "pageSize=100000", "requestId=%00", "accessKeyId=a%20b", "pageToken=%00", "action=" + strings.Repeat("a", 65)} {
 		if rec, _ := w.do("GET", "/v1/projects/"+w.project+"/audit?"+query, w.key["control"], ""); rec.Code != 422 {
 			t.Errorf("%s: %d", query, rec.Code)
 		}

@@ -62,19 +62,32 @@ type ExplainedStep struct {
 
 // AuditQuery says which events are wanted; a zero field asks for nothing.
 type AuditQuery struct {
-	Since                             time.Time
-	KeyID, Action, Outcome, RequestID string
-	PageSize                          int // 0: 100
-	PageToken                         string
+	Since, Until time.Time // at or after, and before
+	KeyID        string
+	Action       string
+	Outcome      string
+	Code         string
+	RequestID    string
+	Changes      bool // without what only reads at the control plane
+	PageSize     int  // 0: 100
+	PageToken    string
 }
 
 // Audit lists one page of audit events, newest first.
 func (c *Client) Audit(ctx context.Context, q AuditQuery) (out AuditEvents, err error) {
+	return out, c.call(ctx, http.MethodGet, c.project("audit")+"?"+q.Values().Encode(), nil, &out)
+}
+
+// Values is the query as a request has it.
+func (q AuditQuery) Values() url.Values {
 	v := url.Values{}
-	for name, value := range map[string]string{"accessKeyId": q.KeyID, "action": q.Action, "outcome": q.Outcome, "requestId": q.RequestID, "pageToken": q.PageToken} {
+	for name, value := range map[string]string{"accessKeyId": q.KeyID, "action": q.Action, "outcome": q.Outcome, "code": q.Code, "requestId": q.RequestID, "pageToken": q.PageToken} {
 		if value != "" {
 			v.Set(name, value)
 		}
+	}
+	if q.Changes {
+		v.Set("changes", "true")
 	}
 	if q.PageSize > 0 {
 		v.Set("pageSize", strconv.Itoa(q.PageSize))
@@ -82,7 +95,10 @@ func (c *Client) Audit(ctx context.Context, q AuditQuery) (out AuditEvents, err 
 	if !q.Since.IsZero() {
 		v.Set("since", q.Since.UTC().Format(time.RFC3339Nano))
 	}
-	return out, c.call(ctx, http.MethodGet, c.project("audit")+"?"+v.Encode(), nil, &out)
+	if !q.Until.IsZero() {
+		v.Set("until", q.Until.UTC().Format(time.RFC3339Nano))
+	}
+	return v
 }
 
 // ExplainRequest tells what became of a request.

@@ -54,5 +54,7 @@ type AuditFilter struct {
 	KeyID     string
 	Action    string
 	Outcome   Outcome
+	Code      string
 	RequestID string
+	Without   []string // actions that are not wanted
 }

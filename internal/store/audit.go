@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -55,11 +56,24 @@ func (db *DB) AuditEvents(ctx context.Context, projectID string, f platform.Audi
 	if f.RequestID != "" {
 		request = `request_id = $9` // for which there is an index
 	}
+	args := []any{projectID, after, auditIDAt(f.Since), micros(f.Since), until, f.KeyID, f.Action, string(f.Outcome), f.RequestID, f.Code, limit}
+	without := ""
+	for i, action := range f.Without {
+		if i == 0 {
+			without = ` AND action NOT IN (`
+		} else {
+			without += `, `
+		}
+		args = append(args, action)
+		without += `$` + strconv.Itoa(len(args))
+	}
+	if without != "" {
+		without += `)`
+	}
 	rows, err := db.read.QueryContext(ctx, `SELECT `+auditColumns+` FROM audit_events
 		WHERE project_id = $1 AND id < $2 AND id >= $3 AND at >= $4 AND at < $5
-		AND ($6 = '' OR key_id = $6) AND ($7 = '' OR action = $7) AND ($8 = '' OR outcome = $8) AND `+request+`
-		ORDER BY id DESC LIMIT $10`,
-		projectID, after, auditIDAt(f.Since), micros(f.Since), until, f.KeyID, f.Action, string(f.Outcome), f.RequestID, limit)
+		AND ($6 = '' OR key_id = $6) AND ($7 = '' OR action = $7) AND ($8 = '' OR outcome = $8) AND ($10 = '' OR code = $10) AND `+request+without+`
+		ORDER BY id DESC LIMIT $11`, args...)
 	if err != nil {
 		return nil, failed("list audit events", err)
 	}
