@@ -90,6 +90,7 @@ func (c *Console) registerPages() {
 	c.registerMatrix()
 	c.registerExplain()
 	c.registerLimits()
+	c.registerAudit()
 }
 
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

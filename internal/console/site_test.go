@@ -26,6 +26,7 @@ import (
 type site struct {
 	*testing.T
 	url     string // of the console's host
+	gateway string // where functions are called
 	api     *api.Client
 	project string
 	client  *http.Client
@@ -70,7 +71,7 @@ func newSite(t *testing.T, flags ...string) *site {
 	}, FlushInterval: -1}
 	web := httptest.NewServer(console.New(console.Options{API: proxy, Sessions: s, Issuer: server.ControlURL(), Gateway: server.GatewayURL(), Version: "test", Log: slog.New(slog.DiscardHandler)}))
 	t.Cleanup(web.Close)
-	s.url = web.URL
+	s.url, s.gateway = web.URL, server.GatewayURL()
 	return s
 }
 
