@@ -67,13 +67,14 @@ const policy = `
 	state      < ground, function
 	signin     < ground
 	auth       < ground, accesskey, limit, token
+	account    < ground, accesskey, auth, signin
 	supervisor < ground, upstream, worker
 	policy     < ground, accesskey, function, signature, upstream
 	deploy     < ground, redact, accesskey, bundle, function, policy, secret, signature, signin, supervisor, worker
 
 	gateway    < ground, wire, httpx, telemetry, redact, accesskey, audit, auth, funclog, function, limit, signature, signin, supervisor, token, traffic, feed, upstream, usage, websocket, worker
 	oauth      < ground, httpx, accesskey, auth, limit, token
-	console    < ground, httpx, api, accesskey, auth, signin
+	console    < ground, httpx, api, accesskey, account, auth, signin
 	admin      < ground, field, httpx, api, blob, accesskey, audit, auth, bundle, deploy, feed, funclog, function, limit, policy, supervisor, traffic, tunnel
 
 	devserver  < ground, httpx, environ, redact, accesskey, auth, bundle, deploy, function, gateway, oauth, secret, signature, signin, state, supervisor, token, worker
@@ -100,6 +101,8 @@ var only = map[string][]string{
 	"github.com/godbus/dbus/v5":           {"internal/keychain"},
 	"go.yaml.in/yaml":                     {"internal/policy"},
 	"filippo.io/age":                      {"internal/keychain"},
+	"github.com/pquerna/otp":              {"internal/account"},
+	"golang.org/x/crypto/argon2":          {"internal/account"},
 	"golang.org/x/oauth2":                 {"internal/api"},
 	"github.com/coder/websocket":          {"internal/tunnel", "internal/upstream", "internal/websocket"},
 	"github.com/hashicorp/yamux":          {"internal/tunnel"},
