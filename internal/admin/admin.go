@@ -39,6 +39,7 @@ type Store interface {
 	Events
 	Usages
 	Secrets
+	Users
 }
 
 // Functions is the reading of functions.
@@ -134,6 +135,8 @@ type Options struct {
 	BasicRate, BasicBurst int
 	// Doors take requests that are sent to functions for who asks.
 	Doors Doors
+	// Accounts makes users of the console.
+	Accounts Accounts
 	// Tunnels opens tunnels.
 	Tunnels *tunnel.Hub
 	Log     *slog.Logger
@@ -193,6 +196,7 @@ func New(o Options) (http.Handler, *huma.OpenAPI) {
 	s.registerEvents()
 	s.registerSecrets()
 	s.registerTunnels()
+	s.registerUsers()
 	documentErrors(s.api.OpenAPI())
 	return &front{mux: mux, log: o.Log}, s.api.OpenAPI()
 }

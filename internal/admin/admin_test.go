@@ -20,6 +20,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"postern.dev/postern/internal/accesskey"
+	"postern.dev/postern/internal/account"
 	"postern.dev/postern/internal/admin"
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/blob"
@@ -182,6 +183,7 @@ func newWorld(t *testing.T, change ...func(*admin.Options)) *world {
 	for _, c := range change {
 		c(&o)
 	}
+	o.Accounts = account.New(account.Options{Store: db, Directory: o.Directory})
 	w.handler, w.openAPI = admin.New(o)
 	return w
 }
@@ -258,7 +260,7 @@ func TestEveryOperation_IsGuarded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	sub := w.subproject(t, w.project)
-	fill := strings.NewReplacer("{projectId}", w.project, "{subprojectId}", sub, "{name}", "f", "{accessKeyId}", accesskey.NewID(time.Now()), "{hash}", strings.Repeat("a", 64))
+	fill := strings.NewReplacer("{projectId}", w.project, "{subprojectId}", sub, "{name}", "f", "{accessKeyId}", accesskey.NewID(time.Now()), "{userId}", "usr"+accesskey.NewID(time.Now())[3:], "{hash}", strings.Repeat("a", 64))
 	n := 0
 	for path, item := range w.openAPI.Paths {
 		for method, op := range map[string]*huma.Operation{"GET": item.Get, "PUT": item.Put, "POST": item.Post, "DELETE": item.Delete, "HEAD": item.Head, "PATCH": item.Patch} {
