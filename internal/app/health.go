@@ -7,9 +7,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"postern.dev/postern/internal/console"
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/httpx"
 	"postern.dev/postern/internal/platform"
+	"postern.dev/postern/internal/signin"
 )
 
 // phase is where the server stands between start and end.
@@ -106,7 +108,12 @@ func (h *health) look(ctx context.Context) readiness {
 	return body
 }
 
-func index(w http.ResponseWriter, _ *http.Request) {
+// index leads people to the console, and tells programs what is here.
+func index(w http.ResponseWriter, r *http.Request) {
+	if signin.Navigates(r.Header) {
+		http.Redirect(w, r, console.Dir+"/", http.StatusSeeOther)
+		return
+	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Write([]byte("Postern's control plane.\n\n" +
 		"/v1/           the API; send an access key with the scope \"control\"\n" +

@@ -139,6 +139,9 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 	if err := s.buildTunnels(); err != nil {
 		return err
 	}
+	if err := s.openAccounts(); err != nil {
+		return err
+	}
 	s.metrics.Watch(s.levels)
 	s.health = &health{snapshot: s.snapshotState, ping: s.db.Ping, parts: s.troubles}
 	s.control = s.controlPlane()
@@ -206,11 +209,13 @@ func (s *Server) controlPlane() http.Handler {
 		Explainer: s.gateway,
 		Server:    s.describe,
 		BasicRate: s.cfg.BasicRate, BasicBurst: s.cfg.BasicBurst,
-		Doors:   s.doors(),
-		Tunnels: s.tunnels,
-		Log:     s.log,
+		Accounts: s.accounts,
+		Doors:    s.doors(),
+		Tunnels:  s.tunnels,
+		Log:      s.log,
 	})
 	mux.Handle("/", api)
+	s.consoleAt(mux, api)
 	tokens := oauth.New(oauth.Options{
 		Issuer:    s.Issuer(),
 		Gateway:   s.GatewayURL(),

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"postern.dev/postern/internal/accesskey"
+	"postern.dev/postern/internal/account"
 	"postern.dev/postern/internal/audit"
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/blob"
@@ -86,6 +87,7 @@ type Server struct {
 	callbacks  *signature.Shared
 	gateway    *gateway.Gateway
 	tunnels    *tunnel.Hub
+	accounts   *account.Service
 	control    http.Handler
 	health     *health
 

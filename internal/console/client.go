@@ -105,7 +105,7 @@ func (a *answer) Flush() { a.WriteHeader(http.StatusOK) }
 // of the session's forms in a header, which no other site can set.
 func (c *Console) passAPI(w http.ResponseWriter, r *http.Request) {
 	id := httpx.NewRequestID()
-	session, err := c.o.Sessions.Session(r)
+	session, err := c.session(r)
 	if err == nil && !signin.Honours(r, c.origin(r)) {
 		err = errForged
 	}

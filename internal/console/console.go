@@ -13,13 +13,13 @@
 package console
 
 import (
-	"context"
 	"embed"
 	"html/template"
 	"log/slog"
 	"net/http"
 	"strings"
 
+	"postern.dev/postern/internal/account"
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/httpx"
 )
@@ -30,32 +30,12 @@ var assets embed.FS
 // Dir is where the console is.
 const Dir = "/console"
 
-// Session is the sign-in of somebody, good at the moment at which it was asked for.
-type Session struct {
-	// Name is how the person is called in a page: the user's, or the key's display name.
-	Name string
-	// UserID or KeyID is who it is; the other is empty.
-	UserID, KeyID string
-	// ProjectID is where they belong; its subprojects are theirs as well.
-	ProjectID string
-	// CSRF is the text that each form of this session carries.
-	CSRF string
-	// In puts into a context who it is, for the control API.
-	In func(context.Context) context.Context
-}
-
-// Sessions knows who is signed in.
-type Sessions interface {
-	// Session is that of a request's cookie; Unauthenticated where there is none that is good.
-	Session(r *http.Request) (Session, error)
-}
-
 // Options are what the console works with.
 type Options struct {
 	// API is the control API.
 	API http.Handler
-	// Sessions says who asks.
-	Sessions Sessions
+	// Accounts signs people in.
+	Accounts *account.Service
 	// Issuer is the URL of the control plane, as it is known outside.
 	Issuer string
 	// Gateway is the URL at which functions are called.
@@ -91,6 +71,9 @@ func (c *Console) registerPages() {
 	c.registerExplain()
 	c.registerLimits()
 	c.registerAudit()
+	c.registerSignIn()
+	c.registerAccount()
+	c.registerUsers()
 }
 
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -123,7 +106,7 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // stray answers what no page takes.
 func (c *Console) stray(w http.ResponseWriter, r *http.Request) {
 	v := &visit{c: c, w: w, r: r, id: httpx.NewRequestID()}
-	v.session, _ = c.o.Sessions.Session(r)
+	v.session, _ = c.session(r)
 	c.fail(v, fault.New(fault.NotFound, "there is no such page").WithHint("the menu has all of them"))
 }
 

@@ -13,7 +13,7 @@ import (
 
 func TestStrangers_AreLedToSignIn(t *testing.T) {
 	s := newSite(t)
-	s.in = false
+	s.client.Jar = nil
 	for _, path := range []string{"", "/", "/p/x", "/p/" + s.project + "/functions", "/api/v1/whoami"} {
 		p := s.get("/" + strings.TrimPrefix(path, "/"))
 		switch {
@@ -28,7 +28,7 @@ func TestStrangers_AreLedToSignIn(t *testing.T) {
 
 func TestStrayPaths_AreAPageOfTheirOwn(t *testing.T) {
 	s := newSite(t)
-	for _, path := range []string{"/nothing", "/assets/x/../console.go", "/assets/x/nothing.js", "/p/a/b/c/d"} {
+	for _, path := range []string{"/nothing", "/assets/x/nothing.js", "/p/a/b/c/d"} {
 		s.want(s.get(path), http.StatusNotFound, "there is no such page", "Sign out")
 	}
 }

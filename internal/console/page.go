@@ -31,7 +31,7 @@ var errForged = fault.New(fault.Denied, "the form was open for too long, or did 
 
 // enter finds out who asks; a form has to come from a page of theirs.
 func (v *visit) enter(form bool) (err error) {
-	if v.session, err = v.c.o.Sessions.Session(v.r); err != nil {
+	if v.session, err = v.c.session(v.r); err != nil {
 		return err
 	}
 	project := v.project
@@ -42,14 +42,22 @@ func (v *visit) enter(form bool) (err error) {
 	if !form {
 		return nil
 	}
+	if err := v.read(); err != nil {
+		return err
+	}
+	if !v.session.made(v.r.PostForm.Get("csrf")) {
+		return errForged
+	}
+	return nil
+}
+
+// read reads a form that comes from a page of ours, as far as the browser tells.
+func (v *visit) read() error {
 	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
 	if err := v.r.ParseForm(); err != nil {
 		return fault.Wrap(err, fault.Invalid, "the form cannot be read")
 	}
 	if ours, known := signin.FormIsOurs(v.r.Header, v.c.origin(v.r)); known && !ours {
-		return errForged
-	}
-	if !v.session.made(v.r.PostForm.Get("csrf")) {
 		return errForged
 	}
 	return nil
@@ -172,4 +180,13 @@ func (c *Console) fail(v *visit, err error) {
 }
 
 // notices are what a page says after a form was taken; the address has only the word.
-var notices = map[string]string{}
+var notices = map[string]string{
+	"signed-out":       "You are signed out.",
+	"user-first":       "You are the first user of this installation. A second factor keeps your account yours.",
+	"password-changed": "Your password is changed; your other sessions have ended.",
+	"code-off":         "The second factor is off.",
+	"session-ended":    "It has ended.",
+	"user-added":       "The user is there, and can sign in.",
+	"user-password":    "The password is set; the user's sessions have ended.",
+	"user-removed":     "The user is removed.",
+}

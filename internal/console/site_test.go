@@ -3,10 +3,8 @@ package console_test
 import (
 	"context"
 	"io"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
+	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -18,8 +16,6 @@ import (
 	"postern.dev/postern/internal/app"
 	"postern.dev/postern/internal/bundle"
 	"postern.dev/postern/internal/config"
-	"postern.dev/postern/internal/console"
-	"postern.dev/postern/internal/fault"
 )
 
 // site is the console over a whole server, and somebody who is signed in to it.
@@ -30,10 +26,11 @@ type site struct {
 	api     *api.Client
 	project string
 	client  *http.Client
-	in      bool // signed in
+	token   string // of the session's forms
 }
 
-// newSite starts a server on free ports with SQLite, and its console.
+// newSite starts a server on free ports with SQLite, and signs in to its console with
+// the first key.
 func newSite(t *testing.T, flags ...string) *site {
 	t.Helper()
 	in := config.Input{Flags: map[string]string{"data": filepath.Join(t.TempDir(), "data"), "listen": "127.0.0.1:0", "control-listen": "127.0.0.1:0", "drain-timeout": "2s", "basic-rate": "1000", "basic-burst": "1000"}, Apart: true}
@@ -59,28 +56,36 @@ func newSite(t *testing.T, flags ...string) *site {
 	})
 	<-server.Ready()
 	key := server.FirstKey()
-	s := &site{T: t, project: key.ProjectID, in: true, client: &http.Client{Transport: &http.Transport{}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-		api: &api.Client{Server: server.ControlURL(), ProjectID: key.ProjectID, KeyID: key.ID, Secret: key.Secret.Reveal()}}
-	control, err := url.Parse(server.ControlURL())
+	cookies, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		r.SetURL(control)
-		r.Out.Header.Set("X-Api-Key", key.Secret.Reveal())
-	}, FlushInterval: -1}
-	web := httptest.NewServer(console.New(console.Options{API: proxy, Sessions: s, Issuer: server.ControlURL(), Gateway: server.GatewayURL(), Version: "test", Log: slog.New(slog.DiscardHandler)}))
-	t.Cleanup(web.Close)
-	s.url, s.gateway = web.URL, server.GatewayURL()
+	s := &site{T: t, url: server.ControlURL(), gateway: server.GatewayURL(), project: key.ProjectID, client: &http.Client{Transport: &http.Transport{}, Jar: cookies, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		api: &api.Client{Server: server.ControlURL(), ProjectID: key.ProjectID, KeyID: key.ID, Secret: key.Secret.Reveal()}}
+	s.signIn(url.Values{"key-id": {key.ID}, "key-secret": {key.Secret.Reveal()}})
 	return s
 }
 
-// Session implements console.Sessions.
-func (s *site) Session(*http.Request) (console.Session, error) {
-	if !s.in {
-		return console.Session{}, fault.New(fault.Unauthenticated, "nobody is signed in")
+var csrfField = regexp.MustCompile(`name="csrf" value="([A-Za-z0-9_-]+)"`)
+
+// csrf is the token of the forms of a page.
+func (s *site) csrf(p page) string {
+	s.Helper()
+	m := csrfField.FindStringSubmatch(p.body)
+	if m == nil {
+		s.Fatalf("the page has no form: %d %s", p.status, p.text())
 	}
-	return console.Session{Name: "administrator", KeyID: s.api.KeyID, ProjectID: s.project, CSRF: "the token of forms", In: func(ctx context.Context) context.Context { return ctx }}, nil
+	return m[1]
+}
+
+// signIn signs in with a form, and remembers the token of the session's forms.
+func (s *site) signIn(form url.Values) {
+	s.Helper()
+	form.Set("csrf", s.csrf(s.get("/signin")))
+	if p := s.send("POST", "/signin", form); p.status != http.StatusSeeOther {
+		s.Fatalf("sign-in: %d %s", p.status, p.text())
+	}
+	s.token = s.csrf(s.get("/account"))
 }
 
 // deploy deploys a function of one module.
@@ -121,7 +126,7 @@ func (s *site) post(path string, form url.Values) page {
 		form = url.Values{}
 	}
 	if !form.Has("csrf") {
-		form.Set("csrf", "the token of forms")
+		form.Set("csrf", s.token)
 	}
 	return s.send("POST", path, form)
 }

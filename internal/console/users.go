@@ -1,0 +1,96 @@
+package console
+
+import (
+	"postern.dev/postern/internal/api"
+)
+
+func (c *Console) registerUsers() {
+	c.page("GET /p/{project}/users", c.users)
+	c.page("POST /p/{project}/users", c.addUser)
+	c.page("GET /p/{project}/users/{user}", c.user)
+	c.page("POST /p/{project}/users/{user}/password", c.resetPassword)
+	c.page("POST /p/{project}/users/{user}/code", c.resetCode)
+	c.page("POST /p/{project}/users/{user}/remove", c.removeUser)
+}
+
+// usersBody is what the list of users shows.
+type usersBody struct {
+	List []api.User
+	Next string
+	Page bool   // it is not the first
+	Name string // as it was typed
+	Own  string // the ID of who looks
+}
+
+func (v *visit) usersBody() (usersBody, error) {
+	token := v.r.URL.Query().Get("page")
+	list, err := v.api.Users(v.r.Context(), token)
+	return usersBody{List: list.Users, Next: list.NextPageToken, Page: token != "", Name: v.r.PostForm.Get("username"), Own: v.session.UserID}, err
+}
+
+func (c *Console) users(v *visit) error {
+	b, err := v.usersBody()
+	if err != nil {
+		return err
+	}
+	return v.show("users", "users", "Users", b)
+}
+
+func (c *Console) addUser(v *visit) error {
+	form, err := v.r.PostForm, error(errNotAlike)
+	if form.Get("new-password") == form.Get("again") {
+		_, err = v.api.CreateUser(v.r.Context(), api.CreateUserRequest{Name: form.Get("username"), Password: form.Get("new-password")})
+	}
+	if err == nil {
+		v.said(v.in("users"), "user-added")
+		return nil
+	}
+	b, berr := v.usersBody()
+	if berr != nil {
+		return berr
+	}
+	return v.mistaken(err, "users", "users", "Users", b)
+}
+
+// in is a path of the project, for to.
+func (v *visit) in(path string) string { return "/p/" + v.project + "/" + path }
+
+// user is the page of one of them, with what can be done to them.
+func (c *Console) user(v *visit) error {
+	u, err := v.api.User(v.r.Context(), v.r.PathValue("user"))
+	if err != nil {
+		return err
+	}
+	return v.show("user", "users", u.Name, u)
+}
+
+// done leads back after something was done to a user, or shows their page again.
+func (v *visit) done(err error, path, notice string) error {
+	if err == nil {
+		v.said(v.in(path), notice)
+		return nil
+	}
+	u, uerr := v.api.User(v.r.Context(), v.r.PathValue("user"))
+	if uerr != nil {
+		return uerr
+	}
+	return v.mistaken(err, "user", "users", u.Name, u)
+}
+
+func (c *Console) resetPassword(v *visit) error {
+	id, form, err := v.r.PathValue("user"), v.r.PostForm, error(errNotAlike)
+	if form.Get("new-password") == form.Get("again") {
+		_, err = v.api.SetPassword(v.r.Context(), id, form.Get("new-password"))
+	}
+	return v.done(err, "users", "user-password")
+}
+
+func (c *Console) resetCode(v *visit) error {
+	id := v.r.PathValue("user")
+	_, err := v.api.ResetSecondFactor(v.r.Context(), id)
+	return v.done(err, "users/"+id, "code-off")
+}
+
+func (c *Console) removeUser(v *visit) error {
+	return v.done(v.api.DeleteUser(v.r.Context(), v.r.PathValue("user")), "users", "user-removed")
+}
