@@ -3,6 +3,7 @@ package main_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -185,7 +186,8 @@ func TestDev_Ends(t *testing.T) {
 func TestDev_SecondInterrupt(t *testing.T) {
 	t.Parallel()
 	dir, env := newProject(t)
-	code := "export const auth = [];\nexport function setup(r) { r.onShutdown(() => new Promise(() => {})); }\nexport const a = () => 'a';\n"
+	asked := filepath.Join(t.TempDir(), "asked")
+	code := fmt.Sprintf("import { writeFileSync } from 'node:fs';\nexport const auth = [];\nexport function setup(r) { r.onShutdown(() => { writeFileSync(%q, ''); return new Promise(() => {}); }); }\nexport const a = () => 'a';\n", asked)
 	if err := os.WriteFile(filepath.Join(dir, "function.ts"), []byte(code), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +196,7 @@ func TestDev_SecondInterrupt(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.cmd.Process.Signal(os.Interrupt)
-	time.Sleep(200 * time.Millisecond) // the first one is being followed
+	eventually(t, "the first one is being followed", func() bool { return fileExists(asked) })
 	took, err := d.end(os.Interrupt)
 	if err == nil || err.Error() != "signal: interrupt" || took > 5*time.Second {
 		t.Errorf("after %v: %v", took, err)
