@@ -184,6 +184,7 @@ func New(o Options) (http.Handler, *huma.OpenAPI) {
 	s.registerSubprojects()
 	s.registerGateway()
 	s.registerMatrix()
+	s.registerPolicyDiff()
 	s.registerLimits()
 	s.registerServer()
 	s.registerArtefacts()

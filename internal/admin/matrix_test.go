@@ -120,3 +120,29 @@ func TestLimits(t *testing.T) {
 		}
 	}
 }
+
+func TestPolicyDiff(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.withFunction(t, w.project, "orders", platform.Handler{Name: "refund", Guard: platform.GuardKey})
+	for i, text := range []string{"version: 1\n", "version: 1\ngroups: { orders: { rate: 1/s } }\n", "# the same\nversion: 1\ngroups: { orders: { rate: 2/s } }\n"} {
+		if status, code, _ := w.apply(t, w.key["control"], "", text, i); status != 200 {
+			t.Fatal(status, code)
+		}
+	}
+	path := "/v1/projects/" + w.project + "/gateway/diff"
+	for query, want := range map[string]string{"?before=2&after=3": "group orders|rate|[1/s]|[2/s]", "?before=3&after=2": "group orders|rate|[2/s]|[1/s]", "?before=2&after=2": "", "?after=1": ""} {
+		got := ""
+		for _, c := range ask[api.PolicyDiff](t, w, "GET", path+query, w.key["control"], "").Changes {
+			got += c.What + "|" + c.Field + "|" + c.Before + "|" + c.After
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", query, got, want)
+		}
+	}
+	for query, want := range map[string]int{"": 422, "?after=0": 422, "?after=4": 404, "?before=9&after=1": 404, "?before=x&after=1": 422} {
+		if rec, _ := w.do("GET", path+query, w.key["control"], ""); rec.Code != want {
+			t.Errorf("%s: %d, want %d", query, rec.Code, want)
+		}
+	}
+}

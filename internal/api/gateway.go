@@ -48,6 +48,13 @@ type PolicyChange struct {
 	After  string `json:"after,omitempty" doc:"Absent: it is gone."`
 }
 
+// PolicyDiff is what one policy says otherwise than another.
+type PolicyDiff struct {
+	Before  int            `json:"before" doc:"The number of the one; 0: none at all."`
+	After   int            `json:"after" doc:"The number of the other."`
+	Changes []PolicyChange `json:"changes" doc:"By meaning: comments and order are none."`
+}
+
 // GatewayRoutes is every address of a project with what is in force there.
 type GatewayRoutes struct {
 	Number int            `json:"number" doc:"Of the policy in force; 0: none."`
@@ -104,6 +111,12 @@ func (c *Client) GatewayHistory(ctx context.Context, pageToken string, size int)
 		q.Set("pageToken", pageToken)
 	}
 	return out, c.call(ctx, http.MethodGet, c.project("gateway", "history")+"?"+q.Encode(), nil, &out)
+}
+
+// GatewayDiff returns what the policy of a number says otherwise than that of another.
+func (c *Client) GatewayDiff(ctx context.Context, before, after int) (out PolicyDiff, err error) {
+	q := url.Values{"before": {strconv.Itoa(before)}, "after": {strconv.Itoa(after)}}
+	return out, c.call(ctx, http.MethodGet, c.project("gateway", "diff")+"?"+q.Encode(), nil, &out)
 }
 
 // GatewayRoutes returns every address of the project.
