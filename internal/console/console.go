@@ -66,6 +66,7 @@ func New(o Options) *Console {
 
 // registerPages is the list of all pages, a line or a call a file.
 func (c *Console) registerPages() {
+	c.registerKeys()
 	c.registerGateway()
 	c.registerMatrix()
 	c.registerExplain()

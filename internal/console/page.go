@@ -189,4 +189,6 @@ var notices = map[string]string{
 	"user-added":       "The user is there, and can sign in.",
 	"user-password":    "The password is set; the user's sessions have ended.",
 	"user-removed":     "The user is removed.",
+	"key-changed": "The key is changed, at once and everywhere.",
+	"key-revoked": "The key is revoked. Calls with it are refused from now on.",
 }

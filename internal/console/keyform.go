@@ -1,0 +1,204 @@
+package console
+
+import (
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"postern.dev/postern/internal/accesskey"
+	"postern.dev/postern/internal/api"
+	"postern.dev/postern/internal/fault"
+)
+
+// keyForm is the form of a new key or of a change, with what was typed.
+type keyForm struct {
+	ID      string // of the key that is to be made: a form that is sent twice makes one
+	Key     *api.AccessKey
+	Values  url.Values
+	Field   string // to which the mistake belongs; empty: to none
+	Wrong   *failure
+	Options bool // more than the name was given, or is wrong
+}
+
+// expiresForm is how the end of a key stands in a form: UTC, to the minute.
+const expiresForm = "2006-01-02T15:04"
+
+// Has reports whether a box was ticked.
+func (f keyForm) Has(name, value string) bool { return slices.Contains(f.Values[name], value) }
+
+// Get is what stands in a field.
+func (f keyForm) Get(name string) string { return f.Values.Get(name) }
+
+// At is the mistake of a field; nil: it has none.
+func (f keyForm) At(name string) *failure {
+	if f.Wrong == nil || f.Field != name {
+		return nil
+	}
+	return f.Wrong
+}
+
+func (c *Console) newKey(v *visit) error {
+	return v.show("key-new", "keys", "New access key", keyForm{ID: accesskey.NewID(time.Now()), Values: url.Values{"scope": {"invoke"}}})
+}
+
+func (c *Console) makeKey(v *visit) error {
+	form := keyForm{ID: v.r.PostForm.Get("id"), Values: v.r.PostForm}
+	change, err := form.read(nil)
+	var made api.CreatedKey
+	if err == nil {
+		in := api.CreateKeyRequest{AccessKeyID: form.ID, DisplayName: *change.DisplayName, Scopes: change.Scopes, Groups: change.Groups, AllowedCIDRs: change.AllowedCIDRs, Quota: change.Quota}
+		if change.RatePerSecond != nil {
+			in.RatePerSecond = *change.RatePerSecond
+		}
+		if change.ExpireTime != nil {
+			in.ExpireTime = *change.ExpireTime
+		}
+		made, err = v.api.CreateKey(v.r.Context(), in)
+	}
+	if err != nil {
+		return v.wrongKey(err, "key-new", "New access key", form)
+	}
+	return v.showSecret(made.AccessKey, made.Secret, false, false)
+}
+
+func (c *Console) editKey(v *visit) error {
+	k, err := v.api.Key(v.r.Context(), v.r.PathValue("key"))
+	if err != nil {
+		return err
+	}
+	return v.show("key-edit", "keys", "Change "+k.DisplayName, keyForm{Key: &k, Values: valuesOf(k), Options: true})
+}
+
+func (c *Console) changeKey(v *visit) error {
+	k, err := v.api.Key(v.r.Context(), v.r.PathValue("key"))
+	if err != nil {
+		return err
+	}
+	form := keyForm{Key: &k, Values: v.r.PostForm, Options: true}
+	change, err := form.read(&k)
+	if err == nil {
+		_, err = v.api.UpdateKey(v.r.Context(), k.AccessKeyID, change)
+	}
+	if err != nil {
+		return v.wrongKey(err, "key-edit", "Change "+k.DisplayName, form)
+	}
+	v.said(v.keyPath(k.AccessKeyID), "key-changed")
+	return nil
+}
+
+// valuesOf is a key as it stands in a form.
+func valuesOf(k api.AccessKey) url.Values {
+	values := url.Values{"displayName": {k.DisplayName}, "scope": k.Scopes, "groups": {strings.Join(k.Groups, "\n")}, "allowedCidrs": {strings.Join(k.AllowedCIDRs, "\n")}, "seen": {k.UpdateTime.Format(time.RFC3339Nano)}}
+	if k.ExpireTime != nil {
+		values.Set("expireTime", k.ExpireTime.UTC().Format(expiresForm))
+	}
+	if k.RatePerSecond > 0 {
+		values.Set("ratePerSecond", strconv.Itoa(k.RatePerSecond))
+	}
+	if k.Quota != nil {
+		values.Set("quota", strconv.FormatInt(k.Quota.Limit, 10))
+		values.Set("per", k.Quota.Per)
+	}
+	return values
+}
+
+// read is what a form asks for. before is the key as it is, whose end stays as it
+// is to the second where the form shows the same minute; nil: it is to be made.
+func (f *keyForm) read(before *api.AccessKey) (in api.UpdateKeyRequest, err error) {
+	name := f.Get("displayName")
+	in = api.UpdateKeyRequest{DisplayName: &name, Scopes: append([]string{}, f.Values["scope"]...), Groups: lines(f.Get("groups")), AllowedCIDRs: addresses(lines(f.Get("allowedCidrs")))}
+	if seen := f.Get("seen"); seen != "" {
+		at, err := time.Parse(time.RFC3339Nano, seen)
+		if err != nil {
+			return in, errForged
+		}
+		in.ExpectUpdateTime = &at
+	}
+	rate, err := number(f.Get("ratePerSecond"), "ratePerSecond")
+	if err != nil {
+		return in, err
+	}
+	perSecond := int(min(rate, 1<<31-1)) // the API says how many may be
+	in.RatePerSecond = &perSecond
+	limit, err := number(f.Get("quota"), "quota")
+	if err != nil {
+		return in, err
+	}
+	if limit > 0 || before != nil {
+		in.Quota = &api.Quota{Limit: limit, Per: f.Get("per")}
+	}
+	in.ExpireTime, err = f.end(before)
+	return in, err
+}
+
+// end is when the key is to end, as the API reads it; nil: as it is.
+func (f *keyForm) end(before *api.AccessKey) (*string, error) {
+	typed := f.Get("expireTime")
+	if before != nil && before.ExpireTime != nil && before.ExpireTime.UTC().Format(expiresForm) == typed {
+		return nil, nil
+	}
+	text := ""
+	if typed != "" {
+		at, err := time.Parse(expiresForm, typed)
+		if err != nil {
+			return nil, fault.New(fault.Invalid, "expireTime is no time").WithHint("write it like 2030-01-31T12:00; it is UTC")
+		}
+		text = at.Format(time.RFC3339)
+	}
+	return &text, nil
+}
+
+// number reads a whole number; nothing is 0.
+func number(text, field string) (int64, error) {
+	if text = strings.TrimSpace(text); text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return 0, fault.New(fault.Invalid, field+" is no whole number").WithHint("write digits alone, or leave it empty for no limit")
+	}
+	return n, nil
+}
+
+// lines are the entries of a text: one a line, or several with blanks or commas.
+func lines(text string) []string {
+	return append([]string{}, strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\r' || r == '\t' })...)
+}
+
+// addresses makes a network of each plain address; what is neither is left for the
+// API to refuse.
+func addresses(from []string) []string {
+	for i, text := range from {
+		if a, err := netip.ParseAddr(text); err == nil {
+			from[i] = netip.PrefixFrom(a, a.BitLen()).String()
+		}
+	}
+	return from
+}
+
+// fieldsOf are the fields of a key's form, by the names that the API has for them.
+var fieldsOf = []string{"displayName", "servicePlanId", "scopes", "groups", "allowedCidrs", "ratePerSecond", "quota", "expireTime"}
+
+// wrongKey shows a form again, with the mistake beside its field.
+func (v *visit) wrongKey(err error, view, title string, form keyForm) error {
+	f := v.failureOf(err)
+	switch f.Code {
+	case "key_exists":
+		f.Text, f.Hint = "This form was sent before, and its key was made.", "Its secret was shown then, and is not shown again. If you do not have it, rotate the key."
+		return v.answer(http.StatusConflict, "key-made", frame{Title: "The key is there", Here: "keys", Body: form, Failure: f})
+	case "display_name_taken":
+		form.Field = "displayName"
+	}
+	for _, name := range fieldsOf {
+		if form.Field == "" && strings.Contains(f.Text, name) {
+			form.Field = name
+		}
+	}
+	form.Wrong = f
+	form.Options = form.Options || form.Field != "displayName" || len(lines(form.Get("groups")+form.Get("allowedCidrs")+form.Get("ratePerSecond")+form.Get("quota")+form.Get("expireTime"))) > 0
+	return v.mistaken(err, view, "keys", title, form)
+}

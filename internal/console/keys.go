@@ -1,0 +1,111 @@
+package console
+
+import (
+	"strings"
+
+	"postern.dev/postern/internal/api"
+	"postern.dev/postern/internal/fault"
+)
+
+func (c *Console) registerKeys() {
+	c.page("GET /p/{project}/keys", c.keys)
+	c.page("GET /p/{project}/keys/new", c.newKey)
+	c.page("POST /p/{project}/keys/new", c.makeKey)
+	c.page("GET /p/{project}/keys/{key}", c.key)
+	c.page("GET /p/{project}/keys/{key}/edit", c.editKey)
+	c.page("POST /p/{project}/keys/{key}/edit", c.changeKey)
+	c.page("GET /p/{project}/keys/{key}/rotate", c.askRotate)
+	c.page("POST /p/{project}/keys/{key}/rotate", c.rotateKey)
+	c.page("GET /p/{project}/keys/{key}/revoke", c.askRevoke)
+	c.page("POST /p/{project}/keys/{key}/revoke", c.revokeKey)
+}
+
+// How many of each a page shows.
+const (
+	keysListed     = 50
+	projectsListed = 5
+)
+
+// keysPage is what the page of access keys shows.
+type keysPage struct {
+	Query, State string
+	Functions    bool // the keys that functions were given, too
+	Self         string
+	Keys         []api.AccessKey
+	Total        *api.Total
+	Next, First  string
+	New          string // the ID of the key that was just made
+	Projects     []api.Subproject
+	MoreProjects bool
+}
+
+// Narrowed says that not all keys are asked for.
+func (p keysPage) Narrowed() bool { return p.Query != "" || p.State != "" || p.Functions }
+
+func (c *Console) keys(v *visit) error {
+	q := v.r.URL.Query()
+	body := keysPage{Query: strings.TrimSpace(q.Get("q")), State: q.Get("state"), Functions: q.Get("functions") != "", New: q.Get("new"), Self: v.r.URL.RequestURI()}
+	found, err := v.api.FindKeys(v.r.Context(), api.KeyQuery{Query: body.Query, State: body.State, Functions: body.Functions, Order: "newest", WithTotal: true, PageSize: keysListed, PageToken: q.Get("page")})
+	if fault.KindOf(err) == fault.Invalid { // what is searched for, or an address that somebody made up
+		return v.mistaken(err, "keys", "keys", "Access keys", body)
+	}
+	if err != nil {
+		return err
+	}
+	subprojects, err := v.api.FindSubprojects(v.r.Context(), "", projectsListed)
+	if err != nil {
+		return err
+	}
+	body.Keys, body.Total, body.Projects, body.MoreProjects = found.AccessKeys, found.Total, subprojects.Subprojects, subprojects.NextPageToken != ""
+	body.Next, body.First = turnTo(v, "page", found.NextPageToken), v.turn("page", "")
+	return v.show("keys", "keys", "Access keys", body)
+}
+
+// keyPage is what the page of one key shows, and those that ask about it.
+type keyPage struct {
+	Key   api.AccessKey
+	Reach api.KeyReach
+	More  int  // routes that it opens beyond those that are listed
+	Mine  bool // it is what this session was signed in with
+	Grace string
+	Why   string // nobody changes it here, in the API's words
+}
+
+// loadKey reads a key and what it opens.
+func (v *visit) loadKey() (p keyPage, err error) {
+	if p.Key, err = v.api.Key(v.r.Context(), v.r.PathValue("key")); err != nil {
+		return p, err
+	}
+	if p.Reach, err = v.api.KeyReach(v.r.Context(), p.Key.AccessKeyID, ""); err != nil {
+		return p, err
+	}
+	p.More, p.Mine = p.Reach.RouteCount-len(p.Reach.Routes), v.session.KeyID == p.Key.AccessKeyID
+	return p, nil
+}
+
+// keyPath is the address of one key's page, below [Dir].
+func (v *visit) keyPath(id string) string { return "/p/" + v.project + "/keys/" + id }
+
+func (c *Console) key(v *visit) error {
+	p, err := v.loadKey()
+	if err != nil {
+		return err
+	}
+	return v.show("key", "keys", p.Key.DisplayName, p)
+}
+
+func (c *Console) askRevoke(v *visit) error {
+	p, err := v.loadKey()
+	if err != nil {
+		return err
+	}
+	return v.show("key-revoke", "keys", "Revoke "+p.Key.DisplayName, p)
+}
+
+func (c *Console) revokeKey(v *visit) error {
+	if err := v.api.RevokeKey(v.r.Context(), v.r.PathValue("key")); err != nil {
+		return err
+	}
+	v.said("/p/"+v.project+"/keys", "key-revoked")
+	return nil
+}
