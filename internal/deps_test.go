@@ -74,7 +74,7 @@ const policy = `
 
 	gateway    < ground, wire, httpx, telemetry, redact, accesskey, audit, auth, funclog, function, limit, signature, signin, supervisor, token, traffic, feed, upstream, usage, websocket, worker
 	oauth      < ground, httpx, accesskey, auth, limit, token
-	console    < ground, httpx, api, accesskey, account, auth, signin
+	console    < ground, field, httpx, api, accesskey, account, auth, funclog, signin
 	admin      < ground, field, httpx, api, blob, accesskey, audit, auth, bundle, deploy, feed, funclog, function, limit, policy, supervisor, traffic, tunnel
 
 	devserver  < ground, httpx, environ, redact, accesskey, auth, bundle, deploy, function, gateway, oauth, secret, signature, signin, state, supervisor, token, worker

@@ -67,14 +67,21 @@ func New(o Options) *Console {
 // registerPages is the list of all pages, a line or a call a file.
 func (c *Console) registerPages() {
 	c.registerKeys()
+	c.registerVersions()
+	c.registerFunctionLogs()
+	c.registerRequests()
+	c.registerFunctionSettings()
 	c.registerGateway()
 	c.registerMatrix()
 	c.registerExplain()
 	c.registerLimits()
+	c.registerPolicy()
+	c.registerUsage()
 	c.registerAudit()
 	c.registerSignIn()
 	c.registerAccount()
 	c.registerUsers()
+	c.registerSettings()
 }
 
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

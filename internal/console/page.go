@@ -22,6 +22,7 @@ type visit struct {
 	project string      // of the path; empty on pages of no project
 	api     *api.Client // of that project, or of the person's own
 	charts  bool        // the page has charts
+	script  string      // a file of assets that the page needs beside console.js; empty: none
 }
 
 // maxForm bounds what a form may have: a policy of a megabyte, encoded.
@@ -95,6 +96,7 @@ type frame struct {
 	Version string
 	Notice  string
 	Charts  bool
+	Script  string
 	Failure *failure // of the form that was sent; nil: none
 	Body    any
 }
@@ -134,7 +136,7 @@ func (v *visit) answer(status int, view string, f frame) error {
 	if f.Project == "" && f.Signed {
 		f.Project = v.session.ProjectID
 	}
-	f.Charts = v.charts
+	f.Charts, f.Script = v.charts, v.script
 	f.Notice = notices[v.r.URL.Query().Get("said")]
 	var out bytes.Buffer
 	if err := v.c.views.ExecuteTemplate(&out, view+".html", f); err != nil {
@@ -189,6 +191,12 @@ var notices = map[string]string{
 	"user-added":       "The user is there, and can sign in.",
 	"user-password":    "The password is set; the user's sessions have ended.",
 	"user-removed":     "The user is removed.",
-	"key-changed": "The key is changed, at once and everywhere.",
-	"key-revoked": "The key is revoked. Calls with it are refused from now on.",
+	"key-changed":      "The key is changed, at once and everywhere.",
+	"key-revoked":      "The key is revoked. Calls with it are refused from now on.",
+	"promoted":         "The calls go to the versions as you said.",
+	"rolled-back":      "The earlier version serves again.",
+	"ended":            "The candidate was ended. The active version gets all calls.",
+	"secret-set":       "The secret is set. The function's workers have the new value.",
+	"secret-removed":   "The secret is removed. The function's workers run without it.",
+	"policy-applied":   "The policy is in force.",
 }

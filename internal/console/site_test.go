@@ -91,8 +91,15 @@ func (s *site) signIn(form url.Values) {
 // deploy deploys a function of one module.
 func (s *site) deploy(name, source string) {
 	s.Helper()
+	s.deployWith(name, source, "", api.DeployRequest{})
+}
+
+// deployWith deploys a function of one module; fields are more of its manifest,
+// each with a comma before it.
+func (s *site) deployWith(name, source, fields string, in api.DeployRequest) {
+	s.Helper()
 	dir := s.TempDir()
-	for file, text := range map[string]string{"postern.json": `{"name": "` + name + `", "runtime": "node"}`, "function.ts": source} {
+	for file, text := range map[string]string{"postern.json": `{"name": "` + name + `", "runtime": "node"` + fields + `}`, "function.ts": source} {
 		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
 			s.Fatal(err)
 		}
@@ -104,7 +111,8 @@ func (s *site) deploy(name, source string) {
 	if err := s.api.PutArtefact(s.Context(), artefact.Hash, artefact.Archive); err != nil {
 		s.Fatal(err)
 	}
-	if _, err := s.api.Deploy(s.Context(), name, api.DeployRequest{Artefact: artefact.Hash}); err != nil {
+	in.Artefact = artefact.Hash
+	if _, err := s.api.Deploy(s.Context(), name, in); err != nil {
 		s.Fatal(err)
 	}
 }

@@ -1,0 +1,178 @@
+// Live logs and requests: [data-stream] is the address of a stream of server-sent events,
+// data-last the event to go on behind. It is read by fetch and not by EventSource, because
+// that cannot say where to begin.
+//
+// However much comes, the page stays as it is asked for: what was read waits in a queue of
+// a fixed length, each frame of the screen takes some of it, and what has no room is counted
+// and said. Text becomes text nodes and nothing else.
+(() => {
+  'use strict';
+  const most = { log: 1000, calls: 300 }; // rows in the page
+  const waiting = 2000; // entries in the queue
+  const batch = 250; // of them taken in one frame
+  const longest = 8192; // characters of a line
+  const unseen = /[\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}\ufffd]/gu;
+  const plain = (s) => {
+    const text = String(s ?? '');
+    const shown = text.length > longest ? text.slice(0, longest) + '… (' + (text.length - longest) + ' more characters)' : text;
+    return shown.replace(unseen, (c) => (c === '\n' || c === '\t' ? c : '␦'));
+  };
+  const make = (name, text, attributes) => {
+    const e = document.createElement(name);
+    if (text !== undefined) e.textContent = text;
+    for (const [k, v] of Object.entries(attributes ?? {})) e.setAttribute(k, v);
+    return e;
+  };
+  const count = (n) => n.toLocaleString('en');
+  const took = (ms) => (ms < 10 ? ms.toFixed(1) + ' ms' : ms < 10000 ? ms.toFixed(0) + ' ms' : (ms / 1000).toFixed(1) + ' s');
+
+  // The rows, as the templates make them.
+  const line = (e, requests) => {
+    const call = e.event === 'request';
+    const row = make('li', undefined, { class: ['debug', 'info', 'warning', 'error'].includes(e.level) ? e.level : 'info' });
+    row.append(make('time', e.time.slice(11, 23), { datetime: e.time }), ' ', make('span', e.level, { class: 'level' }), ' ');
+    if (e.requestId) row.append(make('a', e.requestId, { href: requests + encodeURIComponent(e.requestId) }), ' ');
+    row.append(make('span', plain(call ? `${e.request.method} ${e.request.url} answered ${e.response.status} in ${e.executionTimeMs.toFixed(1)} ms${e.code ? ': ' + e.code : ''}` : e.text), { class: 'said' }));
+    return row;
+  };
+  const call = (e, requests) => {
+    const row = make('tr', undefined, { class: 'new' });
+    const cell = (name, ...content) => { const td = make('td', undefined, { 'data-name': name }); td.append(...content); row.append(td); return td; };
+    cell('Time', make('time', e.request.time.slice(11, 19), { datetime: e.request.time, title: e.request.time.slice(0, 19).replace('T', ' ') + ' UTC' }));
+    const head = make('th', undefined, { scope: 'row' });
+    const link = make('a', undefined, { href: requests + encodeURIComponent(e.requestId) });
+    link.append(make('code', plain(e.request.method + ' ' + e.request.url)));
+    head.append(link);
+    row.append(head);
+    const status = e.response.status;
+    const told = cell('Status', make('span', String(status), { class: 'tag ' + (status >= 500 ? 'bad' : status >= 400 ? 'warn' : 'good') }));
+    if (e.code) told.append(' ', make('span', plain(e.code), { class: 'soft' }));
+    cell('Who', !e.request.auth || e.request.auth === 'none' ? make('span', 'nobody recognised', { class: 'soft' }) : plain(e.request.auth));
+    const time = cell('Took', took(e.executionTimeMs));
+    time.className = 'num';
+    if (e.coldStart) time.append(' ', make('span', 'cold', { class: 'tag' }));
+    return row;
+  };
+
+  // show keeps one list live until it is taken out of the page.
+  const show = (list) => {
+    const isLog = list.tagName === 'OL';
+    const part = list.closest('#part');
+    const controls = part.querySelector('[data-log-controls]');
+    const state = controls.querySelector('[data-log-state]');
+    const pause = controls.querySelector('[data-log-pause]');
+    const follow = controls.querySelector('[data-log-follow]');
+    const empty = part.querySelector('[data-log-empty]');
+    let last = list.dataset.last;
+    let queue = [];
+    let skipped = 0;
+    let asked = false; // for a frame
+    let following = true;
+    let paused = false;
+    let reading = null; // how to end the connection
+    controls.hidden = false;
+    const say = (text) => { if (state.textContent !== text) state.textContent = text; };
+
+    const add = (e) => {
+      queue.push(e);
+      if (queue.length > waiting) {
+        const gone = queue.length - waiting / 2; // many at once: taking one off the front each time costs more than showing it
+        queue = queue.slice(gone);
+        skipped += gone;
+      }
+      if (!asked) { asked = true; requestAnimationFrame(render); }
+    };
+    const notice = (text) => (isLog ? make('li', text, { class: 'skipped' }) : (() => {
+      const row = make('tr');
+      row.append(make('td', text, { colspan: '5', class: 'skipped' }));
+      return row;
+    })());
+    const render = () => {
+      asked = false;
+      if (!list.isConnected) return;
+      if (empty) empty.hidden = true;
+      const some = queue.splice(0, batch);
+      const rows = document.createDocumentFragment();
+      const put = (row) => (isLog ? rows.append(row) : rows.prepend(row));
+      if (skipped) {
+        put(notice(`${count(skipped)} ${isLog ? 'lines' : 'requests'} skipped: they come faster than a page shows them; search or choose a level to see fewer`));
+        skipped = 0;
+      }
+      for (const e of some) put(e.event === 'lost' ? notice(plain(e.text)) : isLog ? line(e, list.dataset.requests) : call(e, list.dataset.requests));
+      if (isLog) list.append(rows); else list.prepend(rows);
+      const over = list.childElementCount - (isLog ? most.log : most.calls);
+      for (let i = 0; i < over; i++) (isLog ? list.firstElementChild : list.lastElementChild).remove();
+      if (isLog && following) list.scrollTop = list.scrollHeight;
+      if (queue.length) { asked = true; requestAnimationFrame(render); }
+    };
+
+    // read takes one connection's events until it ends, and returns why.
+    const read = async (signal) => {
+      const headers = { Accept: 'text/event-stream' };
+      if (last) headers['Last-Event-ID'] = last;
+      const answer = await fetch(list.dataset.stream, { headers, signal, cache: 'no-store' });
+      if (!answer.ok) return answer.status;
+      say('Live');
+      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+      let rest = '';
+      for (;;) {
+        const { value, done } = await reader.read();
+        if (done) return 0;
+        const blocks = (rest + value).split('\n\n');
+        rest = blocks.pop();
+        for (const block of blocks) {
+          let id, event, data = '';
+          for (const field of block.split('\n')) {
+            if (field.startsWith('id: ')) id = field.slice(4);
+            else if (field.startsWith('event: ')) event = field.slice(7);
+            else if (field.startsWith('data: ')) data += field.slice(6);
+          }
+          if (event && data) add(Object.assign(JSON.parse(data), { event }));
+          if (id) last = id;
+        }
+      }
+    };
+    const run = async () => {
+      for (let wait = 500; list.isConnected && !paused; wait = Math.min(wait * 2, 10000)) {
+        const began = Date.now();
+        reading = new AbortController();
+        let why = 0;
+        try { why = await read(reading.signal); } catch { why = 0; }
+        if (paused || !list.isConnected) return;
+        if (why === 401 || why === 403) { say('You are signed out. Load the page again to sign in.'); return; }
+        if (why === 404) { say('There is no such function any more.'); return; }
+        if (Date.now() - began > 10000) wait = 500;
+        say('Connecting again…');
+        await new Promise((done) => setTimeout(done, wait));
+      }
+    };
+
+    pause.addEventListener('click', () => {
+      paused = !paused;
+      pause.textContent = paused ? 'Go on' : 'Pause';
+      if (!paused) { run(); return; }
+      reading.abort(); // nobody holds anything for this page: it goes on behind the last that it was told
+      say('Paused');
+    });
+    if (isLog) {
+      list.scrollTop = list.scrollHeight;
+      list.addEventListener('scroll', () => {
+        following = list.scrollTop + list.clientHeight > list.scrollHeight - 40;
+        follow.hidden = following;
+      }, { passive: true });
+      follow.addEventListener('click', () => { following = true; list.scrollTop = list.scrollHeight; list.focus(); });
+    }
+    addEventListener('pagehide', () => { if (reading) reading.abort(); });
+    ends.push(() => { if (reading) reading.abort(); });
+    run();
+  };
+
+  let ends = [];
+  const begin = () => {
+    ends.forEach((end) => end());
+    ends = [];
+    document.querySelectorAll('[data-stream]').forEach(show);
+  };
+  document.body.addEventListener('htmx:afterSwap', (e) => { if (e.target.id === 'part' || e.detail.target.id === 'part') begin(); });
+  begin();
+})();
