@@ -100,6 +100,7 @@ func documentErrors(doc *huma.OpenAPI) {
 // register registers an operation with its common parts.
 func register[In, Out any](s *service, op huma.Operation, f func(context.Context, *In) (*Out, error)) {
 	op.Errors = append(op.Errors, 401, 403, 429)
+	op.Tags = []string{tagOf(op.Path)}
 	op.MaxBodyBytes = max(op.MaxBodyBytes, 64<<10)
 	huma.Register(s.api, op, func(ctx context.Context, in *In) (*Out, error) {
 		out, err := f(ctx, in)
