@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"postern.dev/postern/internal/account"
 	"postern.dev/postern/internal/fault"
@@ -50,6 +51,7 @@ type Console struct {
 	mux   *http.ServeMux
 	views *template.Template
 	stamp string // of the files that browsers keep; another when one of them is
+	ref   atomic.Pointer[document]
 }
 
 // New makes the console.
@@ -82,6 +84,7 @@ func (c *Console) registerPages() {
 	c.registerAccount()
 	c.registerUsers()
 	c.registerSettings()
+	c.registerReference()
 }
 
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

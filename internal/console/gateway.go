@@ -55,7 +55,7 @@ func (c *Console) routes(v *visit) error {
 			found = append(found, r)
 		}
 	}
-	first, next := part(len(found), q.Get("from"), routesShown)
+	first, next := turnAt(len(found), q.Get("from"), routesShown)
 	body.Found, body.Next, body.First = len(found), v.turn("from", next), ""
 	if first > 0 {
 		body.First = v.turn("from", "")
@@ -75,8 +75,8 @@ func (p *routesPage) wants(r api.GatewayRoute) bool {
 	return strings.Contains(text, strings.ToLower(strings.TrimSpace(p.Query)))
 }
 
-// part is where a page of rows begins, and where the next does; empty: it is the last.
-func part(rows int, from string, size int) (first int, next string) {
+// turnAt is where a page of rows begins, and where the next does; empty: it is the last.
+func turnAt(rows int, from string, size int) (first int, next string) {
 	first, err := strconv.Atoi(from)
 	if err != nil || first < 0 || first >= rows {
 		first = 0
