@@ -27,6 +27,7 @@ import (
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/blob"
 	"postern.dev/postern/internal/config"
+	"postern.dev/postern/internal/console"
 	"postern.dev/postern/internal/database"
 	"postern.dev/postern/internal/deploy"
 	"postern.dev/postern/internal/feed"
@@ -259,6 +260,9 @@ func (s *Server) GatewayURL() string {
 
 // ControlURL is where the control plane is reached from this machine.
 func (s *Server) ControlURL() string { return urlOf(s.controlLn, s.controlTLS() != nil) }
+
+// ConsoleURL is where people find the console with a browser on this machine.
+func (s *Server) ConsoleURL() string { return s.ControlURL() + console.Dir }
 
 // Issuer is the name that the server gives itself in its tokens.
 func (s *Server) Issuer() string {

@@ -126,7 +126,7 @@ func present(ctx context.Context, std Stdio, server *app.Server, scratch string,
 	out := newPrinter(std.Out)
 	if o.asJSON {
 		return out.json(demoLine{
-			Gateway: server.GatewayURL(), API: server.ControlURL(), Console: server.ControlURL() + "/",
+			Gateway: server.GatewayURL(), API: server.ControlURL(), Console: server.ConsoleURL(),
 			ProjectID: key.ProjectID, KeyID: key.ID, KeySecret: key.Secret.Reveal(),
 			Functions: []demoFunction{{done.Function.Name, url}},
 		})
@@ -134,6 +134,7 @@ func present(ctx context.Context, std Stdio, server *app.Server, scratch string,
 	out.line("Postern is running. One function is deployed: %s\n", done.Function.Name)
 	out.line("gateway     %s", server.GatewayURL())
 	out.line("API         %s", server.ControlURL())
+	out.line("console     %s (sign in with the key ID and the key secret)", server.ConsoleURL())
 	out.line("project     %s", key.ProjectID)
 	out.line("key ID      %s", key.ID)
 	out.line("key secret  %s\n", key.Secret.Reveal())

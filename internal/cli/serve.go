@@ -38,18 +38,19 @@ func serve(ctx context.Context, std Stdio, cfg *config.Config) error {
 		return err
 	}
 	if key := server.FirstKey(); key != nil {
-		printFirstKey(newPrinter(std.Out), server.ControlURL(), key)
+		printFirstKey(newPrinter(std.Out), server, key)
 	}
 	return server.Run(ctx)
 }
 
 // printFirstKey shows the administrator's secret, once, as lines to type.
-func printFirstKey(out printer, server string, key *app.Key) {
+func printFirstKey(out printer, server *app.Server, key *app.Key) {
 	out.line("# An administrator's access key was made, for the project %s.", key.ProjectID)
 	out.line("# The secret is shown this once. To use the key, type:")
-	out.line("export POSTERN_SERVER=%s", server)
+	out.line("export POSTERN_SERVER=%s", server.ControlURL())
 	out.line("export POSTERN_PROJECT_ID=%s", key.ProjectID)
 	out.line("export POSTERN_KEY_ID=%s", key.ID)
 	out.line("export POSTERN_KEY_SECRET=%s", key.Secret.Reveal())
 	out.line("# To keep them in the keychain instead: postern auth login")
+	out.line("# With a browser, and the same ID and secret: %s", server.ConsoleURL())
 }

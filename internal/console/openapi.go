@@ -159,8 +159,8 @@ func (o *operation) body() (of *schema, other string) {
 	return nil, other
 }
 
-// field is one value of a schema, as a row of a table.
-type field struct {
+// schemaField is one value of a schema, as a row of a table.
+type schemaField struct {
 	Name, Type, Says string
 	Required         bool
 	Depth            int
@@ -170,7 +170,7 @@ type field struct {
 const deepest = 5
 
 // fields tells a schema row by row, what is within a value below it.
-func (d *document) fields(s *schema, depth int) (out []field) {
+func (d *document) fields(s *schema, depth int) (out []schemaField) {
 	s = d.resolve(s)
 	for s != nil && s.kind() == "array" && depth == 0 {
 		s = d.resolve(s.Items)
@@ -197,7 +197,7 @@ func (d *document) fields(s *schema, depth int) (out []field) {
 		if says == "" && of != nil {
 			says = of.Description
 		}
-		out = append(out, field{Name: name, Type: d.word(p), Says: strings.TrimSpace(says + " " + d.bounds(of)), Required: slices.Contains(s.Required, name), Depth: depth})
+		out = append(out, schemaField{Name: name, Type: d.word(p), Says: strings.TrimSpace(says + " " + d.bounds(of)), Required: slices.Contains(s.Required, name), Depth: depth})
 		if within := d.within(of); within != nil {
 			out = append(out, d.fields(within, depth+1)...)
 		}

@@ -56,8 +56,8 @@ func (c *Console) referenceIndex(v *visit) error {
 type operationPage struct {
 	*operation
 	Inputs    []input
-	Fields    []field // of the body
-	OtherBody string  // the kind of a body that is no JSON
+	Fields    []schemaField // of the body
+	OtherBody string        // the kind of a body that is no JSON
 	Answers   []told
 	Example   string // what the form begins with
 	Body      string // of the form
@@ -79,7 +79,7 @@ type input struct {
 // told is an answer of an operation.
 type told struct {
 	Status, Description, Kind string
-	Fields                    []field
+	Fields                    []schemaField
 }
 
 func (c *Console) describeOperation(v *visit) error {
