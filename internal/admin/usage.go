@@ -23,6 +23,7 @@ import (
 type Usages interface {
 	Usage(ctx context.Context, projectID string, from, to platform.Day, by platform.UsageBy, after string, limit int) ([]platform.UsageSum, error)
 	UsageOfKey(ctx context.Context, keyID string, from, to platform.Day, limit int) ([]platform.UsageSum, error)
+	UsageOfFunction(ctx context.Context, projectID, functionID string, from, to platform.Day) (platform.UsageSum, error)
 	UsageTotal(ctx context.Context, projectID string, from, to platform.Day) (platform.UsageSum, error)
 }
 
@@ -35,13 +36,20 @@ func (s *service) registerUsage() {
 		Errors:      []int{400},
 		Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
 			"application/json": {Schema: schema}, "text/csv": {Schema: &huma.Schema{Type: huma.TypeString}}}}}}, s.usage)
+	register(s, huma.Operation{OperationID: "getFunctionUsage", Method: http.MethodGet, Path: "/v1/projects/{projectId}/functions/{name}/usage", Summary: "What a function used",
+		Description: "The function is named by its name or its ID.", Errors: []int{400, 404}}, s.functionUsage)
+}
+
+// Period is the days for which usage is asked.
+type Period struct {
+	From string `query:"from" maxLength:"10" doc:"The first day of UTC, such as 2026-11-01; default: the first of this month."`
+	To   string `query:"to" maxLength:"10" doc:"The last day of UTC, included; default: today."`
 }
 
 // UsageQuery is what usage is asked for.
 type UsageQuery struct {
 	ProjectPath
-	From      string `query:"from" maxLength:"10" doc:"The first day of UTC, such as 2026-11-01; default: the first of this month."`
-	To        string `query:"to" maxLength:"10" doc:"The last day of UTC, included; default: today."`
+	Period
 	By        string `query:"by" enum:"function,key,day" default:"function"`
 	Format    string `query:"format" enum:"json,csv" doc:"Goes before the header Accept."`
 	Accept    string `header:"Accept"`
@@ -82,8 +90,27 @@ func (s *service) usage(ctx context.Context, in *UsageQuery) (*streamed, error) 
 	}}, nil
 }
 
+func (s *service) functionUsage(ctx context.Context, in *struct {
+	FunctionPath
+	Period
+}) (*body[api.FunctionUsage], error) {
+	from, to, err := in.period(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	f, err := s.named(ctx, in.FunctionPath)
+	if err != nil {
+		return nil, err
+	}
+	sum, err := s.o.Store.UsageOfFunction(ctx, in.ProjectID, f.ID, from, to)
+	if err != nil {
+		return nil, err
+	}
+	return &body[api.FunctionUsage]{api.FunctionUsage{FunctionID: f.ID, From: from.String(), To: to.String(), UsageCounts: describeCounts(sum)}}, nil
+}
+
 // period is the days that are asked for.
-func (in *UsageQuery) period(now time.Time) (from, to platform.Day, err error) {
+func (in *Period) period(now time.Time) (from, to platform.Day, err error) {
 	today := platform.DayOf(now)
 	from, to = platform.DayOf(platform.PerMonth.Begin(now)), today
 	for _, d := range []struct {

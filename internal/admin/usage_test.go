@@ -155,3 +155,33 @@ func TestUsage_CSVInjection(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// A function's own usage is told by its name and by its ID, and nobody else's.
+func TestUsage_OfAFunction(t *testing.T) {
+	t.Parallel()
+	w, _, id, _ := logged(t)
+	w.withFunction(t, w.elsewhere, "theirs", platform.Handler{Name: "h", Guard: platform.GuardKey})
+	day := platform.DayOf(time.Now())
+	for i, row := range []platform.UsageRow{
+		{Day: day, FunctionID: id, Caller: w.id["invoke"], Counts: platform.Counts{Invocations: 7, Errors: 2, BytesIn: 3}},
+		{Day: 20000, FunctionID: id, Caller: w.id["invoke"], Counts: platform.Counts{Invocations: 100}},
+		{Day: day, FunctionID: id, Code: "unauthenticated", Counts: platform.Counts{Refused: 5}},
+		{Day: day, FunctionID: "fn-other", Caller: w.id["invoke"], Counts: platform.Counts{Invocations: 50}},
+	} {
+		row.ProjectID, row.FunctionName = w.project, "f"
+		if err := w.db.WriteUsage(t.Context(), "w", int64(i+1), []platform.UsageRow{row}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, want := range map[string]string{
+		"f/usage": "200 7 2 5", id + "/usage": "200 7 2 5", "f/usage?from=2024-10-04&to=2024-10-04": "200 100 0 0", "f/usage?from=2024-01-01": "200 107 2 5",
+		"f/usage?from=soon": "400 0 0 0", "f/usage?from=2024-10-05&to=2024-10-04": "400 0 0 0", "nosuch/usage": "404 0 0 0", "theirs/usage": "404 0 0 0",
+	} {
+		rec, _ := w.do("GET", "/v1/projects/"+w.project+"/functions/"+path, w.key["control"], "")
+		var out api.FunctionUsage
+		json.Unmarshal(rec.Body.Bytes(), &out)
+		if got := fmt.Sprint(rec.Code, out.Invocations, out.Errors, out.Refused); got != want {
+			t.Errorf("%s: %s, want %s: %s", path, got, want, rec.Body)
+		}
+	}
+}

@@ -37,6 +37,20 @@ type UsageReport struct {
 	NextPageToken string      `json:"nextPageToken" doc:"Empty on the last page."`
 }
 
+// FunctionUsage is what one function used.
+type FunctionUsage struct {
+	FunctionID string `json:"functionId"`
+	From       string `json:"from" format:"date" doc:"The first day, of UTC."`
+	To         string `json:"to" format:"date" doc:"The last day, of UTC; it is included."`
+	UsageCounts
+}
+
+// FunctionUsage returns what a function used in a period; an empty day is the
+// server's default: this month until today.
+func (c *Client) FunctionUsage(ctx context.Context, name, from, to string) (out FunctionUsage, err error) {
+	return out, c.call(ctx, http.MethodGet, c.project("functions", name, "usage")+"?"+UsageQuery{From: from, To: to}.values().Encode(), nil, &out)
+}
+
 // UsageQuery says which usage is wanted; a zero field takes the server's default.
 type UsageQuery struct {
 	From, To, By string

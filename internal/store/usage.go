@@ -88,6 +88,15 @@ func (db *DB) Usage(ctx context.Context, projectID string, from, to platform.Day
 		projectID, int(from), int(to), after, limit)
 }
 
+// UsageOfFunction is what a function used from one day to another, both included.
+func (db *DB) UsageOfFunction(ctx context.Context, projectID, functionID string, from, to platform.Day) (platform.UsageSum, error) {
+	sums, err := db.usageSums(ctx, `function_id, function_name`, `project_id = $1 AND day >= $2 AND day <= $3 AND function_id = $4`, projectID, int(from), int(to), functionID)
+	if err != nil || len(sums) == 0 {
+		return platform.UsageSum{ID: functionID}, err
+	}
+	return sums[0], nil
+}
+
 // UsageTotal is all of a project's usage from one day to another, both included.
 func (db *DB) UsageTotal(ctx context.Context, projectID string, from, to platform.Day) (platform.UsageSum, error) {
 	sums, err := db.usageSums(ctx, `'', ''`, `project_id = $1 AND day >= $2 AND day <= $3`, projectID, int(from), int(to))

@@ -92,6 +92,15 @@ func testUsage(t *testing.T, db *store.DB) {
 			t.Errorf("%s: %v %s", name, err, d)
 		}
 	}
+	one, err := db.UsageOfFunction(t.Context(), p.ID, "fn-a", day1, day1+1)
+	if d := cmp.Diff(sum("fn-a", "renamed", 106, 3, map[string]int64{"unauthenticated": 7, "not_allowed": 1}), one); d != "" || err != nil {
+		t.Errorf("of a function: %v %s", err, d)
+	}
+	for _, of := range [][2]string{{p.ID, "fn-none"}, {"prj_none", "fn-a"}} {
+		if one, err := db.UsageOfFunction(t.Context(), of[0], of[1], day1, day1+1); err != nil || one.Invocations != 0 || one.ID != of[1] {
+			t.Errorf("of %v: %+v, %v", of, one, err)
+		}
+	}
 	if d := cmp.Diff(sum("", "", 108, 4, all), total(t, db, p.ID)); d != "" {
 		t.Errorf("total: %s", d)
 	}
