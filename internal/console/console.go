@@ -68,6 +68,7 @@ func New(o Options) *Console {
 
 // registerPages is the list of all pages, a line or a call a file.
 func (c *Console) registerPages() {
+	c.registerFunctions()
 	c.registerKeys()
 	c.registerVersions()
 	c.registerFunctionLogs()

@@ -98,6 +98,14 @@ func (s *site) deploy(name, source string) {
 // each with a comma before it.
 func (s *site) deployWith(name, source, fields string, in api.DeployRequest) {
 	s.Helper()
+	if err := s.tryDeploy(name, source, fields, in); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// tryDeploy is deployWith of a function that may not start.
+func (s *site) tryDeploy(name, source, fields string, in api.DeployRequest) error {
+	s.Helper()
 	dir := s.TempDir()
 	for file, text := range map[string]string{"postern.json": `{"name": "` + name + `", "runtime": "node"` + fields + `}`, "function.ts": source} {
 		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
@@ -112,9 +120,8 @@ func (s *site) deployWith(name, source, fields string, in api.DeployRequest) {
 		s.Fatal(err)
 	}
 	in.Artefact = artefact.Hash
-	if _, err := s.api.Deploy(s.Context(), name, in); err != nil {
-		s.Fatal(err)
-	}
+	_, err = s.api.Deploy(s.Context(), name, in)
+	return err
 }
 
 // page is the answer to a request of the console.
