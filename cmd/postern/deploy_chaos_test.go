@@ -84,6 +84,43 @@ func (w *wire) set(cut bool) {
 	w.cut, w.conns = cut, map[net.Conn]bool{}
 }
 
+// trouble ends a command, its server, or the network between them.
+type trouble struct {
+	*site
+	*wire
+	random *rand.Rand
+	at     atomic.Value // where the server is now
+}
+
+func newTrouble(s *site, random *rand.Rand) *trouble {
+	s.Helper()
+	x := &trouble{site: s, random: random}
+	x.at.Store(hostOf(s.control))
+	x.wire = newWire(s.T, func() string { return x.at.Load().(string) })
+	return x
+}
+
+// strike ends one of the three at some moment of a command that takes so long, and
+// says which. The network is back within outage.
+func (x *trouble) strike(cmd *exec.Cmd, took, outage time.Duration) (what string) {
+	x.Helper()
+	time.Sleep(time.Duration(x.random.Int64N(int64(took))))
+	what = []string{"command", "server", "network"}[x.random.IntN(3)]
+	switch what {
+	case "command":
+		cmd.Process.Kill()
+	case "server":
+		x.kill()
+		x.start()
+		x.at.Store(hostOf(x.control))
+	case "network":
+		x.set(true)
+		time.Sleep(time.Duration(x.random.Int64N(int64(outage))))
+		x.set(false)
+	}
+	return what
+}
+
 // TestChaos_DeployIsWhole: the command, the server and the network are ended at
 // random moments of deploys with secrets. The function answers with one version
 // whole, code, variable and secret of the same deploy, and the next command works.
@@ -93,9 +130,7 @@ func TestChaos_DeployIsWhole(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	s := newSite(t)
-	var server atomic.Value // where it is now
-	server.Store(hostOf(s.control))
-	w := newWire(t, func() string { return server.Load().(string) })
+	x := newTrouble(s, random)
 	dir := filepath.Join(t.TempDir(), "live")
 	ballast := make([]byte, 3<<20) // which no compression makes smaller: pieces of an upload
 	for i := range ballast {
@@ -113,7 +148,7 @@ func TestChaos_DeployIsWhole(t *testing.T) {
 		})
 	}
 	deploy := func() *exec.Cmd {
-		cmd := exec.Command(binary, "functions", "deploy", dir, "--server", "http://"+w.ln.Addr().String())
+		cmd := exec.Command(binary, "functions", "deploy", dir, "--server", "http://"+x.ln.Addr().String())
 		cmd.Env = append(s.env, "POSTERN_KEYCHAIN=file", "POSTERN_KEYCHAIN_PASSPHRASE=x", "HOME="+dir)
 		return cmd
 	}
@@ -149,20 +184,7 @@ func TestChaos_DeployIsWhole(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(random.Int64N(int64(took)))) // a moment of the deploy, whichever it is
-		what := []string{"command", "server", "network"}[random.IntN(3)]
-		switch what {
-		case "command":
-			cmd.Process.Kill()
-		case "server":
-			s.kill()
-			s.start()
-			server.Store(hostOf(s.control))
-		case "network":
-			w.set(true)
-			time.Sleep(time.Duration(random.Int64N(int64(500 * time.Millisecond))))
-			w.set(false)
-		}
+		what := x.strike(cmd, took, 500*time.Millisecond)
 		err := cmd.Wait()
 		said := answers()
 		for k := last; k <= n; k++ { // one whose command was killed may have got there later

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,16 +27,14 @@ func TestChaos_SecretsAreWhole(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	s := newSite(t)
-	var server atomic.Value // where it is now
-	server.Store(hostOf(s.control))
-	w := newWire(t, func() string { return server.Load().(string) })
+	x := newTrouble(s, random)
 	dir := filepath.Join(t.TempDir(), "tell")
 	write := func(n int) {
 		s.files(dir, map[string]string{"postern.json": `{"name":"tell","runtime":"node","secrets":["SECRET_VALUE","PAIR"]}`, "function.ts": pairTeller,
 			".env": fmt.Sprintf("SECRET_VALUE=value-%d\nPAIR=value-%d\n", n, n)})
 	}
 	command := func(args ...string) *exec.Cmd {
-		cmd := exec.Command(binary, append(args, "--server", "http://"+w.ln.Addr().String())...)
+		cmd := exec.Command(binary, append(args, "--server", "http://"+x.ln.Addr().String())...)
 		cmd.Dir, cmd.Env = dir, append(s.env, "POSTERN_KEYCHAIN=file", "POSTERN_KEYCHAIN_PASSPHRASE=x", "HOME="+dir)
 		return cmd
 	}
@@ -68,20 +65,7 @@ func TestChaos_SecretsAreWhole(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(random.Int64N(int64(took[args[1]])))) // a moment of it, whichever it is
-		what := []string{"command", "server", "network"}[random.IntN(3)]
-		switch what {
-		case "command":
-			cmd.Process.Kill()
-		case "server":
-			s.kill()
-			s.start()
-			server.Store(hostOf(s.control))
-		case "network":
-			w.set(true)
-			time.Sleep(time.Duration(random.Int64N(int64(300 * time.Millisecond))))
-			w.set(false)
-		}
+		what := x.strike(cmd, took[args[1]], 300*time.Millisecond)
 		err := cmd.Wait()
 		status, said := s.told("tell", "tell")
 		for k := last; k <= n; k++ { // one whose command was ended may have got there later
