@@ -130,6 +130,8 @@ type Options struct {
 	Explainer Explainer
 	// Server describes the node that is asked.
 	Server func(context.Context) api.ServerInfo
+	// Ring is the keys that sign tokens.
+	Ring Ring
 	// BasicRate and BasicBurst bound how often one key may show its bare
 	// secret: so many calls a second, so many at once.
 	BasicRate, BasicBurst int
@@ -187,6 +189,7 @@ func New(o Options) (http.Handler, *huma.OpenAPI) {
 	s.registerPolicyDiff()
 	s.registerLimits()
 	s.registerServer()
+	s.registerSigningKeys()
 	s.registerArtefacts()
 	s.registerUploads()
 	s.registerSources()

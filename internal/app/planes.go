@@ -208,6 +208,7 @@ func (s *Server) controlPlane() http.Handler {
 		Audit:     s.audit,
 		Explainer: s.gateway,
 		Server:    s.describe,
+		Ring:      s.ring,
 		BasicRate: s.cfg.BasicRate, BasicBurst: s.cfg.BasicBurst,
 		Accounts: s.accounts,
 		Doors:    s.doors(),

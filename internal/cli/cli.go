@@ -95,6 +95,7 @@ func root(std Stdio) *cobra.Command {
 		newAudit(std),
 		newExplain(std),
 		newUsage(std),
+		newSigningKeys(std),
 		newAuth(std),
 		newConfig(std),
 		newMan(std),

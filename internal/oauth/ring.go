@@ -86,6 +86,20 @@ func (r *Ring) Current(now time.Time) (token.SigningKey, error) {
 	return oldest.signing, nil
 }
 
+// Published are the keys of now, newest first and without their private parts, and
+// the ID of the one that signs.
+func (r *Ring) Published(now time.Time) (keys []platform.SigningKey, signs string) {
+	for _, k := range slices.Backward(*r.keys.Load()) {
+		if k.Sealed = nil; k.ExpiresAt.IsZero() || now.Before(k.ExpiresAt) {
+			keys = append(keys, k.SigningKey)
+		}
+	}
+	if k, err := r.Current(now); err == nil {
+		signs = k.KID()
+	}
+	return keys, signs
+}
+
 // Run reads what other nodes did and replaces keys when it is time, until ctx
 // ends.
 func (r *Ring) Run(ctx context.Context) error {

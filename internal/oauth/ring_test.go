@@ -75,3 +75,31 @@ func TestMetadata_PromisesCertificatesOverTLSOnly(t *testing.T) {
 		}
 	}
 }
+
+// What is shown of the keys has no private part, and says which one signs.
+func TestRing_Published(t *testing.T) {
+	t.Parallel()
+	w := &world{}
+	r, err := oauth.OpenRing(t.Context(), oauth.RingOptions{Store: w, Sealer: w, Algorithm: token.EdDSA})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Rotate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	keys, signs := r.Published(time.Now())
+	if len(keys) != 2 || keys[0].KID != w.keys[1].KID || signs != w.keys[0].KID {
+		t.Fatalf("%d keys, %s signs", len(keys), signs)
+	}
+	for _, k := range keys {
+		if k.Sealed != nil || len(k.Public) == 0 {
+			t.Errorf("%+v", k)
+		}
+	}
+	if k, err := r.Current(time.Now()); err != nil || k.KID() != signs {
+		t.Error("showing the keys has changed them:", err)
+	}
+	if keys, signs = r.Published(keys[1].ExpiresAt); len(keys) != 1 || signs != keys[0].KID {
+		t.Errorf("after the end of the first: %d keys, %s signs", len(keys), signs)
+	}
+}
