@@ -70,6 +70,7 @@ func New(o Options) *Console {
 func (c *Console) registerPages() {
 	c.registerFunctions()
 	c.registerKeys()
+	c.registerServicePlans()
 	c.registerVersions()
 	c.registerFunctionLogs()
 	c.registerRequests()
@@ -86,6 +87,8 @@ func (c *Console) registerPages() {
 	c.registerUsers()
 	c.registerSettings()
 	c.registerReference()
+	c.registerSubprojects()
+	c.registerSigningKeys()
 }
 
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

@@ -183,6 +183,8 @@ func addresses(from []string) []string {
 // fieldsOf are the fields of a key's form, by the names that the API has for them.
 var fieldsOf = []string{"displayName", "servicePlanId", "scopes", "groups", "allowedCidrs", "ratePerSecond", "quota", "expireTime"}
 
+var errNoPlan = fault.New(fault.Invalid, "servicePlanId is missing").WithHint("write the ID of the service plan that the token is for")
+
 // wrongKey shows a form again, with the mistake beside its field.
 func (v *visit) wrongKey(err error, view, title string, form keyForm) error {
 	f := v.failureOf(err)
