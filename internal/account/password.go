@@ -63,14 +63,19 @@ func CheckPassword(name, password string) error {
 
 // hasher makes hashes of passwords, a few at a time.
 type hasher struct {
+	cost    params
 	running chan struct{}
 	waiting chan struct{}
 	decoy   string // what a user who is not there is compared with
 }
 
 func newHasher() *hasher {
-	h := &hasher{running: make(chan struct{}, atOnce), waiting: make(chan struct{}, mayWait)}
-	h.decoy = encodePHC(params{costMemory, costTime, costThreads}, []byte(rand.Text()), make([]byte, hashLen)) // of no password
+	return (&hasher{running: make(chan struct{}, atOnce), waiting: make(chan struct{}, mayWait)}).at(params{costMemory, costTime, costThreads})
+}
+
+// at sets the cost.
+func (h *hasher) at(cost params) *hasher {
+	h.cost, h.decoy = cost, encodePHC(cost, []byte(rand.Text()), make([]byte, hashLen)) // of no password
 	return h
 }
 
@@ -103,8 +108,7 @@ func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 	defer leave()
 	salt := make([]byte, saltLen)
 	rand.Read(salt)
-	p := params{costMemory, costTime, costThreads}
-	return encodePHC(p, salt, p.key(password, salt, hashLen)), nil
+	return encodePHC(h.cost, salt, h.cost.key(password, salt, hashLen)), nil
 }
 
 // is reports whether a password is the one of a hash, and whether that was made
@@ -124,7 +128,7 @@ func (h *hasher) is(ctx context.Context, stored, password string) (right, stale 
 	}
 	defer leave()
 	right = subtle.ConstantTimeCompare(p.key(password, salt, uint32(len(want))), want) == 1
-	return right && !none, p != params{costMemory, costTime, costThreads}, nil
+	return right && !none, p != h.cost, nil
 }
 
 type params struct {
