@@ -10,8 +10,8 @@ import (
 	"postern.dev/postern/internal/api"
 )
 
-// call calls a handler of a function from outside, n times.
-func (s *site) call(name, path string, n int) {
+// calls calls a handler of a function from outside, n times.
+func (s *site) calls(name, path string, n int) {
 	s.Helper()
 	f, err := s.api.Function(s.Context(), name)
 	if err != nil {
@@ -65,9 +65,9 @@ func TestFunctions_AtAGlance(t *testing.T) {
 	s.deploy("quiet", `export function a() { return 1 }`)
 	p := s.get("functions")
 	s.want(p, 200, "<strong>2 functions</strong>", `id="f-orders"`, `id="f-quiet"`, `<span class="tag good">Running</span>`, `data-live="functions traffic policy"`)
-	s.call("orders", "/open", 3)
-	s.call("orders", "/broken", 1)
-	s.call("orders", "/secret", 2)
+	s.calls("orders", "/open", 3)
+	s.calls("orders", "/broken", 1)
+	s.calls("orders", "/secret", 2)
 	p = s.until("functions", "6 calls in 15 minutes", `<span class="tag bad">25 %</span>`)
 	s.want(p, 200, `<path class="all" d="M70 20v-20h4v20z"/>`, `role="img"`)
 	s.no(p, "quiet in", "style=")
@@ -108,9 +108,9 @@ func TestOverview(t *testing.T) {
 	p := s.get("functions/orders")
 	s.want(p, 200, "/fn/orders</code>", "open to everyone", "access key", "/secret", "Used this month", "No calls in the last 15 minutes.", `aria-current="page">Overview`,
 		`data-chart="/console/api/v1/projects/`+s.project+`/functions/orders/traffic?window=15m"`, `data-live-name="orders"`, "uplot.min.js", "chart.js")
-	s.call("orders", "/open", 3)
-	s.call("orders", "/broken", 1)
-	s.call("orders", "/secret", 2)
+	s.calls("orders", "/open", 3)
+	s.calls("orders", "/broken", 1)
+	s.calls("orders", "/secret", 2)
 	p = s.until("functions/orders", "In the last 15 minutes: 6 calls, of which 3 succeeded, 0 redirected, 0 answered 4xx, 1 answered 5xx, 2 refused and 0 cut off.", "Half took no longer than")
 	s.want(p, 200, `<div class="figure">25 %</div>`, "This node has figures since")
 	s.no(p, "style=")
@@ -160,7 +160,7 @@ func TestOverview_Live(t *testing.T) {
 	go func() { // whether it is open yet nobody says: it is asked for until it tells something
 		defer close(open)
 		for tick := time.NewTicker(50 * time.Millisecond); ; <-tick.C {
-			s.call("orders", "/open", 1)
+			s.calls("orders", "/open", 1)
 			select {
 			case e := <-told:
 				if e.Kind == "traffic" && len(e.Names) == 1 && e.Names[0] == "orders" {
