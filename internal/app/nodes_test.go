@@ -80,18 +80,24 @@ func soon(t *testing.T, s *app.Server, what, id, secret string, want int) {
 	}
 }
 
-// Two nodes on one PostgreSQL take each other's keys and tokens, and an end
-// that one of them is told of is an end on both.
-func TestNodes(t *testing.T) {
+// newDatabase is a database of a PostgreSQL that ends with the test.
+func newDatabase(t *testing.T) (dsn string) {
+	t.Helper()
 	postgres, err := storetest.StartPostgres(t.Context(), os.Getenv("TEST_POSTGRES_DSN"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(postgres.Stop)
-	dsn, err := postgres.NewDatabase(t.Context())
-	if err != nil {
+	if dsn, err = postgres.NewDatabase(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	return dsn
+}
+
+// Two nodes on one PostgreSQL take each other's keys and tokens, and an end
+// that one of them is told of is an end on both.
+func TestNodes(t *testing.T) {
+	dsn := newDatabase(t)
 	dir := t.TempDir()
 	one, err := node(t, filepath.Join(dir, "one"), dsn)
 	if err != nil {

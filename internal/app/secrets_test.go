@@ -14,7 +14,6 @@ import (
 
 	"postern.dev/postern/internal/app"
 	"postern.dev/postern/internal/bundle"
-	"postern.dev/postern/internal/store/storetest"
 )
 
 // ask sends bytes to a server with an administrator's key.
@@ -62,15 +61,7 @@ func running(t *testing.T, data string, flags ...string) *app.Server {
 // A secret that one node changes is had by the workers of another, without a
 // call; what they do not start with leaves those that run.
 func TestSecrets_OtherNodes(t *testing.T) {
-	postgres, err := storetest.StartPostgres(t.Context(), os.Getenv("TEST_POSTGRES_DSN"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(postgres.Stop)
-	dsn, err := postgres.NewDatabase(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	dsn := newDatabase(t)
 	dir := t.TempDir()
 	one := running(t, filepath.Join(dir, "one"), "database", dsn, "workers", "1")
 	k := one.FirstKey()
