@@ -80,18 +80,10 @@ func testFirstUser(t *testing.T, db *store.DB) {
 		wg.Go(func() { errs <- db.CreateUser(t.Context(), newUser(p.ID, fmt.Sprint("u", i)), true) })
 	}
 	wg.Wait()
-	close(errs)
-	won := 0
-	for err := range errs {
-		if err == nil {
-			won++
-			continue
-		}
-		want(t, err, fault.Conflict, "setup_done")
-	}
+	n := won(t, errs, "setup_done")
 	us, err := db.Users(t.Context(), p.ID, "", 10)
-	if won != 1 || err != nil || len(us) != 1 {
-		t.Fatalf("%d won; %v %v", won, us, err)
+	if n != 1 || err != nil || len(us) != 1 {
+		t.Fatalf("%d won; %v %v", n, us, err)
 	}
 	if err := db.DeleteUser(t.Context(), p.ID, us[0].ID, at); err != nil {
 		t.Fatal(err)

@@ -71,21 +71,13 @@ func testDeployRaced(t *testing.T, db *store.DB) {
 		})
 	}
 	wg.Wait()
-	close(errs)
-	won := 0
-	for err := range errs {
-		if err == nil {
-			won++
-			continue
-		}
-		want(t, err, fault.Conflict, "deploy_raced")
-	}
+	n := won(t, errs, "deploy_raced")
 	_, err = db.Deploy(t.Context(), deployInput(p.ID, "", "f", "")) // believes the function to be new
 	want(t, err, fault.Conflict, "deploy_raced")
 	ds, _ := db.Deployments(t.Context(), first.Function.ID, 10)
 	after, _ := db.Changes(t.Context(), 0, 100)
-	if won != 1 || len(ds) != 2 || len(after)-len(before) != 3 {
-		t.Errorf("%d of the racing deploys won, %d deployments, %d changes", won, len(ds), len(after)-len(before))
+	if n != 1 || len(ds) != 2 || len(after)-len(before) != 3 {
+		t.Errorf("%d of the racing deploys won, %d deployments, %d changes", n, len(ds), len(after)-len(before))
 	}
 }
 
@@ -165,19 +157,11 @@ func testFirstDeploys(t *testing.T, db *store.DB) {
 		})
 	}
 	wg.Wait()
-	close(errs)
-	won := 0
-	for err := range errs {
-		if err == nil {
-			won++
-			continue
-		}
-		want(t, err, fault.Conflict, "deploy_raced")
-	}
+	n := won(t, errs, "deploy_raced")
 	fs, err := db.Functions(t.Context(), p.ID, "", 10)
 	keys, functions := load(t, db)
-	if won != 1 || err != nil || len(fs) != 1 || len(functions) != 1 || len(keys) != 2 {
-		t.Errorf("%d deploys won; functions %v, %v; %d keys live", won, fs, err, len(keys))
+	if n != 1 || err != nil || len(fs) != 1 || len(functions) != 1 || len(keys) != 2 {
+		t.Errorf("%d deploys won; functions %v, %v; %d keys live", n, fs, err, len(keys))
 	}
 }
 

@@ -59,27 +59,16 @@ func testKeys(t *testing.T, db *store.DB) {
 func testKeyNames(t *testing.T, db *store.DB) {
 	p := newProject(t, db)
 	var wg sync.WaitGroup
-	var mu sync.Mutex
-	var errs []error
+	errs := make(chan error, 8)
 	for range 8 {
 		wg.Go(func() {
 			_, err := db.CreateKey(t.Context(), newKey(p.ID, "same"))
-			mu.Lock()
-			defer mu.Unlock()
-			errs = append(errs, err)
+			errs <- err
 		})
 	}
 	wg.Wait()
-	won := 0
-	for _, err := range errs {
-		if err == nil {
-			won++
-			continue
-		}
-		want(t, err, fault.Conflict, "display_name_taken")
-	}
-	if won != 1 {
-		t.Errorf("%d keys of one name were made", won)
+	if n := won(t, errs, "display_name_taken"); n != 1 {
+		t.Errorf("%d keys of one name were made", n)
 	}
 	k := newKey(p.ID, "other")
 	k.SecretHash = newKey(p.ID, "x").SecretHash

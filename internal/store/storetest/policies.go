@@ -163,17 +163,9 @@ func testPolicyRaced(t *testing.T, db *store.DB) {
 		})
 	}
 	wg.Wait()
-	close(errs)
-	won := 0
-	for err := range errs {
-		if err == nil {
-			won++
-			continue
-		}
-		want(t, err, fault.Conflict, "policy_raced")
-	}
-	if h, _ := db.PolicyHistory(t.Context(), p.ID, 0, 10); won != 1 || len(h) != 2 {
-		t.Errorf("%d won; history %v", won, h)
+	n := won(t, errs, "policy_raced")
+	if h, _ := db.PolicyHistory(t.Context(), p.ID, 0, 10); n != 1 || len(h) != 2 {
+		t.Errorf("%d won; history %v", n, h)
 	}
 	_, err := db.ApplyPolicy(t.Context(), asked(p.ID, 0, platform.PolicyInput{}), func(platform.PolicyState) (platform.PolicyInput, error) {
 		t.Error("somebody was asked to decide over what is not there")

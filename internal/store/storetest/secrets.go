@@ -140,17 +140,8 @@ func testSecretsAtOnce(t *testing.T, db *store.DB) {
 		})
 	}
 	wg.Wait()
-	close(errs)
-	won := 0
-	for err := range errs {
-		if err == nil {
-			won++
-			continue
-		}
-		want(t, err, fault.Conflict, "secrets_raced")
-	}
-	if won != 2 {
-		t.Errorf("%d changes were done, want one of each kind", won)
+	if n := won(t, errs, "secrets_raced"); n != 2 {
+		t.Errorf("%d changes were done, want one of each kind", n)
 	}
 }
 

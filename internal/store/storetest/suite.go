@@ -136,6 +136,21 @@ func want(t *testing.T, err error, kind fault.Kind, code string) {
 	}
 }
 
+// won closes a race and counts those that were done. Each of the others has to be
+// refused as a conflict, with this code.
+func won(t *testing.T, errs chan error, code string) (n int) {
+	t.Helper()
+	close(errs)
+	for err := range errs {
+		if err == nil {
+			n++
+			continue
+		}
+		want(t, err, fault.Conflict, code)
+	}
+	return n
+}
+
 func testBootstrap(t *testing.T, db *store.DB) {
 	var wg sync.WaitGroup
 	made := make(chan bool, 8)

@@ -211,19 +211,11 @@ func testPromoteRaced(t *testing.T, db *store.DB) {
 		errs <- err
 	})
 	wg.Wait()
-	close(errs)
-	won := 0
-	for err := range errs {
-		if err == nil {
-			won++
-			continue
-		}
-		wantFault(t, err, "versions_raced")
-	}
+	n := won(t, errs, "versions_raced")
 	got := partsOf(t, db, v.functionID)
 	after, _ := db.Changes(t.Context(), 0, 100)
 	// A deploy that comes after the end of a candidate is not in its way.
-	if got.Candidate != "" || got.Percent != 0 || won != 1 && !(won == 2 && got.Active == deploy.Deployment.ID) || len(after) == len(before) {
-		t.Errorf("%d won, and %+v serves", won, got)
+	if got.Candidate != "" || got.Percent != 0 || n != 1 && !(n == 2 && got.Active == deploy.Deployment.ID) || len(after) == len(before) {
+		t.Errorf("%d won, and %+v serves", n, got)
 	}
 }
