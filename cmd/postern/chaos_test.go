@@ -111,6 +111,42 @@ func (s *site) files(dir string, files map[string]string) {
 	}
 }
 
+// callers call one address again and again, and count what is no good answer.
+type callers struct {
+	stop          atomic.Bool
+	calls, failed atomic.Int64
+	first         atomic.Value // answer that was not good
+	wg            sync.WaitGroup
+}
+
+func (s *site) callers(n int, path string, good func(status int, body string) bool) *callers {
+	c := &callers{}
+	for range n {
+		c.wg.Go(func() {
+			client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}}
+			defer client.CloseIdleConnections()
+			for !c.stop.Load() {
+				status, body := call(s.T, client, "GET", s.gateway+path, s.key["POSTERN_KEY_ID"], s.key["POSTERN_KEY_SECRET"], "")
+				if c.calls.Add(1); !good(status, body) {
+					c.failed.Add(1)
+					c.first.CompareAndSwap(nil, fmt.Sprintf("%d %s", status, body))
+				}
+			}
+		})
+	}
+	return c
+}
+
+// end stops them: no call has failed, and there were some.
+func (c *callers) end(t *testing.T, least int64) {
+	t.Helper()
+	c.stop.Store(true)
+	c.wg.Wait()
+	if c.failed.Load() > 0 || c.calls.Load() < least {
+		t.Errorf("%d of %d calls failed, the first with %v", c.failed.Load(), c.calls.Load(), c.first.Load())
+	}
+}
+
 // TestChaos_RedeployUnderLoad: a deploy drops nothing.
 func TestChaos_RedeployUnderLoad(t *testing.T) {
 	s := newSite(t)
@@ -118,24 +154,7 @@ func TestChaos_RedeployUnderLoad(t *testing.T) {
 	s.project(dir, "v0")
 	s.must("functions", "deploy", dir)
 
-	var stop atomic.Bool
-	var calls, failed atomic.Int64
-	var firstFailure atomic.Value
-	var load sync.WaitGroup
-	for range 8 {
-		load.Go(func() {
-			client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}}
-			defer client.CloseIdleConnections()
-			for !stop.Load() {
-				status, body := call(t, client, "GET", s.gateway+"/fn/live/guarded", s.key["POSTERN_KEY_ID"], s.key["POSTERN_KEY_SECRET"], "")
-				calls.Add(1)
-				if status != http.StatusOK || body != "in" {
-					failed.Add(1)
-					firstFailure.CompareAndSwap(nil, fmt.Sprintf("%d %s", status, body))
-				}
-			}
-		})
-	}
+	load := s.callers(8, "/fn/live/guarded", func(status int, body string) bool { return status == http.StatusOK && body == "in" })
 	for i := 1; i <= 5; i++ {
 		s.project(dir, fmt.Sprintf("v%d", i))
 		s.must("functions", "deploy", dir)
@@ -143,11 +162,7 @@ func TestChaos_RedeployUnderLoad(t *testing.T) {
 			t.Errorf("after deploy %d: %s answers", i, got)
 		}
 	}
-	stop.Store(true)
-	load.Wait()
-	if failed.Load() > 0 || calls.Load() < 100 {
-		t.Errorf("%d of %d calls failed, the first with %v", failed.Load(), calls.Load(), firstFailure.Load())
-	}
+	load.end(t, 100)
 }
 
 // TestChaos_KillDuringDeploy kills the server at random moments of a deploy.

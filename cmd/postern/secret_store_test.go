@@ -10,8 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,23 +80,7 @@ func TestSecretStore_Push(t *testing.T) {
 	if _, err := c.Deploy(t.Context(), "tell", api.DeployRequest{Artefact: hash, Secrets: map[string]string{"SECRET_VALUE": "v0"}}); err != nil {
 		t.Fatal(err)
 	}
-	var stop atomic.Bool
-	var calls, failed atomic.Int64
-	var first atomic.Value
-	var load sync.WaitGroup
-	for range 4 {
-		load.Go(func() {
-			client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}}
-			defer client.CloseIdleConnections()
-			for !stop.Load() {
-				status, body := call(t, client, "GET", s.gateway+"/fn/tell/tell", s.key["POSTERN_KEY_ID"], s.key["POSTERN_KEY_SECRET"], "")
-				if calls.Add(1); status != http.StatusOK || !strings.HasPrefix(body, "v") {
-					failed.Add(1)
-					first.CompareAndSwap(nil, fmt.Sprintf("%d %s", status, body))
-				}
-			}
-		})
-	}
+	load := s.callers(4, "/fn/tell/tell", func(status int, body string) bool { return status == http.StatusOK && strings.HasPrefix(body, "v") })
 	for i := 1; i <= 4; i++ {
 		value := fmt.Sprintf("v%d", i)
 		out, err := c.ChangeSecrets(t.Context(), "tell", api.ChangeSecretsRequest{Set: map[string]string{"SECRET_VALUE": value}})
@@ -114,11 +96,7 @@ func TestSecretStore_Push(t *testing.T) {
 			t.Errorf("after a refused push it has %q", got)
 		}
 	}
-	stop.Store(true)
-	load.Wait()
-	if failed.Load() > 0 || calls.Load() < 20 {
-		t.Errorf("%d of %d calls failed, the first with %v", failed.Load(), calls.Load(), first.Load())
-	}
+	load.end(t, 20)
 	if list, err := c.Secrets(t.Context(), "tell"); err != nil || len(list.Secrets) != 1 {
 		t.Errorf("what a refused push leaves: %+v, %v", list, err)
 	}
