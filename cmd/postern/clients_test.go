@@ -1,7 +1,6 @@
 package main_test
 
 import (
-	"bytes"
 	"context"
 	"os"
 	"os/exec"
@@ -9,7 +8,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,17 +23,9 @@ const clients = "../../test/clients"
 // detector sees it, with the function est deployed and one worker.
 type installation struct {
 	*app.Server
-	key       app.Key
-	algorithm string // that signs tokens
-	mu        sync.Mutex
-	logs      bytes.Buffer // guarded by mu
-}
-
-// Write takes the log.
-func (in *installation) Write(p []byte) (int, error) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	return in.logs.Write(p)
+	key        app.Key
+	algorithm  string // that signs tokens
+	transcript        // the log
 }
 
 // install starts a server on free ports. What change does is not validated: a
@@ -60,9 +50,9 @@ func install(t *testing.T, change func(*config.Config)) *installation {
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
-			t.Errorf("the server ended with %v\n%s", err, in.logs.String())
+			t.Errorf("the server ended with %v\n%s", err, in.text())
 		}
-		if strings.Contains(in.logs.String(), in.key.Secret.Reveal()) {
+		if strings.Contains(in.text(), in.key.Secret.Reveal()) {
 			t.Error("the secret is in the log")
 		}
 	})

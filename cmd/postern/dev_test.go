@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,25 +19,11 @@ import (
 
 // development is a running `postern functions dev`.
 type development struct {
-	cmd  *exec.Cmd
-	url  string
-	mu   sync.Mutex
-	text bytes.Buffer // what it printed; guarded by mu
-	done chan struct{}
-	err  error // valid after done
-}
-
-// Write takes what it prints.
-func (d *development) Write(p []byte) (int, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.text.Write(p)
-}
-
-func (d *development) printed() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.text.String()
+	cmd        *exec.Cmd
+	url        string
+	transcript // what it printed
+	done       chan struct{}
+	err        error // valid after done
 }
 
 var devURL = regexp.MustCompile(`http://localhost:\d+`)
@@ -53,7 +38,7 @@ func startDevelopment(dir, program string, env []string, args ...string) (*devel
 	}
 	go func() { d.err = d.cmd.Wait(); close(d.done) }()
 	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		text := d.printed()
+		text := d.text()
 		if d.url = devURL.FindString(text); d.url != "" && (strings.Contains(text, "\nready in ") || strings.Contains(text, "failed: ") || strings.Contains(text, `"build"`)) {
 			return d, nil
 		}
@@ -94,9 +79,9 @@ func devCmd(ts *testscript.TestScript, neg bool, args []string) {
 	case len(args) == 1 && args[0] == "stop":
 		_, err := (*d).end(os.Interrupt)
 		ts.Check(err)
-		ts.Check(os.WriteFile(ts.MkAbs("dev.out"), []byte((*d).printed()), 0o644))
+		ts.Check(os.WriteFile(ts.MkAbs("dev.out"), []byte((*d).text()), 0o644))
 	case len(args) == 1 && args[0] == "printed":
-		ts.Check(os.WriteFile(ts.MkAbs("dev.out"), []byte((*d).printed()), 0o644))
+		ts.Check(os.WriteFile(ts.MkAbs("dev.out"), []byte((*d).text()), 0o644))
 	default:
 		env := append(environ(ts), "DBUS_SESSION_BUS_ADDRESS="+ts.Getenv("DBUS_SESSION_BUS_ADDRESS"))
 		for _, name := range []string{"PROJECT_ID", "PROJECT_ID_API_KEY", "PROJECT_ID_API_SECRET", "COMPANY"} {
@@ -165,7 +150,7 @@ func TestDev_Ends(t *testing.T) {
 			}
 			took, err := d.end(tc.sig)
 			if tc.want == "" && err != nil || tc.want != "" && (err == nil || err.Error() != tc.want) {
-				t.Errorf("it ended with %v\n%s", err, d.printed())
+				t.Errorf("it ended with %v\n%s", err, d.text())
 			}
 			if took > 10*time.Second { // a second for calls in flight, and a busy machine
 				t.Errorf("it took %v", took)

@@ -2,7 +2,6 @@ package main_test
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -26,9 +25,7 @@ type workshop struct {
 	cmd      *exec.Cmd
 	done     chan struct{}
 	err      error // of the process; read after done
-
-	mu  sync.Mutex
-	out bytes.Buffer // guarded by mu
+	transcript
 }
 
 // workshop starts the real program over files and waits until it serves.
@@ -80,19 +77,6 @@ func newWorkshop(t *testing.T, env []string, files map[string]string, flags ...s
 		t.Fatalf("it does not start:\n%s", w.text())
 	}
 	return w
-}
-
-// Write takes what the process says.
-func (w *workshop) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.out.Write(p)
-}
-
-func (w *workshop) text() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.out.String()
 }
 
 func (w *workshop) stop() {

@@ -1,13 +1,11 @@
 package main_test
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -21,8 +19,7 @@ type console struct {
 	*testing.T
 	master, slave *os.File
 	cmd           *exec.Cmd
-	mu            sync.Mutex
-	shown         bytes.Buffer // guarded by mu; what the terminal shows
+	transcript    // what the terminal shows
 }
 
 // newConsole runs the real program at a terminal of its own.
@@ -63,18 +60,6 @@ func newConsole(t *testing.T, args ...string) *console {
 		<-read
 	})
 	return c
-}
-
-func (c *console) Write(p []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.shown.Write(p)
-}
-
-func (c *console) text() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.shown.String()
 }
 
 func (c *console) echoes() bool {

@@ -17,6 +17,25 @@ import (
 	"time"
 )
 
+// transcript is what somebody has written so far; it is read meanwhile.
+type transcript struct {
+	mu   sync.Mutex
+	said bytes.Buffer // guarded by mu
+}
+
+// Write implements io.Writer.
+func (s *transcript) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.said.Write(p)
+}
+
+func (s *transcript) text() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.said.String()
+}
+
 // server is a server process that a test started and that it ends.
 type server struct {
 	cmd              *exec.Cmd
@@ -24,9 +43,7 @@ type server struct {
 	stdout           string        // what it had written there when it was ready
 	done             chan struct{} // closed when the process is gone and its output read
 	err              error         // of the process; read after done
-
-	mu     sync.Mutex
-	stderr bytes.Buffer // guarded by mu
+	stderr           transcript
 }
 
 // startServer runs `program args…` in dir and waits until it is ready or gone.
@@ -66,9 +83,7 @@ func (s *server) follow(logs io.Reader, ready chan<- struct{}) {
 	lines := bufio.NewScanner(logs)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		s.mu.Lock()
 		s.stderr.Write(append(lines.Bytes(), '\n'))
-		s.mu.Unlock()
 		var entry struct{ Msg, Gateway, Control string }
 		if json.Unmarshal(lines.Bytes(), &entry) == nil && entry.Msg == "ready" && s.gateway == "" {
 			s.gateway, s.control = entry.Gateway, entry.Control
@@ -79,11 +94,7 @@ func (s *server) follow(logs io.Reader, ready chan<- struct{}) {
 	close(s.done)
 }
 
-func (s *server) log() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.stderr.String()
-}
+func (s *server) log() string { return s.stderr.text() }
 
 // stop asks the server to end, as a service manager does, and waits for it.
 func (s *server) stop() error {
