@@ -90,6 +90,7 @@ func root(std Stdio) *cobra.Command {
 		newEnv(std),
 		newKeys(std),
 		newSubprojects(std),
+		newUsers(std),
 		newApply(std),
 		newGateway(std),
 		newAudit(std),

@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"postern.dev/postern/internal/api"
+)
+
+func newUsers(std Stdio) *cobra.Command {
+	cmd := group("users", "List, add and remove who may sign in to the console",
+		newUsersList(std),
+		newUsersAdd(std),
+		newUsersPassword(std),
+		newUsersCodeOff(std),
+		newUsersRemove(std),
+	)
+	cmd.Long = "A user signs in to the console with a name and a password, and may do in the project and\n" +
+		"its subprojects what a key without limits can. The first one is made on the console's own\n" +
+		"page too, with the administrator's key."
+	return cmd
+}
+
+// allUsers lists the project's users, page by page.
+func allUsers(ctx context.Context, client *api.Client) ([]api.User, error) {
+	all := []api.User{}
+	for token := ""; ; {
+		page, err := client.Users(ctx, token)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page.Users...)
+		if token = page.NextPageToken; token == "" {
+			return all, nil
+		}
+	}
+}
+
+// findUser finds a user by name or ID.
+func findUser(ctx context.Context, client *api.Client, nameOrID string) (api.User, error) {
+	if strings.HasPrefix(nameOrID, "usr_") {
+		return client.User(ctx, nameOrID)
+	}
+	all, err := allUsers(ctx, client)
+	if err != nil {
+		return api.User{}, err
+	}
+	all = slices.DeleteFunc(all, func(u api.User) bool { return !strings.EqualFold(u.Name, nameOrID) })
+	ids := make([]string, len(all))
+	for i, u := range all {
+		ids[i] = u.UserID
+	}
+	if err := theOne("user", nameOrID, ids, "list them with: postern users list"); err != nil {
+		return api.User{}, err
+	}
+	return all[0], nil
+}
+
+const maxPasswordInput = 4 << 10
+
+// newPassword is a password that is typed twice at a terminal, or read from
+// standard input, of which one newline at the end is dropped. No flag takes it:
+// others can read a command line.
+func newPassword(ctx context.Context, std Stdio, of string) (string, error) {
+	person := terminalOf(std)
+	if person == nil {
+		data, err := io.ReadAll(io.LimitReader(std.In, maxPasswordInput))
+		text := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
+		if err == nil && text == "" {
+			err = usageError{"the password is missing, and standard input is no terminal to ask at", "pipe it in: … | postern users password " + of}
+		}
+		return text, err
+	}
+	text, err := person.secret(ctx, "Password of "+of+" (12 characters or more, not shown)")
+	if err != nil {
+		return "", err
+	}
+	again, err := person.secret(ctx, "The same once more")
+	if err == nil && again != text {
+		err = usageError{"the two passwords differ; nothing was changed", "try again"}
+	}
+	return text, err
+}
+
+// tellUser prints one user as it was asked for.
+func tellUser(out printer, u api.User, asJSON bool) error {
+	if asJSON {
+		return out.json(u)
+	}
+	code, signedIn := "off", "never"
+	if u.SecondFactor {
+		code = "on"
+	}
+	if u.SignInTime != nil {
+		signedIn = moment(*u.SignInTime)
+	}
+	out.table([]string{"user", u.Name}, [][]string{{"user ID", u.UserID}, {"project", u.ProjectID}, {"second factor", code}, {"signed in last", signedIn}, {"created", moment(u.CreateTime)}})
+	return nil
+}
