@@ -84,6 +84,7 @@ type health struct {
 	api.TrafficCounts
 	PerMinute string
 	Failed    float64 // the share of calls that failed on this side, of those that were not refused
+	Turned    float64 // the share that was refused, of all
 	Spark     spark
 }
 
@@ -91,6 +92,12 @@ func healthOf(c api.TrafficCounts, since time.Time, minutes, bad []int64) *healt
 	h := &health{TrafficCounts: c, PerMinute: perMinute(c.Calls, time.Since(since)), Spark: sparkOf(minutes, bad)}
 	if ran := c.Calls - c.Refused; ran > 0 {
 		h.Failed = float64(c.Bad()) / float64(ran)
+	}
+	if c.Calls > 0 {
+		h.Turned = float64(c.Refused) / float64(c.Calls)
+	}
+	if c.P90Ms == 0 {
+		h.P90Ms = math.NaN() // there is none
 	}
 	return h
 }

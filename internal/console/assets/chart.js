@@ -24,12 +24,13 @@
   const columns = (traffic, kind) => [traffic.points.map((p) => Date.parse(p.time) / 1000),
     ...shows[kind].map(([, field]) => traffic.points.map((p) => p[field] ?? (kind === 'calls' ? 0 : null)))];
 
-  // Classes lie upon each other: the first of the series reaches to the top of all.
+  // Classes lie upon each other: a series is drawn from the top of the one before.
   const stacked = ([times, ...rows]) => {
     const sums = [];
-    for (let i = rows.length - 1; i >= 0; i--) sums[i] = rows[i].map((n, at) => n + (sums[i + 1] ? sums[i + 1][at] : 0));
+    rows.forEach((row, i) => sums.push(row.map((n, at) => n + (i ? sums[i - 1][at] : 0))));
     return [times, ...sums];
   };
+  const bands = (kind) => (kind === 'calls' ? shows.calls.slice(1).map((s, i) => ({ series: [i + 2, i + 1] })) : []);
 
   const draw = (box) => {
     const kind = box.dataset.shows;
@@ -40,8 +41,9 @@
       cursor: { sync: { key: 'traffic' }, drag: { x: false, y: false } },
       tzDate: (at) => uPlot.tzDate(new Date(at * 1000), 'UTC'),
       scales: { x: { range: () => { const end = Date.now() / 1000; return [end - spans[traffic.window], end]; } }, y: { range: (u, least, most) => [0, Math.max(most || 0, 1) * 1.05] } },
+      bands: bands(kind),
       axes: [
-        { stroke: colour('--soft'), grid: { stroke: colour('--line'), width: 1 }, ticks: { stroke: colour('--line'), width: 1 } },
+        { values: (u, list) => list.map((at) => new Date(at * 1000).toISOString().slice(11, 16)), space: 60, stroke: colour('--soft'), grid: { stroke: colour('--line'), width: 1 }, ticks: { stroke: colour('--line'), width: 1 } },
         { stroke: colour('--soft'), grid: { stroke: colour('--line'), width: 1 }, ticks: { show: false }, size: 56, values: (u, list) => list.map(number), incrs: kind === 'calls' ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 1e6] : undefined },
       ],
       series: [{ label: 'UTC', value: (u, at) => (at == null ? '–' : new Date(at * 1000).toISOString().slice(11, 19)) },
