@@ -26,14 +26,14 @@ type secretPage struct {
 
 func (v *visit) showSecret(k api.AccessKey, secret string, rotated, endedOlder bool) error {
 	p := secretPage{Key: k, Secret: secret, Rotated: rotated, EndedOlder: endedOlder, Curl: v.curl(k), Done: Dir + "/p/" + v.project + "/keys?new=" + url.QueryEscape(k.AccessKeyID)}
-	title := "Key ID and Key Secret"
+	title, here := "Key ID and Key Secret", "keys"
 	switch {
 	case k.ServicePlanID != "":
-		title, p.Done = "Service plan ID and API token", Dir+"/p/"+v.project+"/service-plans?new="+url.QueryEscape(k.AccessKeyID)
+		title, here, p.Done = "Service plan ID and API token", "service-plans", Dir+"/p/"+v.project+"/service-plans?new="+url.QueryEscape(k.AccessKeyID)
 	case rotated:
 		title, p.Done = "The new Key Secret", Dir+v.keyPath(k.AccessKeyID)
 	}
-	return v.answer(http.StatusOK, "key-secret", frame{Title: title, Here: "keys", Body: p})
+	return v.answer(http.StatusOK, "key-secret", frame{Title: title, Here: here, Body: p})
 }
 
 // functionsTried is how many functions are looked at for one that a curl line can call.
