@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -28,6 +29,8 @@ func (s *service) registerMatrix() {
 // MatrixInput is which part of the matrix is asked for.
 type MatrixInput struct {
 	ProjectPath
+	Query          string `query:"query" maxLength:"100" doc:"Of keys: a part of the name, whatever its case, or the beginning of the ID."`
+	Order          string `query:"order" enum:"oldest,newest" default:"oldest" doc:"Which keys come first."`
 	PageSize       int    `query:"pageSize" minimum:"1" maximum:"50" default:"20" doc:"Of keys."`
 	PageToken      string `query:"pageToken" maxLength:"64" doc:"nextPageToken of the page before."`
 	RoutePageSize  int    `query:"routePageSize" minimum:"1" maximum:"200" default:"50"`
@@ -53,7 +56,7 @@ func (s *service) getMatrix(ctx context.Context, in *MatrixInput) (*body[api.Gat
 	if err != nil {
 		return nil, err
 	}
-	keys, err := s.o.Store.Keys(ctx, in.ProjectID, in.PageToken, in.PageSize+1, false)
+	keys, err := s.o.Store.FindKeys(ctx, in.ProjectID, platform.KeyQuery{Text: in.Query, Now: time.Now(), Newest: in.Order == "newest", After: in.PageToken, Limit: in.PageSize + 1})
 	if err != nil {
 		return nil, err
 	}

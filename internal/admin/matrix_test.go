@@ -34,7 +34,7 @@ func TestMatrix_Refuses(t *testing.T) {
 	}{
 		"nobody": {"", "", 401}, "a key that may not control": {"", "invoke", 403}, "a key of another project": {"", "elsewhere", 403},
 		"too many keys": {"?pageSize=51", "control", 422}, "too many routes": {"?routePageSize=201", "control", 422}, "no page of keys": {"?pageToken=x", "control", 400}, "no page of routes": {"?routePageToken=x", "control", 422},
-		"no address": {"?from=here", "control", 400}, "an address with a zone": {"?from=fe80::1%25eth0", "control", 200},
+		"no order": {"?order=best", "control", 422}, "no address": {"?from=here", "control", 400}, "an address with a zone": {"?from=fe80::1%25eth0", "control", 200},
 	} {
 		if rec, _ := w.do("GET", path+tc.query, w.key[tc.key], ""); rec.Code != tc.status {
 			t.Errorf("%s: %d, want %d: %s", name, rec.Code, tc.status, rec.Body)
@@ -65,6 +65,9 @@ func TestMatrix(t *testing.T) {
 	part := w.matrix(t, "pageSize=1&routePageSize=1&routePageToken=1&guarded=true&from=10.0.0.1&routeQuery=ORDERS")
 	if part.RouteCount != 2 || len(part.Routes) != 1 || part.Routes[0].Path != "/refund" || len(part.Keys) != 1 || part.NextPageToken != part.Keys[0].AccessKeyID || part.NextRoutePageToken != "" || k.reached.Remote != "10.0.0.1:0" {
 		t.Errorf("%+v, from %s", part, k.reached.Remote)
+	}
+	if found := w.matrix(t, "query=CONTR&order=newest"); len(found.Keys) != 1 || found.Keys[0].DisplayName != "control" {
+		t.Errorf("%+v", found.Keys)
 	}
 	if none := w.matrix(t, "routePageToken=99999999&pageToken="+all.Keys[len(all.Keys)-1].AccessKeyID); len(none.Routes) != 0 || len(none.Keys) != 0 || none.Routes == nil {
 		t.Errorf("%+v", none)

@@ -38,6 +38,8 @@ type MatrixVerdict struct {
 // MatrixQuery says which part of the matrix is wanted; a zero field takes the
 // server's default.
 type MatrixQuery struct {
+	Query                     string // a part of a key's name, or the beginning of its ID
+	Order                     string // oldest or newest keys first
 	PageSize, RoutePageSize   int
 	PageToken, RoutePageToken string
 	RouteQuery                string // a part of a route's address, function, handler or group
@@ -48,7 +50,7 @@ type MatrixQuery struct {
 // GatewayMatrix returns which keys open which addresses.
 func (c *Client) GatewayMatrix(ctx context.Context, q MatrixQuery) (out GatewayMatrix, err error) {
 	v := url.Values{}
-	for name, text := range map[string]string{"pageToken": q.PageToken, "routePageToken": q.RoutePageToken, "routeQuery": q.RouteQuery, "from": q.From} {
+	for name, text := range map[string]string{"query": q.Query, "order": q.Order, "pageToken": q.PageToken, "routePageToken": q.RoutePageToken, "routeQuery": q.RouteQuery, "from": q.From} {
 		if text != "" {
 			v.Set(name, text)
 		}

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -99,6 +100,15 @@ func (c *Console) refusals(v *visit) error {
 	}
 	body.Events, body.Next, body.First = tellEvents(events), turnTo(v, "page", events.NextPageToken), v.turn("page", "")
 	return v.show("refusals", "gateway/refusals", "Refusals", body)
+}
+
+// From is the address that a request came from.
+func (e event) From() string {
+	host, _, err := net.SplitHostPort(e.Remote)
+	if err != nil {
+		return e.Remote
+	}
+	return host
 }
 
 // Step is the step of the gateway that refused; empty: it is not known.

@@ -3,6 +3,7 @@ package console
 import (
 	"strings"
 
+	"postern.dev/postern/internal/accesskey"
 	"postern.dev/postern/internal/api"
 )
 
@@ -21,17 +22,21 @@ func (c *Console) explain(v *visit) error {
 	q := v.r.URL.Query()
 	body := explainPage{Request: strings.TrimSpace(q.Get("request")), URL: strings.TrimSpace(q.Get("url")), Method: q.Get("method"), Key: strings.TrimSpace(q.Get("key")), From: strings.TrimSpace(q.Get("from")),
 		Methods: []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}}
-	keys, err := v.api.Keys(v.r.Context(), "", false)
+	id, err := c.keyID(v, body.Key)
 	if err != nil {
 		return err
 	}
-	body.Keys = keys.AccessKeys[:min(len(keys.AccessKeys), 100)]
+	known, err := v.api.FindKeys(v.r.Context(), api.KeyQuery{Order: "newest", PageSize: 50})
+	if err != nil {
+		return err
+	}
+	body.Keys = known.AccessKeys
 	var told api.Explanation
 	switch {
 	case body.Request != "":
 		told, err = v.api.ExplainRequest(v.r.Context(), body.Request)
 	case body.URL != "":
-		told, err = v.api.Explain(v.r.Context(), api.ExplainRequest{URL: body.URL, Method: body.Method, AccessKeyID: idOf(body.Key, keys.AccessKeys), From: body.From})
+		told, err = v.api.Explain(v.r.Context(), api.ExplainRequest{URL: body.URL, Method: body.Method, AccessKeyID: id, From: body.From})
 	default:
 		return v.show("explain", "gateway/explain", "Explain a request", body)
 	}
@@ -42,14 +47,22 @@ func (c *Console) explain(v *visit) error {
 	return v.show("explain", "gateway/explain", "Explain a request", body)
 }
 
-// idOf is the ID of the key that somebody names by it or by the display name.
-func idOf(key string, keys []api.AccessKey) string {
-	for _, k := range keys {
-		if k.DisplayName == key {
-			return k.AccessKeyID
+// keyID is the ID of the key that somebody names by it or by the display name. A name
+// that no key has is taken for an ID, of which the API says what it thinks.
+func (c *Console) keyID(v *visit, name string) (string, error) {
+	if name == "" || accesskey.ValidID(name) {
+		return name, nil
+	}
+	found, err := v.api.FindKeys(v.r.Context(), api.KeyQuery{Query: name[:min(len(name), 100)], PageSize: 1000})
+	if err != nil {
+		return "", err
+	}
+	for _, k := range found.AccessKeys {
+		if k.DisplayName == name {
+			return k.AccessKeyID, nil
 		}
 	}
-	return key
+	return name, nil
 }
 
 // Tag is the class of what became of a request.

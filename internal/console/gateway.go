@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"postern.dev/postern/internal/api"
 )
@@ -137,7 +138,7 @@ func routeOf(r api.GatewayRoute) route {
 		add("body", "bodyLimit", size(r.BodyLimit))
 	}
 	if r.Timeout > 0 {
-		add("timeout", "timeout", took(r.Timeout*1000))
+		add("timeout", "timeout", time.Duration(r.Timeout*float64(time.Second)).String())
 	}
 	return out
 }

@@ -19,9 +19,10 @@ const (
 
 // matrixPage is what the page of keys and routes shows.
 type matrixPage struct {
-	Query, From          string
-	All                  bool // routes that ask for no key, too
-	Large                bool // as much as one page can have
+	Key, Query, From     string // what narrows keys, routes, and from where they are used
+	All                  bool   // routes that ask for no key, too
+	Large                bool   // as much as one page can have
+	Spans                []span
 	Columns              []column
 	Rows                 []matrixRow
 	Found                int // routes on all pages
@@ -35,6 +36,12 @@ type matrixPage struct {
 type column struct {
 	route
 	Last bool // of its function
+}
+
+// span is a function, or an upstream, over its columns.
+type span struct {
+	Of      string
+	Columns int
 }
 
 // matrixRow is a key with what each route says to it.
@@ -63,12 +70,12 @@ var matrixWords = []legend{
 
 func (c *Console) matrix(v *visit) error {
 	q := v.r.URL.Query()
-	body := matrixPage{Query: q.Get("q"), From: q.Get("from"), All: q.Get("all") != "", Large: q.Get("large") != ""}
+	body := matrixPage{Key: q.Get("key"), Query: q.Get("q"), From: q.Get("from"), All: q.Get("all") != "", Large: q.Get("large") != ""}
 	keys, routes := matrixKeys, matrixRoutes
 	if body.Large {
 		keys, routes = mostKeys, mostRoutes
 	}
-	m, err := v.api.GatewayMatrix(v.r.Context(), api.MatrixQuery{PageSize: keys, RoutePageSize: routes, PageToken: q.Get("keys"), RoutePageToken: q.Get("routes"), RouteQuery: body.Query, Guarded: !body.All, From: body.From})
+	m, err := v.api.GatewayMatrix(v.r.Context(), api.MatrixQuery{Query: body.Key, Order: "newest", PageSize: keys, RoutePageSize: routes, PageToken: q.Get("keys"), RoutePageToken: q.Get("routes"), RouteQuery: body.Query, Guarded: !body.All, From: body.From})
 	if err != nil {
 		return v.mistaken(err, "matrix", "gateway/matrix", "Keys × routes", body)
 	}
@@ -79,6 +86,10 @@ func (c *Console) matrix(v *visit) error {
 		of := routeOf(r)
 		last := i+1 < len(m.Routes) && m.Routes[i+1].Function+m.Routes[i+1].Upstream != of.Of
 		body.Columns = append(body.Columns, column{of, last})
+		if n := len(body.Spans); n == 0 || body.Spans[n-1].Of != of.Of {
+			body.Spans = append(body.Spans, span{Of: of.Of})
+		}
+		body.Spans[len(body.Spans)-1].Columns++
 	}
 	words := map[string]legend{}
 	for _, l := range matrixWords {

@@ -298,7 +298,7 @@ func (d *document) bounds(s *schema) string {
 	if s.Default != nil {
 		out = append(out, fmt.Sprintf("Default: %v.", s.Default))
 	}
-	number := func(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
+	number := func(f float64) string { return count(strconv.FormatFloat(f, 'f', -1, 64)) }
 	switch {
 	case s.Minimum != nil && s.Maximum != nil:
 		out = append(out, number(*s.Minimum)+" to "+number(*s.Maximum)+".")
