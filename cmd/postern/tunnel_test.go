@@ -157,7 +157,7 @@ func TestTunnel_Calls(t *testing.T) {
 	_, port, _ := net.SplitHostPort(strings.TrimPrefix(s.gateway, "http://"))
 	for name, at := range map[string][]string{"by path": {b.url + "/a%20b?c=d", "127.0.0.1:" + port}, "by host": {s.gateway + "/a%20b?c=d", b.name + ".localhost:" + port}} {
 		out, err := exec.Command("curl", "-sS", "-i", "-X", "POST", "-d", "hello", "-u", "user:pass", "-H", "X-Api-Key: psk", "-H", "X-Forwarded-For: 1.2.3.4", "-H", "X-Forwarded-Proto: https",
-			"-H", "X-Postern-Key-Id: pak_x", "-H", "Connection: x-hop", "-H", "X-Hop: 1", "-H", "Cookie: a=b", "-H", "Host: "+at[1], at[0]).CombinedOutput()
+			"-H", "X-Postern-Key-Id: pak_x", "-H", "Connection: x-hop", "-H", "X-Hop: 1", "-H", "Cookie: a=b; postern-console=x", "-H", "Host: "+at[1], at[0]).CombinedOutput()
 		head, body, _ := strings.Cut(string(out), "\r\n\r\n")
 		var got mirrored
 		if err != nil || json.Unmarshal([]byte(body), &got) != nil || !strings.Contains(head, "418") || !strings.Contains(head, "X-Mine: yes") {

@@ -175,7 +175,9 @@ func (g *Gateway) unanswered(x *exchange, err error) error {
 
 // upstreamRequest is what the gateway knows of a call.
 func (g *Gateway) upstreamRequest(x *exchange) *upstream.Request {
-	if !x.target.tunnel {
+	if x.target.tunnel {
+		signin.CutConsole(x.r.Header)
+	} else {
 		signin.Cut(x.r.Header)
 	}
 	x.traced.place.Send(x.r.Header)

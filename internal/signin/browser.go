@@ -201,11 +201,17 @@ func find(lines []string, name string) (value string) {
 
 // Cut takes our cookies out of a header, under either name, and leaves others
 // as they are: a handler never sees them.
-func Cut(h http.Header) {
+func Cut(h http.Header) { cut(h, sessionCookie, formCookie, consoleCookie, consoleForm) }
+
+// CutConsole takes those of the console out, for what goes to a function that
+// knows sessions of its own: somebody else's machine at the end of a tunnel.
+func CutConsole(h http.Header) { cut(h, consoleCookie, consoleForm) }
+
+func cut(h http.Header, names ...string) {
 	lines := h["Cookie"]
 	for i, line := range lines {
-		if strings.Contains(line, sessionCookie) || strings.Contains(line, formCookie) || strings.Contains(line, consoleCookie) {
-			lines[i] = without(line)
+		if slices.ContainsFunc(names, func(name string) bool { return strings.Contains(line, name) }) {
+			lines[i] = without(line, names)
 		}
 	}
 	for i := 0; i < len(lines); {
@@ -222,16 +228,12 @@ func Cut(h http.Header) {
 	}
 }
 
-func without(line string) string {
+func without(line string, names []string) string {
 	var kept []string
 	for pair := range strings.SplitSeq(line, ";") {
 		pair = strings.TrimSpace(pair)
 		name, _, _ := strings.Cut(pair, "=")
-		switch strings.TrimPrefix(strings.TrimSpace(name), prefix) {
-		case sessionCookie, formCookie, consoleCookie, consoleForm:
-			continue
-		}
-		if pair != "" {
+		if pair != "" && !slices.Contains(names, strings.TrimPrefix(strings.TrimSpace(name), prefix)) {
 			kept = append(kept, pair)
 		}
 	}

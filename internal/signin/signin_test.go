@@ -184,6 +184,10 @@ func TestCut(t *testing.T) {
 		}
 	}
 	signin.Cut(http.Header{})
+	h := http.Header{"Cookie": {"postern-session=a; postern-console=b; __Host-postern-console-form=c; d=e", "postern-console=b"}}
+	if signin.CutConsole(h); !cmp.Equal(h["Cookie"], []string{"postern-session=a; d=e"}) {
+		t.Errorf("the console's alone: %q", h["Cookie"])
+	}
 }
 
 func TestJar(t *testing.T) {
