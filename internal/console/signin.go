@@ -98,7 +98,7 @@ func (c *Console) signInPage(v *visit) error {
 	if _, err := c.session(v.r); err == nil {
 		v.to(next(v.r.FormValue("next")))
 		return nil
-	} else if fault.KindOf(err) != fault.Unauthenticated {
+	} else if k := fault.KindOf(err); k != fault.Unauthenticated && k != fault.Denied { // who may not be here with one key may have another
 		return err
 	}
 	f, err := v.signInForm()
