@@ -113,6 +113,23 @@ func (h *health) FailedTag() string {
 	return ""
 }
 
+// FailedShare is how many calls failed, in words.
+func (h *health) FailedShare() string {
+	if h.Calls == h.Refused {
+		return "–" // none ran
+	}
+	return percent(h.Failed)
+}
+
+// TurnedTag is the class of a tag that tells how many calls were refused: of a
+// function that nobody is let into more is wrong than its callers.
+func (h *health) TurnedTag() string {
+	if h.Turned >= .5 {
+		return "warn"
+	}
+	return ""
+}
+
 // perMinute is a rate in words, over a minute at least.
 func perMinute(n int64, over time.Duration) string {
 	switch rate := float64(n) / max(over.Minutes(), 1); {

@@ -29,6 +29,10 @@
   // A form's mistakes come with a status of 4xx, and are the page to show.
   body.addEventListener('htmx:beforeSwap', (e) => {
     const kind = e.detail.xhr.getResponseHeader('Content-Type') || '';
+    if (e.detail.xhr.status >= 400 && e.detail.requestConfig.triggeringEvent?.type === 'changed') {
+      if (e.detail.xhr.status === 404) location.reload(); // what it showed is gone: the page says so
+      return;
+    }
     if (e.detail.xhr.status >= 400 && kind.startsWith('text/html')) {
       e.detail.shouldSwap = true;
       e.detail.isError = false;
@@ -48,16 +52,40 @@
     if (p.contains(document.activeElement) && document.activeElement.matches('input, select, textarea')) return;
     p.dispatchEvent(new CustomEvent('changed', { detail: { kinds, names } }));
   });
-  if (project && parts().length) {
+  // Who is somewhere in a part stays there when it is replaced.
+  const stops = (part) => [...part.querySelectorAll('a[href], button, summary, [tabindex]')];
+  let stay = null;
+  body.addEventListener('htmx:beforeSwap', (e) => {
+    const part = e.detail.target;
+    stay = part.id && part.dataset.live && part.contains(document.activeElement) ? [part.id, stops(part).indexOf(document.activeElement)] : null;
+  });
+  body.addEventListener('htmx:afterSwap', () => {
+    if (stay) stops(document.getElementById(stay[0]) ?? body)[stay[1]]?.focus({ preventScroll: true });
+    stay = null;
+  });
+  let wait = 5000;
+  const listen = (again) => {
     const source = new EventSource('/console/api/v1/projects/' + encodeURIComponent(project) + '/events');
     sign.hidden = false;
-    source.addEventListener('open', () => { sign.classList.add('on'); word.textContent = 'live'; });
-    source.addEventListener('error', () => { sign.classList.remove('on'); word.textContent = 'not live'; });
+    source.addEventListener('open', () => {
+      sign.classList.add('on');
+      word.textContent = 'live';
+      wait = 5000;
+      if (again) tell(null);
+    });
+    source.addEventListener('error', () => {
+      sign.classList.remove('on');
+      word.textContent = 'not live';
+      if (source.readyState !== EventSource.CLOSED) return; // it tries again by itself
+      setTimeout(() => listen(true), wait);
+      wait = Math.min(2 * wait, 60000);
+    });
     source.addEventListener('resync', () => tell(null));
     source.addEventListener('changed', (e) => {
       const { kind, names } = JSON.parse(e.data);
       tell([kind], names);
     });
     addEventListener('pagehide', () => source.close());
-  }
+  };
+  if (project && parts().length) listen(false);
 })();
