@@ -202,5 +202,12 @@ func (v *visit) wrongKey(err error, view, title string, form keyForm) error {
 	}
 	form.Wrong = f
 	form.Options = form.Options || form.Field != "displayName" || len(lines(form.Get("groups")+form.Get("allowedCidrs")+form.Get("ratePerSecond")+form.Get("quota")+form.Get("expireTime"))) > 0
-	return v.mistaken(err, view, "keys", title, form)
+	if form.Field == "" || f.Status >= http.StatusInternalServerError {
+		return v.mistaken(err, view, "keys", title, form)
+	}
+	status := http.StatusUnprocessableEntity
+	if f.Status != http.StatusBadRequest {
+		status = f.Status
+	}
+	return v.answer(status, view, frame{Title: title, Here: "keys", Body: form, Failure: &failure{Text: "Nothing was saved.", Hint: "Correct the field that is marked."}})
 }

@@ -67,8 +67,8 @@ type keyPage struct {
 	Reach api.KeyReach
 	More  int  // routes that it opens beyond those that are listed
 	Mine  bool // it is what this session was signed in with
+	Asks  bool // the page asks whether to end it
 	Grace string
-	Why   string // nobody changes it here, in the API's words
 }
 
 // loadKey reads a key and what it opens.
@@ -99,6 +99,7 @@ func (c *Console) askRevoke(v *visit) error {
 	if err != nil {
 		return err
 	}
+	p.Asks = true
 	return v.show("key-revoke", "keys", "Revoke "+p.Key.DisplayName, p)
 }
 

@@ -170,7 +170,7 @@ func TestKeys_ChangedRotatedRevoked(t *testing.T) {
 		t.Errorf("%+v, %v", k, err)
 	}
 	s.want(s.post(one+"/edit", change), 409, "changed after it was read")
-	s.want(s.get(one+"?said=key-changed"), 200, "life II", "The key is changed", "0 of 1,000 a month")
+	s.want(s.get(one+"?said=key-changed"), 200, "life II", "The key is changed", "1,000 a month, at most 0 used")
 
 	ask := s.get(one + "/rotate")
 	rotate := url.Values{"seen": {s.field(ask, hiddenSeen)}, "grace": {"3600"}}
