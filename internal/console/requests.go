@@ -36,15 +36,15 @@ func (c *Console) requests(v *visit) error {
 // requestPage is one call, or none, with a form that sends one and the answer to
 // what was sent.
 type requestPage struct {
-	Name   string
-	ID     string // empty: of no call
-	Call   *api.Invocation
-	Of     api.LogEntry // the entry that Call is of
-	Lines  []api.LogEntry
-	Cut    bool // there are more lines
-	Form   sendForm
-	Answer *api.SentResponse
-	Text   string // of the answer's body, as it is shown
+	Name    string
+	ID      string // empty: of no call
+	Call    *api.Invocation
+	Version int // that answered; 0: it is not known
+	Lines   []api.LogEntry
+	Cut     bool // there are more lines
+	Form    sendForm
+	Answer  *api.SentResponse
+	Text    string // of the answer's body, as it is shown
 }
 
 // sendForm is what the form of a request has in its fields.
@@ -80,7 +80,7 @@ func (v *visit) callOf(id string) (p requestPage, err error) {
 		if e.Invocation == nil {
 			p.Lines = append(p.Lines, e)
 		} else {
-			p.Call, p.Of = e.Invocation, e
+			p.Call, p.Version = e.Invocation, v.versionOf(p.Name, e.DeploymentID)
 		}
 	}
 	if p.Call == nil && len(p.Lines) == 0 {
@@ -90,6 +90,19 @@ func (v *visit) callOf(id string) (p requestPage, err error) {
 		p.Form.fill(p.Call, f)
 	}
 	return p, nil
+}
+
+// versionOf is the number of a deployment of a function, if it is among the last.
+func (v *visit) versionOf(name, deploymentID string) int {
+	list, err := v.api.Versions(v.r.Context(), name)
+	if err != nil {
+		return 0
+	}
+	i := slices.IndexFunc(list.Versions, func(one api.Version) bool { return one.ID == deploymentID })
+	if i < 0 {
+		return 0
+	}
+	return list.Versions[i].Number
 }
 
 // fill puts a call into the form: its path below the function's address, and of its
