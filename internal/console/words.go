@@ -16,7 +16,7 @@ func (c *Console) words() template.FuncMap {
 	return template.FuncMap{
 		"dir": func() string { return Dir }, "issuer": func() string { return c.o.Issuer }, "gateway": func() string { return c.o.Gateway },
 		"time": moment, "ago": ago, "count": count, "size": size, "took": took, "percent": percent,
-		"plain": plain, "join": func(s []string) string { return strings.Join(s, ", ") }, "query": url.QueryEscape, "segment": url.PathEscape,
+		"plain": plain, "join": func(s []string) string { return strings.Join(s, ", ") }, "query": url.QueryEscape, "segment": url.PathEscape, "ownURL": ownURL,
 		"list": func(s ...any) []any { return s }, "dict": dict, "lower": strings.ToLower, "plural": plural,
 	}
 }
@@ -140,6 +140,16 @@ func percent(share float64) string {
 		return strconv.FormatFloat(p, 'f', 1, 64) + " %"
 	}
 	return strconv.FormatFloat(p, 'f', 0, 64) + " %"
+}
+
+// ownURL is an address without scheme and host, which are alike in a list.
+func ownURL(address string) string {
+	_, rest, ok := strings.Cut(address, "://")
+	_, path, _ := strings.Cut(rest, "/")
+	if !ok {
+		return address
+	}
+	return "/" + path
 }
 
 // plural is a number with its noun.

@@ -7,9 +7,10 @@
 // and said. Text becomes text nodes and nothing else.
 (() => {
   'use strict';
-  const most = { log: 1000, calls: 300 }; // rows in the page
-  const waiting = 2000; // entries in the queue
-  const batch = 250; // of them taken in one frame
+  const most = { log: 500, calls: 200 }; // rows in the page
+  const waiting = 1000; // events in the queue
+  const batch = 150; // of them taken in one frame
+  const breath = 2; // times as long as a frame took nothing is done, so that most of the time is the reader's
   const longest = 8192; // characters of a line
   const unseen = /[\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}\ufffd]/gu;
   const plain = (s) => {
@@ -23,25 +24,28 @@
     for (const [k, v] of Object.entries(attributes ?? {})) e.setAttribute(k, v);
     return e;
   };
+  const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+  const own = (url) => url.replace(/^[a-z]+:\/\/[^/]*/, '');
   const count = (n) => n.toLocaleString('en');
   const took = (ms) => (ms < 10 ? ms.toFixed(1) + ' ms' : ms < 10000 ? ms.toFixed(0) + ' ms' : (ms / 1000).toFixed(1) + ' s');
 
   // The rows, as the templates make them.
-  const line = (e, requests) => {
-    const call = e.event === 'request';
+  const line = (event, e, requests) => {
+    const call = event === 'request';
     const row = make('li', undefined, { class: ['debug', 'info', 'warning', 'error'].includes(e.level) ? e.level : 'info' });
     row.append(make('time', e.time.slice(11, 23), { datetime: e.time }), ' ', make('span', e.level, { class: 'level' }), ' ');
     if (e.requestId) row.append(make('a', e.requestId, { href: requests + encodeURIComponent(e.requestId) }), ' ');
-    row.append(make('span', plain(call ? `${e.request.method} ${e.request.url} answered ${e.response.status} in ${e.executionTimeMs.toFixed(1)} ms${e.code ? ': ' + e.code : ''}` : e.text), { class: 'said' }));
+    row.append(make('span', plain(call ? `${e.request.method} ${own(e.request.url)} answered ${e.response.status} in ${e.executionTimeMs.toFixed(1)} ms${e.code ? ': ' + e.code : ''}` : e.text), { class: 'said' }));
     return row;
   };
   const call = (e, requests) => {
     const row = make('tr', undefined, { class: 'new' });
-    const cell = (name, ...content) => { const td = make('td', undefined, { 'data-name': name }); td.append(...content); row.append(td); return td; };
-    cell('Time', make('time', e.request.time.slice(11, 19), { datetime: e.request.time, title: e.request.time.slice(0, 19).replace('T', ' ') + ' UTC' }));
+    const cell = (name, ...content) => { const td = make('td', undefined, { 'data-name': name }); const all = make('span'); all.append(...content); td.append(all); row.append(td); return all; };
+    const at = e.request.time;
+    cell('Time', make('time', Number(at.slice(8, 10)) + ' ' + months[at.slice(5, 7) - 1] + ' ' + at.slice(11, 19), { datetime: at, title: at.slice(0, 19).replace('T', ' ') + ' UTC' })).parentElement.className = 'keep';
     const head = make('th', undefined, { scope: 'row' });
     const link = make('a', undefined, { href: requests + encodeURIComponent(e.requestId) });
-    link.append(make('code', plain(e.request.method + ' ' + e.request.url)));
+    link.append(make('code', plain(e.request.method + ' ' + own(e.request.url))));
     head.append(link);
     row.append(head);
     const status = e.response.status;
@@ -49,7 +53,7 @@
     if (e.code) told.append(' ', make('span', plain(e.code), { class: 'soft' }));
     cell('Who', !e.request.auth || e.request.auth === 'none' ? make('span', 'nobody recognised', { class: 'soft' }) : plain(e.request.auth));
     const time = cell('Took', took(e.executionTimeMs));
-    time.className = 'num';
+    time.parentElement.className = 'num';
     if (e.coldStart) time.append(' ', make('span', 'cold', { class: 'tag' }));
     return row;
   };
@@ -67,6 +71,7 @@
     let queue = [];
     let skipped = 0;
     let asked = false; // for a frame
+    let idleUntil = 0;
     let following = true;
     let paused = false;
     let reading = null; // how to end the connection
@@ -80,14 +85,20 @@
         queue = queue.slice(gone);
         skipped += gone;
       }
-      if (!asked) { asked = true; requestAnimationFrame(render); }
+      soon();
     };
     const notice = (text) => (isLog ? make('li', text, { class: 'skipped' }) : (() => {
       const row = make('tr');
       row.append(make('td', text, { colspan: '5', class: 'skipped' }));
       return row;
     })());
+    const soon = () => {
+      if (asked) return;
+      asked = true;
+      setTimeout(() => requestAnimationFrame(render), Math.max(0, idleUntil - performance.now()));
+    };
     const render = () => {
+      const began = performance.now();
       asked = false;
       if (!list.isConnected) return;
       if (empty) empty.hidden = true;
@@ -98,12 +109,16 @@
         put(notice(`${count(skipped)} ${isLog ? 'lines' : 'requests'} skipped: they come faster than a page shows them; search or choose a level to see fewer`));
         skipped = 0;
       }
-      for (const e of some) put(e.event === 'lost' ? notice(plain(e.text)) : isLog ? line(e, list.dataset.requests) : call(e, list.dataset.requests));
+      for (const [event, data] of some) {
+        const e = JSON.parse(data);
+        put(event === 'lost' ? notice(plain(e.text)) : isLog ? line(event, e, list.dataset.requests) : call(e, list.dataset.requests));
+      }
       if (isLog) list.append(rows); else list.prepend(rows);
       const over = list.childElementCount - (isLog ? most.log : most.calls);
       for (let i = 0; i < over; i++) (isLog ? list.firstElementChild : list.lastElementChild).remove();
       if (isLog && following) list.scrollTop = list.scrollHeight;
-      if (queue.length) { asked = true; requestAnimationFrame(render); }
+      idleUntil = performance.now() + breath * (performance.now() - began);
+      if (queue.length) soon();
     };
 
     // read takes one connection's events until it ends, and returns why.
@@ -127,7 +142,7 @@
             else if (field.startsWith('event: ')) event = field.slice(7);
             else if (field.startsWith('data: ')) data += field.slice(6);
           }
-          if (event && data) add(Object.assign(JSON.parse(data), { event }));
+          if (event && data) add([event, data]);
           if (id) last = id;
         }
       }
