@@ -17,7 +17,7 @@ func (c *Console) registerGateway() {
 }
 
 // routesShown is how many routes one page has.
-const routesShown = 200
+const routesShown = 100
 
 // routesPage is what the page of routes shows.
 type routesPage struct {

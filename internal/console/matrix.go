@@ -58,6 +58,17 @@ type cell struct {
 	Explain     string // the page that explains it
 }
 
+// Says is what there is to say beside the word: of a key that opens a route, from where.
+func (c cell) Says() string {
+	switch {
+	case !c.Opens:
+		return c.Why
+	case len(c.From) > 0:
+		return "from " + strings.Join(c.From, ", ")
+	}
+	return ""
+}
+
 // legend is a word of the cells with what it says.
 type legend struct{ Reason, Word, Class, Says string }
 
