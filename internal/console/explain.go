@@ -1,13 +1,17 @@
 package console
 
 import (
+	"net/http"
 	"strings"
 
 	"postern.dev/postern/internal/accesskey"
 	"postern.dev/postern/internal/api"
 )
 
-func (c *Console) registerExplain() { c.page("GET /p/{project}/gateway/explain", c.explain) }
+func (c *Console) registerExplain() {
+	c.page("GET /p/{project}/gateway/explain", c.explain)
+	c.page("POST /p/{project}/gateway/explain", c.explain)
+}
 
 // explainPage is what the page that explains shows.
 type explainPage struct {
@@ -20,7 +24,10 @@ type explainPage struct {
 
 func (c *Console) explain(v *visit) error {
 	q := v.r.URL.Query()
-	body := explainPage{Request: strings.TrimSpace(q.Get("request")), URL: strings.TrimSpace(q.Get("url")), Method: q.Get("method"), Key: strings.TrimSpace(q.Get("key")), From: strings.TrimSpace(q.Get("from")),
+	if v.r.Method == http.MethodPost { // who types a secret for an ID does not leave it in an address
+		q = v.r.PostForm
+	}
+	body := explainPage{Request: strings.TrimSpace(q.Get("request")), URL: strings.TrimSpace(q.Get("url")), Method: q.Get("method"), Key: string(accesskey.Redact([]byte(strings.TrimSpace(q.Get("key"))))), From: strings.TrimSpace(q.Get("from")),
 		Methods: []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}}
 	id, err := c.keyID(v, body.Key)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"postern.dev/postern/internal/accesskey"
 	"postern.dev/postern/internal/api"
 )
 
@@ -88,6 +89,14 @@ func TestExplain(t *testing.T) {
 	s.want(ask("url", "ftp://x"), 422, "the URL must be absolute", `value="ftp://x"`)
 	s.want(ask("url", "/fn/shop/refund", "from", "moon"), 422, "from is no address", "write it like")
 	s.want(ask("request", "req_none"), 404, "nothing is known of a request", `value="req_none"`)
+	secret := accesskey.NewSecret().Reveal()
+	typed := s.post("gateway/explain", url.Values{"url": {"/fn/shop/refund"}, "key": {secret}})
+	s.want(typed, 422, "Explain a request")
+	s.no(typed, secret)
+	s.want(s.post("gateway/explain", url.Values{"url": {"/fn/shop/refund"}, "key": {"partner"}}), 200, "refused", "403")
+	if p := s.post("gateway/explain", url.Values{"csrf": {"no"}, "url": {"/fn/shop/refund"}}); p.status != 403 {
+		t.Errorf("without the form's token: %d", p.status)
+	}
 	if p := ask("request", hostile); p.status != 422 || strings.Contains(p.body, "<script>alert") {
 		t.Errorf("a hostile ID: %d", p.status)
 	}

@@ -136,10 +136,12 @@ func turnTo(v *visit, name, value string) string {
 	return v.turn(name, value)
 }
 
+var filled = strings.NewReplacer("{$}", "", "...}", "", "{", "", "}", "")
+
 // explainLink leads from the matrix to the page that explains what becomes of a key
-// at a route. What a pattern leaves open is to be filled in there.
+// at a route. What a pattern leaves open has the parameter's name there.
 func explainLink(r route, keyID, from string) string {
-	q := url.Values{"key": {keyID}, "url": {"/fn/" + r.Of + strings.TrimSuffix(r.Path, "{$}")}}
+	q := url.Values{"key": {keyID}, "url": {"/fn/" + r.Of + filled.Replace(r.Path)}}
 	if r.Method != "" {
 		q.Set("method", r.Method)
 	}
