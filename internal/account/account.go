@@ -38,7 +38,7 @@ var (
 	ErrWrongKey = fault.New(fault.Unauthenticated, "the key ID or the key secret is wrong, or the key has ended").WithCode("signin_failed").WithHint("sign in with a key that lives: postern keys list")
 	ErrNoRights = fault.New(fault.Denied, "this access key does not control anything, so it does not open the console").WithHint("use a key with the scope control")
 	ErrCode     = fault.New(fault.Unauthenticated, "the code is wrong, or was used before").WithCode("signin_failed").WithHint("take the code that the app shows now, or one of the recovery codes")
-	ErrOld      = fault.New(fault.Invalid, "the password of now is wrong").WithHint("type the password that you signed in with")
+	ErrOld      = fault.New(fault.Invalid, "the current password is wrong").WithHint("type the password that you signed in with")
 	errBusy     = fault.New(fault.Unavailable, "too many sign-ins are under way").WithCode("signin_busy").WithHint("try again in a moment")
 )
 

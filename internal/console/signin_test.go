@@ -151,7 +151,7 @@ func TestAccount(t *testing.T) {
 	}
 	in(password)
 	const next = "another horse battery"
-	s.want(s.post("/account/password", url.Values{"password": {"wrong"}, "new-password": {next}, "again": {next}}), 422, "the password of now is wrong")
+	s.want(s.post("/account/password", url.Values{"password": {"wrong"}, "new-password": {next}, "again": {next}}), 422, "the current password is wrong")
 	s.want(s.post("/account/password", url.Values{"password": {password}, "new-password": {next}, "again": {"x"}}), 422, "not alike")
 	s.want(s.post("/account/password", url.Values{"password": {password}, "new-password": {next}, "again": {next}}), 303)
 	s.token = s.csrf(s.get("/account"))
@@ -198,7 +198,8 @@ func TestAccount(t *testing.T) {
 	s.want(s.post("users", url.Values{"username": {"ben"}, "new-password": {next}, "again": {next}}), 303)
 	s.want(s.get("users?said=user-added"), 200, "The user is there", "ben")
 	s.want(s.get("users/usr_none"), 404, "no such user")
-	s.want(s.post("users/"+u.UserID+"/remove", nil), 303)
+	s.want(s.post("users/"+u.UserID+"/remove", nil), 422, "not confirmed")
+	s.want(s.post("users/"+u.UserID+"/remove", url.Values{"sure": {"yes"}}), 303)
 	if p := s.get("users"); p.status != http.StatusSeeOther || !strings.HasPrefix(p.header.Get("Location"), "/console/signin") {
 		t.Errorf("who removed themselves is signed in: %d", p.status)
 	}

@@ -2,6 +2,7 @@ package console
 
 import (
 	"postern.dev/postern/internal/api"
+	"postern.dev/postern/internal/fault"
 )
 
 func (c *Console) registerUsers() {
@@ -91,6 +92,12 @@ func (c *Console) resetCode(v *visit) error {
 	return v.done(err, "users/"+id, "code-off")
 }
 
+var errUnsure = fault.New(fault.Invalid, "the removal is not confirmed").WithHint("tick the box that says whom to remove")
+
 func (c *Console) removeUser(v *visit) error {
-	return v.done(v.api.DeleteUser(v.r.Context(), v.r.PathValue("user")), "users", "user-removed")
+	err := error(errUnsure)
+	if v.r.PostForm.Get("sure") == "yes" {
+		err = v.api.DeleteUser(v.r.Context(), v.r.PathValue("user"))
+	}
+	return v.done(err, "users", "user-removed")
 }
