@@ -137,7 +137,7 @@ func (h *house) attackSetup() {
 func TestAttack_ConsoleGuesses(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	h.user("ann")
+	ann := h.user("ann")
 	cookie, token := h.door("/console/signin")
 	send := func(form url.Values) (status int, pair, wait, body string) {
 		form.Set("csrf", token)
@@ -196,6 +196,14 @@ func TestAttack_ConsoleGuesses(t *testing.T) {
 	if status, pair, _, _ := send(byKey(h.key["POSTERN_KEY_ID"], h.key["POSTERN_KEY_SECRET"])); status != 429 || pair != "" {
 		t.Errorf("the right key during the wait: %d %q", status, pair)
 	}
+	eventually(t, "whose user and key it is can see the guesses", func() bool {
+		events, err := h.db.AuditEvents(t.Context(), h.project, platform.AuditFilter{Action: "signIn", Outcome: platform.OutcomeRefused}, "", 100)
+		targets := map[string]bool{}
+		for _, e := range events {
+			targets[e.Target] = true
+		}
+		return err == nil && targets[ann.UserID] && targets[h.key["POSTERN_KEY_ID"]]
+	})
 	if res, _ := h.ask("GET", "/v1/whoami", "", asBasic(h.key["POSTERN_KEY_ID"], h.key["POSTERN_KEY_SECRET"])); res.StatusCode != 200 {
 		t.Errorf("the API is locked as well: %d", res.StatusCode)
 	}

@@ -97,8 +97,9 @@ type Sealer interface {
 // Act is something that somebody did to sign in or out, or to their account.
 type Act struct {
 	Action    string // as the audit log names it
-	ProjectID string // empty: nobody was recognised
-	By        string // the user or the key; empty likewise
+	ProjectID string // empty: it is of no user and no key
+	By        string // the user or the key; empty: nobody was recognised
+	Target    string // whom somebody tried to be who was not recognised
 	Remote    string
 	Err       error // why it was refused; nil: it was done
 }

@@ -158,8 +158,20 @@ func TestSignIn(t *testing.T) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if last := w.acts[len(w.acts)-1]; last.Action != "signIn" || last.By != u.ID || last.Err != nil || w.acts[0].By != "" || w.acts[0].Err == nil {
-		t.Errorf("recorded: %+v", w.acts)
+	if last := w.acts[len(w.acts)-1]; last.Action != "signIn" || last.By != u.ID || last.Err != nil {
+		t.Errorf("recorded: %+v", last)
+	}
+	owned := 0
+	for _, a := range w.acts[:len(w.acts)-2] {
+		if a.By != "" || a.Err == nil || (a.Target == u.ID) != (a.ProjectID == w.project) {
+			t.Errorf("recorded of a guess: %+v", a)
+		}
+		if a.Target != "" {
+			owned++
+		}
+	}
+	if owned == 0 || owned == len(w.acts)-2 {
+		t.Errorf("of %d guesses %d are hers", len(w.acts)-2, owned)
 	}
 }
 

@@ -37,6 +37,7 @@ func (s *Service) SignIn(ctx context.Context, name, password string, b Browser) 
 	u, err := s.shown(ctx, name, password)
 	if errors.Is(err, ErrWrong) {
 		attempt.Wrong(s.o.Now())
+		act.ProjectID, act.Target = u.ProjectID, u.ID // who it is should see it
 	}
 	if err != nil {
 		return "", false, err
@@ -157,6 +158,8 @@ func (s *Service) SignInKey(ctx context.Context, id, secret string, b Browser) (
 	p, generation, err := s.key(id, secret, b)
 	if p.Key != nil {
 		act.ProjectID, act.By = p.ProjectID(), p.ID()
+	} else if k := s.o.Directory().ByID(id); k != nil {
+		act.ProjectID, act.Target = k.ProjectID(), k.ID()
 	}
 	if err != nil {
 		return "", err

@@ -41,7 +41,7 @@ func accountName(issuer string) string {
 // recordAccount puts into the audit log who signed in and what became of it. What
 // strangers may cause without end is sampled, and not waited for.
 func (s *Server) recordAccount(a account.Act) {
-	e := audit.Event{Door: platform.DoorControl, ProjectID: a.ProjectID, Action: a.Action, KeyID: a.By, Method: string(auth.MethodSession), Remote: a.Remote, Outcome: platform.OutcomeAllowed, Status: http.StatusOK}
+	e := audit.Event{Door: platform.DoorControl, ProjectID: a.ProjectID, Action: a.Action, Target: a.Target, KeyID: a.By, Method: string(auth.MethodSession), Remote: a.Remote, Outcome: platform.OutcomeAllowed, Status: http.StatusOK}
 	if a.Err != nil {
 		p := httpx.ProblemOf(a.Err, "")
 		e.Outcome, e.Code, e.Status = platform.OutcomeRefused, p.Code, p.Status
@@ -51,7 +51,7 @@ func (s *Server) recordAccount(a account.Act) {
 	}
 	switch {
 	case a.By == "" || a.Err != nil:
-		if s.audit.Take(audit.Series{Door: e.Door, ProjectID: e.ProjectID, KeyID: e.KeyID, Action: e.Action, Outcome: e.Outcome, Code: e.Code, Status: e.Status}) {
+		if s.audit.Take(audit.Series{Door: e.Door, ProjectID: e.ProjectID, Target: e.Target, KeyID: e.KeyID, Action: e.Action, Outcome: e.Outcome, Code: e.Code, Status: e.Status}) {
 			s.audit.Offer(e)
 		}
 	default:

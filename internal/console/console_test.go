@@ -5,10 +5,18 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"postern.dev/postern/internal/account"
+	"postern.dev/postern/internal/console"
+	"postern.dev/postern/internal/store"
 )
 
 func TestStrangers_AreLedToSignIn(t *testing.T) {
@@ -91,6 +99,46 @@ func TestTemplates_HaveNothingInline(t *testing.T) {
 		}
 		if m := inlineStyle.Find(data); m != nil {
 			t.Errorf("%s: %s, which the policy of the page forbids", e.Name(), m)
+		}
+	}
+}
+
+// Over HTTPS a cookie is of this host alone, and no name without the prefix counts.
+func TestCookies_OverHTTPS(t *testing.T) {
+	db, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "p.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	c := console.New(console.Options{Accounts: account.New(account.Options{Store: db}), Issuer: "https://control.example", Log: slog.New(slog.DiscardHandler)})
+	ask := func(method, cookie, origin string, form url.Values) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, "/console/signin", strings.NewReader(form.Encode()))
+		r.Header = http.Header{"Cookie": {cookie}, "Content-Type": {"application/x-www-form-urlencoded"}}
+		if origin != "" {
+			r.Header.Set("Origin", origin)
+		}
+		rec := httptest.NewRecorder()
+		c.ServeHTTP(rec, r)
+		return rec
+	}
+	first := ask("GET", "", "", nil)
+	set := first.Header().Get("Set-Cookie")
+	value, _, _ := strings.Cut(strings.TrimPrefix(set, "__Host-postern-console-form="), ";")
+	if want := "__Host-postern-console-form=" + value + "; Path=/; Max-Age=3600; HttpOnly; Secure; SameSite=Strict"; set != want {
+		t.Fatalf("%q, want %q", set, want)
+	}
+	form := url.Values{"csrf": {csrfField.FindStringSubmatch(first.Body.String())[1]}, "username": {"ann"}, "password": {"x"}}
+	for _, tc := range []struct {
+		name, cookie, origin string
+		want                 int
+	}{
+		{"its own", "__Host-postern-console-form=" + value, "https://control.example", 401},
+		{"without the prefix", "postern-console-form=" + value, "https://control.example", 403},
+		{"from HTTP", "__Host-postern-console-form=" + value, "http://control.example", 403},
+		{"from a name below", "__Host-postern-console-form=" + value, "https://a.control.example", 403},
+	} {
+		if got := ask("POST", tc.cookie, tc.origin, form); got.Code != tc.want {
+			t.Errorf("%s: %d, want %d", tc.name, got.Code, tc.want)
 		}
 	}
 }
