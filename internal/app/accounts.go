@@ -38,8 +38,9 @@ func accountName(issuer string) string {
 	return "Postern " + u.Hostname()
 }
 
-// recordAccount puts into the audit log who signed in and what became of it. What
-// strangers may cause without end is sampled, and not waited for.
+// recordAccount puts into the audit log who signed in and what became of it, before
+// they are answered. What can be caused without end is sampled, and of it what was
+// refused is not waited for; a change of an account is recorded each time.
 func (s *Server) recordAccount(a account.Act) {
 	e := audit.Event{Door: platform.DoorControl, ProjectID: a.ProjectID, Action: a.Action, Target: a.Target, KeyID: a.By, Method: string(auth.MethodSession), Remote: a.Remote, Outcome: platform.OutcomeAllowed, Status: http.StatusOK}
 	if a.Err != nil {
@@ -49,17 +50,18 @@ func (s *Server) recordAccount(a account.Act) {
 			e.Outcome = platform.OutcomeFailed
 		}
 	}
-	switch {
-	case a.By == "" || a.Err != nil:
-		if s.audit.Take(audit.Series{Door: e.Door, ProjectID: e.ProjectID, Target: e.Target, KeyID: e.KeyID, Action: e.Action, Outcome: e.Outcome, Code: e.Code, Status: e.Status}) {
-			s.audit.Offer(e)
-		}
-	default:
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		if err := s.audit.Record(ctx, e); err != nil {
-			s.log.Error("a decision is not in the audit log", "operation", e.Action, "error", err)
-		}
+	endless := a.Err != nil || a.Action == "signIn" || a.Action == "signOut"
+	if endless && !s.audit.Take(audit.Series{Door: e.Door, ProjectID: e.ProjectID, Target: e.Target, KeyID: e.KeyID, Action: e.Action, Outcome: e.Outcome, Code: e.Code, Status: e.Status}) {
+		return
+	}
+	if a.Err != nil {
+		s.audit.Offer(e)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := s.audit.Commit(ctx, e); err != nil {
+		s.log.Error("a decision is not in the audit log", "operation", e.Action, "error", err)
 	}
 }
 
