@@ -73,6 +73,9 @@ func TestKeys_MadeAndShownOnce(t *testing.T) {
 	for _, path := range []string{"keys", one, one + "/edit", one + "/rotate", one + "/revoke", "keys/new", "/api/v1/projects/" + s.project + "/accessKeys", "/api/v1/projects/" + s.project + "/audit"} {
 		s.no(s.get(path), secret, secret[4:47])
 	}
+	if log := s.log.String(); !strings.Contains(log, "createAccessKey") || strings.Contains(log, secret[4:47]) {
+		t.Error("the log has not who made a key, or has its secret")
+	}
 }
 
 // What the API refuses the form says beside the field, and has what was typed.

@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"postern.dev/postern/internal/api"
@@ -27,6 +29,25 @@ type site struct {
 	project string
 	client  *http.Client
 	token   string // of the session's forms
+	log     *logged
+}
+
+// logged is what the server wrote into its log.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer // guarded by mu
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // newSite starts a server on free ports with SQLite, and signs in to its console with
@@ -41,7 +62,8 @@ func newSite(t *testing.T, flags ...string) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := app.New(t.Context(), cfg, "test", io.Discard)
+	log := &logged{}
+	server, err := app.New(t.Context(), cfg, "test", log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +82,7 @@ func newSite(t *testing.T, flags ...string) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{T: t, url: server.ControlURL(), gateway: server.GatewayURL(), project: key.ProjectID, client: &http.Client{Transport: &http.Transport{}, Jar: cookies, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+	s := &site{T: t, log: log, url: server.ControlURL(), gateway: server.GatewayURL(), project: key.ProjectID, client: &http.Client{Transport: &http.Transport{}, Jar: cookies, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		api: &api.Client{Server: server.ControlURL(), ProjectID: key.ProjectID, KeyID: key.ID, Secret: key.Secret.Reveal()}}
 	s.signIn(url.Values{"key-id": {key.ID}, "key-secret": {key.Secret.Reveal()}})
 	return s
