@@ -106,3 +106,53 @@ func TestRequests_OfPrivateFunction(t *testing.T) {
 	s.want(s.post(page, url.Values{"method": {"GET"}, "path": {"/guarded"}, "as": {"caller"}}), 200, "function_not_found")
 	s.want(s.post(page, url.Values{"method": {"GET"}, "path": {"/guarded"}, "as": {"function"}}), 200, "&#34;how&#34;:&#34;function&#34;")
 }
+
+// Who may send requests can do by that what their key can do at the gateway, and
+// reach the function that is named and no other.
+func TestRequests_SentReachNothingElse(t *testing.T) {
+	s := newSite(t)
+	s.deploy("shop", talking)
+	s.deployWith("inner", talking, `, "visibility": "private"`, api.DeployRequest{})
+	for _, path := range []string{"/../inner/open", "/%2e%2e/inner/open", "/..;/inner/open", "/x/../../inner/open", "/%2F..%2Finner/open", `/..\inner\open`, "//../inner/open", "/?/../../fn/inner/nosuch", "/.%2e/inner/open"} {
+		for _, as := range []string{api.AsCaller, api.AsFunction, api.AsNobody} {
+			if got, err := s.api.SendRequest(s.Context(), "shop", api.SendRequest{Path: path, As: as}); err == nil && got.Status < 400 {
+				t.Errorf("%s as %s: %d %s", path, as, got.Status, got.Body)
+			}
+		}
+	}
+	for _, host := range []string{"inner.internal", "inner.localhost"} {
+		got, err := s.api.SendRequest(s.Context(), "shop", api.SendRequest{Path: "/nosuch", As: api.AsFunction, Headers: map[string]string{"Host": host, "X-Forwarded-Host": host, "X-Postern-Token": "x", "X-Postern-Hops": "1"}})
+		if err != nil || got.Status != 404 || len(got.Dropped) != 4 {
+			t.Errorf("host %s: %v %+v", host, err, got)
+		}
+	}
+	made, err := s.api.CreateKey(s.Context(), api.CreateKeyRequest{DisplayName: "of another group", Scopes: []string{"invoke", "control"}, Groups: []string{"partners"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	grouped := &api.Client{Server: s.api.Server, ProjectID: s.project, KeyID: made.AccessKey.AccessKeyID, Secret: made.Secret}
+	if got, err := grouped.SendRequest(s.Context(), "shop", api.SendRequest{Path: "/guarded"}); err != nil || got.Status != 403 || !strings.Contains(got.Body, "not_allowed") {
+		t.Errorf("a key of another group: %v %+v", err, got)
+	}
+	if err := s.api.RevokeKey(s.Context(), made.AccessKey.AccessKeyID); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := grouped.SendRequest(s.Context(), "shop", api.SendRequest{Path: "/guarded"}); err == nil {
+		t.Errorf("a revoked key: %+v", got)
+	}
+}
+
+// A user has no key to send a request with, and is told what to do instead.
+func TestRequests_SentByUser(t *testing.T) {
+	s := newSite(t)
+	s.deploy("shop", talking)
+	if _, err := s.api.CreateUser(s.Context(), api.CreateUserRequest{Name: "ann", Password: "correct horse battery"}); err != nil {
+		t.Fatal(err)
+	}
+	s.post("/signout", nil)
+	s.signIn(url.Values{"username": {"ann"}, "password": {"correct horse battery"}})
+	page := "functions/shop/requests/new"
+	s.want(s.get(page), 200, `value="caller" disabled`, `value="function" checked`, "who has no key to call with")
+	s.want(s.post(page, url.Values{"method": {"GET"}, "path": {"/guarded"}, "as": {"caller"}}), 403, "opens no function itself", "send it as the function or as nobody")
+	s.want(s.post(page, url.Values{"method": {"GET"}, "path": {"/guarded"}, "as": {"function"}}), 200, "&#34;how&#34;:&#34;function&#34;")
+}
