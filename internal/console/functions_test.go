@@ -1,8 +1,9 @@
 package console_test
 
 import (
-	"net/http"
+	"context"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -149,41 +150,36 @@ func (s *site) fails(name, source string) {
 func TestOverview_Live(t *testing.T) {
 	s := newSite(t)
 	s.deploy("orders", moody)
-	told := make(chan api.ChangedEvent, 100)
-	open := make(chan struct{})
-	go s.api.FollowEvents(t.Context(), nil, func(e api.ProjectEvent) error {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	told := make(chan api.ChangedEvent, 1000)
+	go s.api.FollowEvents(ctx, nil, func(e api.ProjectEvent) error {
 		if e.Changed != nil {
 			told <- *e.Changed
 		}
 		return nil
 	})
-	go func() { // whether it is open yet nobody says: it is asked for until it tells something
-		defer close(open)
-		for tick := time.NewTicker(50 * time.Millisecond); ; <-tick.C {
-			s.calls("orders", "/open", 1)
+	tells := func(kind string, again func()) {
+		t.Helper()
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
 			select {
 			case e := <-told:
-				if e.Kind == "traffic" && len(e.Names) == 1 && e.Names[0] == "orders" {
+				if e.Kind == kind && slices.Equal(e.Names, []string{"orders"}) {
 					return
 				}
-			case <-t.Context().Done():
-				return
-			default:
+			case <-tick.C:
+				again()
+			case <-ctx.Done():
+				t.Fatal("nobody is told of ", kind)
 			}
 		}
-	}()
-	select {
-	case <-open:
-	case <-time.After(30 * time.Second):
-		t.Fatal("nobody is told of calls")
 	}
-	if err := s.api.DeleteFunction(t.Context(), "orders"); err != nil {
+	tells("traffic", func() { s.calls("orders", "/open", 1) }) // whether the stream is open yet nobody says
+	if err := s.api.DeleteFunction(ctx, "orders"); err != nil {
 		t.Fatal(err)
 	}
-	for e := range told {
-		if e.Kind == "functions" {
-			break
-		}
-	}
-	s.want(s.get("functions"), http.StatusOK, "No functions yet")
+	tells("functions", func() {})
+	s.want(s.get("functions"), 200, "No functions yet")
 }
