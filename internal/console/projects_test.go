@@ -146,3 +146,40 @@ func TestProjects_OfTenants(t *testing.T) {
 		t.Errorf("after its key ended the session opens a page: %d", p.status)
 	}
 }
+
+// Who signed in with a password does all of it as a key does, and cannot go beyond
+// the project.
+func TestKeys_OfUsers(t *testing.T) {
+	s := newSite(t)
+	other, err := s.api.CreateSubproject(t.Context(), api.CreateSubprojectRequest{DisplayName: "tenant"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs := &api.Client{Server: s.api.Server, ProjectID: other.SubprojectID, KeyID: s.api.KeyID, Secret: s.api.Secret}
+	if _, err := theirs.CreateUser(t.Context(), api.CreateUserRequest{Name: "ada", Password: "four quiet brown boats"}); err != nil {
+		t.Fatal(err)
+	}
+	s.want(s.post("/signout", nil), 303)
+	s.signIn(url.Values{"username": {"ada"}, "password": {"four quiet brown boats"}})
+	parent := s.project
+	s.project = other.SubprojectID
+	form := s.newKeyForm("made by ada")
+	form["scope"] = []string{"invoke", "control"}
+	s.want(s.post("keys/new", form), 200, "Key Secret", "made by ada")
+	one := "keys/" + form.Get("id")
+	s.want(s.post(one+"/rotate", url.Values{"seen": {s.field(s.get(one+"/rotate"), hiddenSeen)}, "grace": {"0"}}), 200, "The old secret has ended")
+	s.want(s.post(one+"/edit", url.Values{"seen": {s.field(s.get(one+"/edit"), hiddenSeen)}, "displayName": {"ada's"}, "scope": {"invoke"}}), 303)
+	s.want(s.get(one), 200, "ada&#39;s")
+	s.want(s.post(one+"/revoke", nil), 303)
+	for _, path := range []string{"keys", "keys/new", "keys/" + s.api.KeyID} {
+		p := s.get("/p/" + parent + "/" + path)
+		if p.status != 403 && path != "keys/new" || strings.Contains(p.body, "administrator</a></th>") {
+			t.Errorf("%s of the parent: %d", path, p.status)
+		}
+	}
+	s.want(s.post("/p/"+parent+"/keys/new", form), 403)
+	s.want(s.post("/p/"+parent+"/keys/"+s.api.KeyID+"/revoke", nil), 403)
+	if _, err := s.api.WhoAmI(t.Context()); err != nil {
+		t.Error("a tenant's user has ended the parent's key:", err)
+	}
+}
