@@ -66,7 +66,7 @@ func (db *DB) keyFilter(projectID string, q platform.KeyQuery) (where string, ar
 		where += ` AND k.function_id = ''`
 	}
 	if q.Plans { // there are few, and an index has them alone
-		where += ` AND k.id IN (SELECT p.id FROM access_keys p WHERE p.service_plan_id <> '' AND p.project_id = $1)`
+		where += ` AND k.id IN (SELECT p.id FROM access_keys p WHERE p.service_plan_id <> '')`
 	}
 	if q.Text == "" {
 		return where, args

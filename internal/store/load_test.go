@@ -124,6 +124,7 @@ func BenchmarkFindKeys_100000Keys(b *testing.B) {
 			"expiring":         {Newest: true, State: platform.KeyExpiring, Now: time.Now()},
 			"revoked":          {Newest: true, State: platform.KeyRevoked, Now: time.Now()},
 			"functions, found": {Newest: true, Functions: true, Text: "y 7777"},
+			"service plans":    {Newest: true, Plans: true},
 		} {
 			q.Limit = 51
 			b.Run(name+"/"+what, func(b *testing.B) {

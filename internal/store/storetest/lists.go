@@ -57,10 +57,27 @@ func testKeySearch(t *testing.T, db *store.DB) {
 			t.Errorf("%q finds %q, want %q", text, got, want)
 		}
 	}
+	for i, projectID := range []string{p.ID, p.ID, other.ID} {
+		k := newKey(projectID, fmt.Sprint("of a plan ", i))
+		k.ServicePlanID = "plan"
+		if _, err := db.CreateKey(t.Context(), k); err != nil {
+			t.Fatal(err)
+		}
+		if i == 1 {
+			if _, err := db.RevokeKey(t.Context(), p.ID, k.ID, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, q := range []platform.KeyQuery{{Plans: true}, {Plans: true, Text: "A PLAN"}, {Plans: true, State: platform.KeyLive, Now: at, Newest: true}} {
+		if got := named(t, db, p.ID, q); !slices.Equal(got, []string{"of a plan 0"}) {
+			t.Errorf("%+v finds %q", q, got)
+		}
+	}
 	if _, _, err := db.UpdateKey(t.Context(), p.ID, ids["snake_case"], at, func(k *platform.AccessKey) error { k.DisplayName = "ÉTÉ"; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	for text, n := range map[string]int{"snake": 0, "été": 1, "": 9} {
+	for text, n := range map[string]int{"snake": 0, "été": 1, "": 10} {
 		if got := named(t, db, p.ID, platform.KeyQuery{Text: text}); len(got) != n {
 			t.Errorf("after a change of name %q finds %q", text, got)
 		}
