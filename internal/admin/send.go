@@ -57,11 +57,12 @@ const (
 )
 
 var (
-	errSends     = fault.New(fault.TooMany, "as many requests as may be are being sent already").WithCode("sends_limited")
-	errNotCaller = fault.New(fault.Denied, "the credential that asks opens no function itself").WithCode("caller_opens_nothing")
-	errBound     = fault.New(fault.Denied, "tokens of this access key are bound to a key or certificate that only its holder has").WithCode("caller_opens_nothing")
-	errSentLate  = fault.New(fault.Timeout, "the function did not answer as long as the control plane waits, which is "+sendTimeout.String()).WithHint("call it at its own address; its log has the request")
-	errSentCut   = fault.New(fault.Unavailable, "the gateway cut the connection off before an answer").WithHint("the function's log says why; then send it again")
+	errSends      = fault.New(fault.TooMany, "as many requests as may be are being sent already").WithCode("sends_limited")
+	errNotCaller  = fault.New(fault.Denied, "the credential that asks opens no function itself").WithCode("caller_opens_nothing")
+	errBound      = fault.New(fault.Denied, "tokens of this access key are bound to a key or certificate that only its holder has").WithCode("caller_opens_nothing")
+	errSentLate   = fault.New(fault.Timeout, "the function did not answer as long as the control plane waits, which is "+sendTimeout.String()).WithHint("call it at its own address; its log has the request")
+	errSenderGone = fault.New(fault.Invalid, "who asked went away before the answer").WithCode("client_closed")
+	errSentCut    = fault.New(fault.Unavailable, "the gateway cut the connection off before an answer").WithHint("the function's log says why; then send it again")
 )
 
 func (s *service) registerSend() {
@@ -145,13 +146,13 @@ func (s *service) sent(ctx context.Context, door http.Handler, r *http.Request) 
 	w := &received{header: http.Header{}, cancel: cancel}
 	began := time.Now()
 	whole := w.from(door, r.WithContext(inner))
+	late := errors.Is(inner.Err(), context.DeadlineExceeded)
 	switch {
 	case ctx.Err() != nil:
-		return out, ctx.Err()
-	case w.status == 0, errors.Is(inner.Err(), context.DeadlineExceeded) && w.status == statusClientClosed:
-		if errors.Is(inner.Err(), context.DeadlineExceeded) {
-			return out, errSentLate
-		}
+		return out, errSenderGone
+	case late && (w.status == 0 || w.status == statusClientClosed):
+		return out, errSentLate
+	case w.status == 0:
 		return out, errSentCut
 	}
 	ms := func(t time.Time) float64 { return float64(t.Sub(began).Microseconds()) / 1000 }

@@ -298,6 +298,9 @@ func TestSend_EndsAndIsBounded(t *testing.T) {
 	}
 	leave()
 	all.Wait()
+	if log := w.log.String(); strings.Contains(log, "failed") || strings.Count(log, `"status":499`) != 8 {
+		t.Errorf("who went away is told of as %s", log)
+	}
 	outside.answer = nil
 	if status, p, _ := w.send(t, w.key["admin"], "f", api.SendRequest{Path: "/"}); status != 200 {
 		t.Errorf("after them: %d %+v", status, p)
