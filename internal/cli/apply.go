@@ -147,8 +147,22 @@ func printApplied(out printer, a api.AppliedPolicy) {
 			out.line("  %s", clean(r))
 		}
 	}
+	printChanges(out, a.Changes)
+	if len(a.Changes) == 0 {
+		out.line("the text alone is another: nothing changes in meaning")
+	}
+	for _, w := range a.Warnings {
+		out.line("%s %s", out.paint(yellow, "warning:"), clean(w))
+	}
+	if a.DryRun {
+		out.line("dry run: nothing was changed")
+	}
+}
+
+// printChanges tells of each thing what is said otherwise of it.
+func printChanges(out printer, changes []api.PolicyChange) {
 	what := ""
-	for _, c := range a.Changes {
+	for _, c := range changes {
 		if c.What != what {
 			what = c.What
 			out.line("%s", clean(what))
@@ -165,14 +179,5 @@ func printApplied(out printer, a api.AppliedPolicy) {
 		default:
 			out.line("  ~ %s: %s → %s", clean(c.Field), clean(c.Before), clean(c.After))
 		}
-	}
-	if len(a.Changes) == 0 {
-		out.line("the text alone is another: nothing changes in meaning")
-	}
-	for _, w := range a.Warnings {
-		out.line("%s %s", out.paint(yellow, "warning:"), clean(w))
-	}
-	if a.DryRun {
-		out.line("dry run: nothing was changed")
 	}
 }

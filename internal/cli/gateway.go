@@ -19,8 +19,10 @@ import (
 func newGateway(std Stdio) *cobra.Command {
 	cmd := group("gateway", "Show, export and restore the gateway policy of the project",
 		newGatewayRoutes(std),
+		newGatewayMatrix(std),
 		newGatewayExport(std),
 		newGatewayHistory(std),
+		newGatewayDiff(std),
 		newGatewayRestore(std),
 		newGatewayKey(std),
 	)
