@@ -247,6 +247,7 @@ func TestSession_LookingIsNoUse(t *testing.T) {
 	for range 12 {
 		w.pass(5 * time.Minute)
 		auth.FromSession(ctx, w.at())
+		w.Look(t.Context(), value, home)
 	}
 	if err := w.open(value, home); !errors.Is(err, auth.ErrSession) {
 		t.Errorf("after an hour of looking: %v", err)

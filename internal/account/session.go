@@ -72,7 +72,7 @@ func (s *Service) stored(ctx context.Context, value string) (platform.Session, e
 // that is good, and Denied where its key may not be used from the browser's
 // address.
 func (s *Service) Session(ctx context.Context, value string, b Browser) (Session, error) {
-	out, err := s.session(ctx, value, b)
+	out, err := s.Look(ctx, value, b)
 	if err != nil {
 		return Session{}, err
 	}
@@ -83,8 +83,9 @@ func (s *Service) Session(ctx context.Context, value string, b Browser) (Session
 	return out, err
 }
 
-// session looks without being a use: a stream that is open keeps nobody signed in.
-func (s *Service) session(ctx context.Context, value string, b Browser) (Session, error) {
+// Look is Session without being a use of it: what a page that was left open does by
+// itself keeps nobody signed in.
+func (s *Service) Look(ctx context.Context, value string, b Browser) (Session, error) {
 	got, err := s.stored(ctx, value)
 	if err != nil {
 		return Session{}, err
@@ -135,7 +136,7 @@ func controls(p auth.Principal, remote string) error {
 // In puts a session into a context, for the control API.
 func (s *Service) In(ctx context.Context, value string, b Browser) context.Context {
 	return auth.WithSession(ctx, func(time.Time) (auth.Principal, error) {
-		now, err := s.session(ctx, value, b)
+		now, err := s.Look(ctx, value, b)
 		if err != nil {
 			return auth.Principal{}, err
 		}

@@ -33,7 +33,11 @@ func (c *Console) session(r *http.Request) (Session, error) {
 	if value == "" {
 		return Session{}, auth.ErrSession
 	}
-	got, err := c.o.Accounts.Session(r.Context(), value, b)
+	look := c.o.Accounts.Session
+	if byItself(r) {
+		look = c.o.Accounts.Look
+	}
+	got, err := look(r.Context(), value, b)
 	if err != nil {
 		return Session{}, err
 	}
@@ -45,6 +49,12 @@ func (c *Console) session(r *http.Request) (Session, error) {
 		s.KeyID = got.OwnerID
 	}
 	return s, nil
+}
+
+// byItself reports whether a page asks that may have been left open: for a stream or a
+// chart, or for a part of it that has changed.
+func byItself(r *http.Request) bool {
+	return r.Method == http.MethodGet && (strings.HasPrefix(r.URL.Path, Dir+"/api/") || r.Header.Get("X-Live") != "")
 }
 
 func browser(r *http.Request) account.Browser {

@@ -25,6 +25,7 @@
   // htmx sends the token of the forms with what is no form.
   body.addEventListener('htmx:configRequest', (e) => {
     if (body.dataset.csrf) e.detail.headers['X-CSRF-Token'] = body.dataset.csrf;
+    if (e.detail.triggeringEvent?.type === 'changed') e.detail.headers['X-Live'] = '1'; // nobody need be there
   });
   // A form's mistakes come with a status of 4xx, and are the page to show.
   body.addEventListener('htmx:beforeSwap', (e) => {
