@@ -19,9 +19,9 @@ func newUsers(std Stdio) *cobra.Command {
 		newUsersCodeOff(std),
 		newUsersRemove(std),
 	)
-	cmd.Long = "A user signs in to the console with a name and a password, and may do in the project and\n" +
-		"its subprojects what a key without limits can. The first one is made on the console's own\n" +
-		"page too, with the administrator's key."
+	cmd.Long = "A user signs in to the console with a name and a password, and may do in the project\n" +
+		"and its subprojects what a key without limits can. The first one may be made on the\n" +
+		"console's own page, with the administrator's key."
 	return cmd
 }
 

@@ -12,9 +12,9 @@ func newUsersAdd(std Stdio) *cobra.Command {
 		Use:   "add NAME",
 		Short: "Add a user who may sign in to the console",
 		Long: "Add a user who may sign in to the console, and may then do in the project and its\n" +
-			"subprojects what a key without limits can; so only such a key may add one. The password\n" +
-			"is asked for twice, and not shown; or it is read from standard input, of which one newline\n" +
-			"at the end is dropped.",
+			"subprojects what a key without limits can; so only such a key may add one. The\n" +
+			"password is asked for twice, and not shown; or it is read from standard input, of which\n" +
+			"one newline at the end is dropped.",
 		Example: "  postern users add ann@example.com\n" +
 			"  pass show console/ann | postern users add ann@example.com",
 		Args: exactly("NAME"),

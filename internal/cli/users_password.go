@@ -9,9 +9,9 @@ func newUsersPassword(std Stdio) *cobra.Command {
 	return remote(&cobra.Command{
 		Use:   "password NAME",
 		Short: "Give a user another password; their sessions end",
-		Long: "Give a user, named by name or ID, another password. All their sessions end. The password\n" +
-			"is asked for twice, and not shown; or it is read from standard input, of which one newline\n" +
-			"at the end is dropped.",
+		Long: "Give a user, named by name or ID, another password. All their sessions end. The\n" +
+			"password is asked for twice, and not shown; or it is read from standard input, of which\n" +
+			"one newline at the end is dropped.",
 		Args: exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := signedIn(cmd)
@@ -38,7 +38,7 @@ func newUsersCodeOff(std Stdio) *cobra.Command {
 	var asJSON, yes bool
 	cmd := remote(&cobra.Command{
 		Use:   "code-off NAME",
-		Short: "Let a user sign in without a code, who lost the app and the recovery codes",
+		Short: "Let a user who lost their app sign in without a code",
 		Args:  exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := signedIn(cmd)
