@@ -72,7 +72,7 @@ func newTab(t *testing.T) *tab {
 	if err := chromedp.Do(own); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(own, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(own, 10*time.Minute)
 	t.Cleanup(cancel)
 	return &tab{t, ctx}
 }
