@@ -1,7 +1,7 @@
 # The commands of this project. `make help` lists them.
 SHELL := /bin/bash
 
-.PHONY: help build man demo test check bench clean
+.PHONY: help build man demo test check bench screenshots clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -24,6 +24,9 @@ check: ## runs everything; a tool that is missing is a failure that names it
 
 bench: build ## measures against Express, node:http, HAProxy, nginx and Caddy; writes docs/benchmarks.md
 	go run ./bench
+
+screenshots: ## the pictures of docs/console, of a server with the data of a small shop
+	SCREENSHOTS=$(CURDIR)/docs/console go test -count 1 -run '^TestConsole_Pictures$$' ./cmd/postern
 
 clean: ## removes what the commands above made
 	rm -rf bin tmp runtime/node/node_modules runtime/node/build bench/node_modules

@@ -41,7 +41,7 @@ func main() {
 	connections := flag.Int("connections", 64, "keep-alive connections")
 	dex := flag.String("dex", "", "a dex program (github.com/dexidp/dex) to measure the token server beside")
 	traefik := flag.String("traefik", "", "a traefik program (github.com/traefik/traefik) to measure the gates beside")
-	only := flag.String("only", "", "measure this part alone: gates (and print it); or cold, deploy, dev, idle, invoke, redact, soak (and replace it on the page)")
+	only := flag.String("only", "", "measure this part alone: gates (and print it); or cold, console, deploy, dev, idle, invoke, redact, soak (and replace it on the page)")
 	calls := flag.Int64("calls", 1_000_000, "of -only soak")
 	out := flag.String("out", "docs/benchmarks.md", "where the table goes; - for the terminal only")
 	flag.Parse()
@@ -137,7 +137,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	page := report(ctx, results, callsReport(invoked, rounds, duration)+gatesReport(gates, floods, connections), tokens, keys, micro, rounds, duration, connections)
-	for _, heading := range []string{coldHeading, deployHeading, devHeading, idleHeading, soakHeading, redactHeading} { // measured by themselves
+	for _, heading := range []string{coldHeading, consoleHeading, deployHeading, devHeading, idleHeading, soakHeading, redactHeading} { // measured by themselves
 		if section := sectionOf(string(old), heading); section != "" {
 			page = withSection(page, heading, section)
 		}
@@ -179,6 +179,12 @@ func part(ctx context.Context, o options) (heading, section string, err error) {
 			return "", "", err
 		}
 		return coldHeading, coldReport(starts), nil
+	case "console":
+		r, err := measureConsole(ctx, o.rounds)
+		if err != nil {
+			return "", "", err
+		}
+		return consoleHeading, consoleReport(r), nil
 	case "deploy":
 		list, err := measureDeploys(ctx, o.rounds)
 		if err != nil {

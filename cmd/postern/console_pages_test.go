@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -90,6 +91,15 @@ func TestConsole_Pages(t *testing.T) {
 	list := h.pages(cookie)
 	if len(list) < 40 {
 		t.Fatalf("only %q", list)
+	}
+	for _, path := range list {
+		u, err := url.Parse(path)
+		h.ok(err)
+		if name := pictureOf(u); name != "" {
+			if _, err := os.Stat(filepath.Join(pictures, name+".png")); err != nil {
+				t.Errorf("%s has no picture: %v; make screenshots", path, err)
+			}
+		}
 	}
 	host := strings.TrimPrefix(h.web, "http://")
 	for _, s := range screens {

@@ -146,6 +146,10 @@ func (h *hall) crowd() {
 		_, err := h.api.CreateSubproject(h.Context(), api.CreateSubprojectRequest{DisplayName: text, Labels: map[string]string{fmt.Sprintf("label-%d", i): text}})
 		h.ok(err)
 	}
+	for _, name := range []string{"ada", strings.Repeat("w", 64)} {
+		_, err := h.api.CreateUser(h.Context(), api.CreateUserRequest{Name: name, Password: "four words nobody knows"})
+		h.ok(err)
+	}
 	h.policy()
 	h.traffic()
 }
