@@ -11,7 +11,7 @@ func newGatewayDiff(std Stdio) *cobra.Command {
 	return remote(&cobra.Command{
 		Use:   "diff NUMBER NUMBER",
 		Short: "Show what one policy says otherwise than another",
-		Long:  "Show what the second policy says otherwise than the first, by meaning: comments and\norder are no difference. 0 is no policy at all; the numbers are in: postern gateway history",
+		Long:  "Show what the second policy says otherwise than the first, by meaning: comments and\norder are no difference. 0 is no policy at all. The numbers are in:\npostern gateway history",
 		Args:  exactly("NUMBER", "NUMBER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var numbers [2]int
