@@ -53,7 +53,8 @@ func (c *Console) audit(v *visit) error {
 	if err != nil {
 		return v.mistaken(err, "audit", "audit", "Audit log", body)
 	}
-	body.Events, body.Next, body.First = tellEvents(events), turnTo(v, "page", events.NextPageToken), v.turn("page", "")
+	body.Events = tellEvents(events)
+	body.Next, body.First = v.pager("page", events.NextPageToken)
 	ask.PageToken, ask.PageSize = "", 1000
 	body.JSON = Dir + "/api/v1/projects/" + url.PathEscape(v.project) + "/audit?" + ask.Values().Encode()
 	return v.show("audit", "audit", "Audit log", body)
@@ -98,7 +99,8 @@ func (c *Console) refusals(v *visit) error {
 	if err != nil {
 		return v.mistaken(err, "refusals", "gateway/refusals", "Refusals", body)
 	}
-	body.Events, body.Next, body.First = tellEvents(events), turnTo(v, "page", events.NextPageToken), v.turn("page", "")
+	body.Events = tellEvents(events)
+	body.Next, body.First = v.pager("page", events.NextPageToken)
 	return v.show("refusals", "gateway/refusals", "Refusals", body)
 }
 

@@ -51,13 +51,8 @@ func (c *Console) functions(v *visit) error {
 	for _, f := range list.Functions {
 		body.Rows = append(body.Rows, functionRow{f, did[f.ID]})
 	}
-	body.Found, body.Next = list.Total, v.turn("page", list.NextPageToken)
-	if list.NextPageToken == "" {
-		body.Next = ""
-	}
-	if q.Get("page") != "" {
-		body.First = v.turn("page", "")
-	}
+	body.Found = list.Total
+	body.Next, body.First = v.pager("page", list.NextPageToken)
 	return v.show("functions", "functions", "Functions", body)
 }
 

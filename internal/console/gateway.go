@@ -2,7 +2,6 @@ package console
 
 import (
 	"cmp"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,10 +56,8 @@ func (c *Console) routes(v *visit) error {
 		}
 	}
 	first, next := turnAt(len(found), q.Get("from"), routesShown)
-	body.Found, body.Next, body.First = len(found), v.turn("from", next), ""
-	if first > 0 {
-		body.First = v.turn("from", "")
-	}
+	body.Found = len(found)
+	body.Next, body.First = v.pager("from", next)
 	for _, r := range found[first:min(first+routesShown, len(found))] {
 		body.Routes = append(body.Routes, routeOf(r))
 	}
@@ -74,35 +71,6 @@ func (p *routesPage) wants(r api.GatewayRoute) bool {
 	}
 	text := strings.ToLower(strings.Join([]string{r.Function, r.Upstream, r.Method, r.Path, r.Handler, r.Group, r.Guard}, " "))
 	return strings.Contains(text, strings.ToLower(strings.TrimSpace(p.Query)))
-}
-
-// turnAt is where a page of rows begins, and where the next does; empty: it is the last.
-func turnAt(rows int, from string, size int) (first int, next string) {
-	first, err := strconv.Atoi(from)
-	if err != nil || first < 0 || first >= rows {
-		first = 0
-	}
-	if first+size < rows {
-		next = strconv.Itoa(first + size)
-	}
-	return first, next
-}
-
-// turn is the address of this page with another value of one of its settings, and
-// empty for none where that is what is turned to next.
-func (v *visit) turn(name, value string) string {
-	q := url.Values{}
-	for n, values := range v.r.URL.Query() {
-		if n != name && n != "said" && len(values) > 0 && values[0] != "" {
-			q.Set(n, values[0])
-		}
-	}
-	if value != "" {
-		q.Set(name, value)
-	} else if !v.r.URL.Query().Has(name) {
-		return ""
-	}
-	return "?" + q.Encode()
 }
 
 func routeOf(r api.GatewayRoute) route {

@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 	"testing"
@@ -42,6 +43,20 @@ func (s *site) apply(document string) {
 	if _, err := s.api.ApplyPolicy(s.Context(), api.ApplyPolicyRequest{Document: document}, false); err != nil {
 		s.Fatal(err)
 	}
+}
+
+// From the last of several pages there is no way on, and one to the first.
+func TestRoutes_Paged(t *testing.T) {
+	s := newSite(t)
+	var source strings.Builder
+	for i := range 110 {
+		fmt.Fprintf(&source, "export function h%03d() { return 1 }\n", i)
+	}
+	s.deploy("many", source.String())
+	s.want(s.get("gateway"), 200, "h000", `href="?from=100">Next page`)
+	p := s.get("gateway?from=100&q=")
+	s.want(p, 200, "h105", "First page")
+	s.no(p, "h000", "Next page")
 }
 
 func TestRoutes(t *testing.T) {

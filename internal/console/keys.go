@@ -57,7 +57,7 @@ func (c *Console) keys(v *visit) error {
 		return err
 	}
 	body.Keys, body.Total, body.Projects, body.MoreProjects = found.AccessKeys, found.Total, subprojects.Subprojects, subprojects.NextPageToken != ""
-	body.Next, body.First = turnTo(v, "page", found.NextPageToken), v.turn("page", "")
+	body.Next, body.First = v.pager("page", found.NextPageToken)
 	return v.show("keys", "keys", "Access keys", body)
 }
 

@@ -36,7 +36,8 @@ func (c *Console) limits(v *visit) error {
 	if err != nil {
 		return err
 	}
-	body := limitsPage{Next: turnTo(v, "keys", l.NextPageToken), First: v.turn("keys", "")}
+	var body limitsPage
+	body.Next, body.First = v.pager("keys", l.NextPageToken)
 	for _, r := range l.Rates {
 		row := rateRow{RateInForce: r, Shared: r.Left != nil, Low: int64(r.AtOnce / 5)}
 		if row.Shared {

@@ -19,17 +19,17 @@ const (
 
 // matrixPage is what the page of keys and routes shows.
 type matrixPage struct {
-	Key, Query, From     string // what narrows keys, routes, and from where they are used
-	All                  bool   // routes that ask for no key, too
-	Large                bool   // as much as one page can have
-	Spans                []span
-	Columns              []column
-	Rows                 []matrixRow
-	Found                int // routes on all pages
-	NextKeys, FirstKeys  string
-	NextRoutes, FirstSet string
-	Larger               string // the same with as much as one page can have
-	Legend               []legend
+	Key, Query, From        string // what narrows keys, routes, and from where they are used
+	All                     bool   // routes that ask for no key, too
+	Large                   bool   // as much as one page can have
+	Spans                   []span
+	Columns                 []column
+	Rows                    []matrixRow
+	Found                   int // routes on all pages
+	NextKeys, FirstKeys     string
+	NextRoutes, FirstRoutes string
+	Larger                  string // the same with as much as one page can have
+	Legend                  []legend
 }
 
 // column is a route.
@@ -90,9 +90,9 @@ func (c *Console) matrix(v *visit) error {
 	if err != nil {
 		return v.mistaken(err, "matrix", "gateway/matrix", "Keys × routes", body)
 	}
-	body.Found, body.NextKeys, body.NextRoutes = m.RouteCount, turnTo(v, "keys", m.NextPageToken), turnTo(v, "routes", m.NextRoutePageToken)
-	body.FirstKeys, body.FirstSet = v.turn("keys", ""), v.turn("routes", "")
-	body.Larger = v.turn("large", "1")
+	body.Found, body.Larger = m.RouteCount, v.turn("large", "1")
+	body.NextKeys, body.FirstKeys = v.pager("keys", m.NextPageToken)
+	body.NextRoutes, body.FirstRoutes = v.pager("routes", m.NextRoutePageToken)
 	for i, r := range m.Routes {
 		of := routeOf(r)
 		last := i+1 < len(m.Routes) && m.Routes[i+1].Function+m.Routes[i+1].Upstream != of.Of
@@ -126,14 +126,6 @@ func (c *Console) matrix(v *visit) error {
 		}
 	}
 	return v.show("matrix", "gateway/matrix", "Keys × routes", body)
-}
-
-// turnTo is turn, where an empty value is that there is no next page.
-func turnTo(v *visit, name, value string) string {
-	if value == "" {
-		return ""
-	}
-	return v.turn(name, value)
 }
 
 var filled = strings.NewReplacer("{$}", "", "...}", "", "{", "", "}", "")

@@ -68,7 +68,7 @@ func (c *Console) policyInForce(v *visit) (body policyPage, err error) {
 	for _, p := range history.Policies {
 		body.History = append(body.History, applied{p, p.Number - 1})
 	}
-	body.Next, body.First = turnTo(v, "before", history.NextPageToken), v.turn("before", "")
+	body.Next, body.First = v.pager("before", history.NextPageToken)
 	return body, nil
 }
 

@@ -29,8 +29,9 @@ func (c *Console) servicePlans(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.show("service-plans", "service-plans", "Service plans",
-		plansPage{Keys: list.AccessKeys, Next: turnTo(v, "page", list.NextPageToken), First: v.turn("page", ""), New: q.Get("new"), Self: v.r.URL.RequestURI()})
+	body := plansPage{Keys: list.AccessKeys, New: q.Get("new"), Self: v.r.URL.RequestURI()}
+	body.Next, body.First = v.pager("page", list.NextPageToken)
+	return v.show("service-plans", "service-plans", "Service plans", body)
 }
 
 func (c *Console) newServicePlan(v *visit) error {

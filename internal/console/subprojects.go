@@ -35,7 +35,8 @@ func (v *visit) loadSubprojects() (p subprojectsPage, err error) {
 		return p, err
 	}
 	list, err := v.api.FindSubprojects(v.r.Context(), v.r.URL.Query().Get("page"), keysListed)
-	p.List, p.Next, p.First = list.Subprojects, turnTo(v, "page", list.NextPageToken), v.turn("page", "")
+	p.List = list.Subprojects
+	p.Next, p.First = v.pager("page", list.NextPageToken)
 	return p, err
 }
 

@@ -54,7 +54,7 @@ func (c *Console) usage(v *visit) error {
 		return err
 	}
 	body.Report, body.From, body.To = report, report.From, report.To
-	body.Next, body.First = turnTo(v, "page", report.NextPageToken), v.turn("page", "")
+	body.Next, body.First = v.pager("page", report.NextPageToken)
 	body.Codes = codesOf(report.Total)
 	body.Bars, body.Most = bars(report.From, report.To, days.Usage)
 	csv := url.Values{"by": {body.By}, "from": {body.From}, "to": {body.To}, "format": {"csv"}}

@@ -16,17 +16,17 @@ func (c *Console) registerUsers() {
 
 // usersBody is what the list of users shows.
 type usersBody struct {
-	List []api.User
-	Next string
-	Page bool   // it is not the first
-	Name string // as it was typed
-	Own  string // the ID of who looks
+	List        []api.User
+	Next, First string
+	Name        string // as it was typed
+	Own         string // the ID of who looks
 }
 
 func (v *visit) usersBody() (usersBody, error) {
-	token := v.r.URL.Query().Get("page")
-	list, err := v.api.Users(v.r.Context(), token)
-	return usersBody{List: list.Users, Next: list.NextPageToken, Page: token != "", Name: v.r.PostForm.Get("username"), Own: v.session.UserID}, err
+	list, err := v.api.Users(v.r.Context(), v.r.URL.Query().Get("page"))
+	b := usersBody{List: list.Users, Name: v.r.PostForm.Get("username"), Own: v.session.UserID}
+	b.Next, b.First = v.pager("page", list.NextPageToken)
+	return b, err
 }
 
 func (c *Console) users(v *visit) error {
