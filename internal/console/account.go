@@ -19,7 +19,14 @@ func (c *Console) registerAccount() {
 	c.page("POST /account/sessions", c.endSessions)
 }
 
-var errNotAlike = fault.New(fault.Invalid, "the two new passwords are not alike").WithHint("type the same one twice")
+// newPassword is what was typed twice for a new password.
+func (v *visit) newPassword() (string, error) {
+	password := v.r.PostForm.Get("new-password")
+	if password != v.r.PostForm.Get("again") {
+		return "", fault.New(fault.Invalid, "the two new passwords are not alike").WithHint("type the same one twice")
+	}
+	return password, nil
+}
 
 // accountBody is what the page of one's own account shows.
 type accountBody struct {
@@ -56,11 +63,11 @@ func (v *visit) notTaken(err error, form string) error {
 }
 
 func (c *Console) changePassword(v *visit) error {
-	form := v.r.PostForm
-	if form.Get("new-password") != form.Get("again") {
-		return v.notTaken(errNotAlike, "password")
+	password, err := v.newPassword()
+	var value string
+	if err == nil {
+		value, err = c.o.Accounts.Password(v.r.Context(), v.session.account, v.r.PostForm.Get("password"), password, browser(v.r))
 	}
-	value, err := c.o.Accounts.Password(v.r.Context(), v.session.account, form.Get("password"), form.Get("new-password"), browser(v.r))
 	if err != nil {
 		return v.notTaken(err, "password")
 	}

@@ -118,11 +118,13 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mux.ServeHTTP(w, r)
 }
 
+var errNoPage = fault.New(fault.NotFound, "there is no such page").WithHint("the menu has all of them")
+
 // stray answers what no page takes.
 func (c *Console) stray(w http.ResponseWriter, r *http.Request) {
 	v := &visit{c: c, w: w, r: r, id: httpx.NewRequestID()}
 	v.session, _ = c.session(r)
-	c.fail(v, fault.New(fault.NotFound, "there is no such page").WithHint("the menu has all of them"))
+	c.fail(v, errNoPage)
 }
 
 // home leads to the page that people look at first.

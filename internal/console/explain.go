@@ -27,8 +27,7 @@ func (c *Console) explain(v *visit) error {
 	if v.r.Method == http.MethodPost { // who types a secret for an ID does not leave it in an address
 		q = v.r.PostForm
 	}
-	body := explainPage{Request: strings.TrimSpace(q.Get("request")), URL: strings.TrimSpace(q.Get("url")), Method: q.Get("method"), Key: string(accesskey.Redact([]byte(strings.TrimSpace(q.Get("key"))))), From: strings.TrimSpace(q.Get("from")),
-		Methods: []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}}
+	body := explainPage{Request: strings.TrimSpace(q.Get("request")), URL: strings.TrimSpace(q.Get("url")), Method: q.Get("method"), Key: string(accesskey.Redact([]byte(strings.TrimSpace(q.Get("key"))))), From: strings.TrimSpace(q.Get("from")), Methods: methods}
 	id, err := c.keyID(v, body.Key)
 	if err != nil {
 		return err

@@ -205,9 +205,5 @@ func (v *visit) wrongKey(err error, view, title string, form keyForm) error {
 	if form.Field == "" || f.Status >= http.StatusInternalServerError {
 		return v.mistaken(err, view, "keys", title, form)
 	}
-	status := http.StatusUnprocessableEntity
-	if f.Status != http.StatusBadRequest {
-		status = f.Status
-	}
-	return v.answer(status, view, frame{Title: title, Here: "keys", Body: form, Failure: &failure{Text: "Nothing was saved.", Hint: "Correct the field that is marked."}})
+	return v.answer(f.ofForm(), view, frame{Title: title, Here: "keys", Body: form, Failure: &failure{Text: "Nothing was saved.", Hint: "Correct the field that is marked."}})
 }

@@ -84,7 +84,7 @@ func (v *visit) loadKey() (p keyPage, err error) {
 }
 
 // keyPath is the address of one key's page, below [Dir].
-func (v *visit) keyPath(id string) string { return "/p/" + v.project + "/keys/" + id }
+func (v *visit) keyPath(id string) string { return v.in("keys/" + id) }
 
 func (c *Console) key(v *visit) error {
 	p, err := v.loadKey()
@@ -107,6 +107,6 @@ func (c *Console) revokeKey(v *visit) error {
 	if err := v.api.RevokeKey(v.r.Context(), v.r.PathValue("key")); err != nil {
 		return err
 	}
-	v.said("/p/"+v.project+"/keys", "key-revoked")
+	v.said(v.in("keys"), "key-revoked")
 	return nil
 }

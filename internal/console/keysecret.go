@@ -25,11 +25,11 @@ type secretPage struct {
 }
 
 func (v *visit) showSecret(k api.AccessKey, secret string, rotated, endedOlder bool) error {
-	p := secretPage{Key: k, Secret: secret, Rotated: rotated, EndedOlder: endedOlder, Curl: v.curl(k), Done: Dir + "/p/" + v.project + "/keys?new=" + url.QueryEscape(k.AccessKeyID)}
+	p := secretPage{Key: k, Secret: secret, Rotated: rotated, EndedOlder: endedOlder, Curl: v.curl(k), Done: Dir + v.in("keys?new=") + url.QueryEscape(k.AccessKeyID)}
 	title, here := "Key ID and Key Secret", "keys"
 	switch {
 	case k.ServicePlanID != "":
-		title, here, p.Done = "Service plan ID and API token", "service-plans", Dir+"/p/"+v.project+"/service-plans?new="+url.QueryEscape(k.AccessKeyID)
+		title, here, p.Done = "Service plan ID and API token", "service-plans", Dir+v.in("service-plans?new=")+url.QueryEscape(k.AccessKeyID)
 	case rotated:
 		title, p.Done = "The new Key Secret", Dir+v.keyPath(k.AccessKeyID)
 	}

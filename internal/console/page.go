@@ -82,6 +82,9 @@ func (v *visit) to(path string) {
 	http.Redirect(v.w, v.r, Dir+path, http.StatusSeeOther)
 }
 
+// in is a page of the project, below [Dir].
+func (v *visit) in(path string) string { return "/p/" + url.PathEscape(v.project) + "/" + path }
+
 // said leads to another page, which then says one of notices.
 func (v *visit) said(path, notice string) { v.to(path + "?said=" + url.QueryEscape(notice)) }
 
@@ -121,14 +124,19 @@ func (v *visit) show(view, here, title string, body any) error {
 // mistaken shows a page again with what was wrong in its form.
 func (v *visit) mistaken(err error, view, here, title string, body any) error {
 	f := v.failureOf(err)
-	if f.Status >= 500 {
+	if f.Status >= http.StatusInternalServerError {
 		return err
 	}
-	status := http.StatusUnprocessableEntity
-	if f.Status != http.StatusBadRequest {
-		status = f.Status
+	return v.answer(f.ofForm(), view, frame{Title: title, Here: here, Body: body, Failure: f})
+}
+
+// ofForm is the status of a page that shows a form again: its mistakes are not those
+// of the request.
+func (f *failure) ofForm() int {
+	if f.Status == http.StatusBadRequest {
+		return http.StatusUnprocessableEntity
 	}
-	return v.answer(status, view, frame{Title: title, Here: here, Body: body, Failure: f})
+	return f.Status
 }
 
 func (v *visit) answer(status int, view string, f frame) error {

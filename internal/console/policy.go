@@ -83,7 +83,7 @@ func (c *Console) changePolicy(v *visit) error {
 	apply := v.r.PostForm.Get("step") == "apply"
 	would, err := v.api.ApplyPolicy(v.r.Context(), api.ApplyPolicyRequest{Document: text, ExpectNumber: &number}, !apply)
 	if err == nil && apply {
-		v.said("/p/"+v.project+"/gateway/policy", "policy-applied")
+		v.said(v.in("gateway/policy"), "policy-applied")
 		return nil
 	}
 	body, other := c.policyInForce(v)

@@ -193,8 +193,6 @@ func (c *Console) signOut(v *visit) error {
 // setupForm is what the page of the first user shows.
 type setupForm struct{ KeyID, Name string }
 
-var errNoPage = fault.New(fault.NotFound, "there is no such page").WithHint("the menu has all of them")
-
 // isNew refuses, as if there were no page, once a user was ever made.
 func (c *Console) isNew(v *visit) error {
 	ever, err := c.o.Accounts.Ever(v.r.Context())
@@ -224,18 +222,18 @@ func (c *Console) setup(v *visit) error {
 	if err != nil {
 		return v.refused(err, view, title, f)
 	}
-	if form.Get("new-password") != form.Get("again") {
-		return v.mistaken(errNotAlike, view, "", title, f)
+	password, err := v.newPassword()
+	if err == nil {
+		v.as(key)
+		_, err = v.api.CreateUser(v.r.Context(), api.CreateUserRequest{Name: f.Name, Password: password, First: true})
 	}
-	v.as(key)
-	_, err = v.api.CreateUser(v.r.Context(), api.CreateUserRequest{Name: f.Name, Password: form.Get("new-password"), First: true})
-	if v.failureOf(err).Code == "setup_done" {
+	if err != nil && v.failureOf(err).Code == "setup_done" {
 		return errNoPage
 	}
 	if err != nil {
 		return v.mistaken(err, view, "", title, f)
 	}
-	value, _, err := c.o.Accounts.SignIn(v.r.Context(), f.Name, form.Get("new-password"), browser(v.r))
+	value, _, err := c.o.Accounts.SignIn(v.r.Context(), f.Name, password, browser(v.r))
 	if err != nil {
 		return fmt.Errorf("sign the first user in: %w", err)
 	}

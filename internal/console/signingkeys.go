@@ -33,6 +33,6 @@ func (c *Console) rotateSigningKey(v *visit) error {
 	if done.Rotated {
 		notice = "signing-key-made"
 	}
-	v.said("/p/"+v.project+"/signing-keys", notice)
+	v.said(v.in("signing-keys"), notice)
 	return nil
 }

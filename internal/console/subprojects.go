@@ -52,7 +52,7 @@ func (c *Console) makeSubproject(v *visit) error {
 	name := v.r.PostForm.Get("displayName")
 	made, err := v.api.CreateSubproject(v.r.Context(), api.CreateSubprojectRequest{DisplayName: name})
 	if err == nil {
-		v.said("/p/"+v.project+"/subprojects/"+made.SubprojectID, "subproject-made")
+		v.said(v.in("subprojects/"+made.SubprojectID), "subproject-made")
 		return nil
 	}
 	p, loadErr := v.loadSubprojects()
@@ -97,7 +97,7 @@ func (c *Console) renameSubproject(v *visit) error {
 		p.Name, p.Wrong = name, v.failureOf(err)
 		return v.mistaken(err, "subproject", "subprojects", p.DisplayName, p)
 	}
-	v.said("/p/"+v.project+"/subprojects/"+p.SubprojectID, "subproject-renamed")
+	v.said(v.in("subprojects/"+p.SubprojectID), "subproject-renamed")
 	return nil
 }
 
@@ -117,6 +117,6 @@ func (c *Console) deleteSubproject(v *visit) error {
 	if err = v.api.DeleteSubproject(v.r.Context(), p.SubprojectID); err != nil {
 		return v.mistaken(err, "subproject-delete", "subprojects", "Delete "+p.DisplayName, p)
 	}
-	v.said("/p/"+v.project+"/subprojects", "subproject-deleted")
+	v.said(v.in("subprojects"), "subproject-deleted")
 	return nil
 }

@@ -38,9 +38,9 @@ func (c *Console) users(v *visit) error {
 }
 
 func (c *Console) addUser(v *visit) error {
-	form, err := v.r.PostForm, error(errNotAlike)
-	if form.Get("new-password") == form.Get("again") {
-		_, err = v.api.CreateUser(v.r.Context(), api.CreateUserRequest{Name: form.Get("username"), Password: form.Get("new-password")})
+	password, err := v.newPassword()
+	if err == nil {
+		_, err = v.api.CreateUser(v.r.Context(), api.CreateUserRequest{Name: v.r.PostForm.Get("username"), Password: password})
 	}
 	if err == nil {
 		v.said(v.in("users"), "user-added")
@@ -52,9 +52,6 @@ func (c *Console) addUser(v *visit) error {
 	}
 	return v.mistaken(err, "users", "users", "Users", b)
 }
-
-// in is a path of the project, for to.
-func (v *visit) in(path string) string { return "/p/" + v.project + "/" + path }
 
 // user is the page of one of them, with what can be done to them.
 func (c *Console) user(v *visit) error {
@@ -79,9 +76,9 @@ func (v *visit) done(err error, path, notice string) error {
 }
 
 func (c *Console) resetPassword(v *visit) error {
-	id, form, err := v.r.PathValue("user"), v.r.PostForm, error(errNotAlike)
-	if form.Get("new-password") == form.Get("again") {
-		_, err = v.api.SetPassword(v.r.Context(), id, form.Get("new-password"))
+	password, err := v.newPassword()
+	if err == nil {
+		_, err = v.api.SetPassword(v.r.Context(), v.r.PathValue("user"), password)
 	}
 	return v.done(err, "users", "user-password")
 }

@@ -161,5 +161,5 @@ func (c *Console) shift(v *visit) error {
 
 // functionPath is a page of a function, below [Dir].
 func (v *visit) functionPath(name, page string) string {
-	return "/p/" + url.PathEscape(v.project) + "/functions/" + url.PathEscape(name) + page
+	return v.in("functions/" + url.PathEscape(name) + page)
 }
