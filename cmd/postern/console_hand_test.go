@@ -29,7 +29,7 @@ func (h *hall) someone(t *testing.T, s screen, cookie string) *hand {
 // to opens a page of the project.
 func (p *hand) to(path string) {
 	p.Helper()
-	p.do(chromedp.Navigate(p.h.web + "/console/p/" + p.h.api.ProjectID + "/" + path))
+	p.do(chromedp.Navigate(p.h.control + "/console/p/" + p.h.api.ProjectID + "/" + path))
 }
 
 // sees waits until a page is there whose address ends so, and that shows each of some texts.

@@ -24,7 +24,7 @@ func (h *hall) pages(cookie string) (list []string) {
 	for len(todo) > 0 {
 		at := todo[0]
 		todo = todo[1:]
-		r, err := http.NewRequestWithContext(h.Context(), "GET", h.web+at, nil)
+		r, err := http.NewRequestWithContext(h.Context(), "GET", h.control+at, nil)
 		h.ok(err)
 		r.Header.Set("Cookie", cookie)
 		res, err := http.DefaultClient.Do(r)
@@ -101,7 +101,7 @@ func TestConsole_Pages(t *testing.T) {
 			}
 		}
 	}
-	host := strings.TrimPrefix(h.web, "http://")
+	host := strings.TrimPrefix(h.control, "http://")
 	for _, s := range screens {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
@@ -111,7 +111,7 @@ func TestConsole_Pages(t *testing.T) {
 			for _, path := range list {
 				t.Run(strings.TrimPrefix(path, "/console"), func(t *testing.T) {
 					b := &tab{t, b.ctx}
-					b.opens(h.web + path)
+					b.opens(h.control + path)
 					found := append(b.unsound(host, v), b.unseen()...)
 					if !strings.Contains(path, "?") { // the others differ in what they show alone
 						found = append(found, b.barriers("")...)

@@ -168,9 +168,9 @@ func (h *hall) pictures() {
 	cookie := h.signedIn()
 	desk, phone := newTab(h.T).on(screens[0]), newTab(h.T).on(screens[1])
 	phone.carries(h, cookie)
-	desk.opens(h.web + "/console/signin")
+	desk.opens(h.control + "/console/signin")
 	desk.picture(h, screens[0], "signin")
-	desk.opens(h.web + "/console/setup")
+	desk.opens(h.control + "/console/setup")
 	desk.picture(h, screens[0], "setup")
 	for _, name := range []string{"ada", "grace@shop.example"} {
 		_, err := h.api.CreateUser(h.Context(), api.CreateUserRequest{Name: name, Password: "four words nobody knows"})
@@ -186,7 +186,7 @@ func (h *hall) pictures() {
 			continue
 		}
 		done[name] = true
-		desk.opens(h.web + path)
+		desk.opens(h.control + path)
 		desk.picture(h, screens[0], name)
 		if !slices.Contains(mainPages, name) {
 			continue
@@ -194,7 +194,7 @@ func (h *hall) pictures() {
 		desk.scheme("dark")
 		desk.picture(h, screens[0], name+"-dark")
 		desk.scheme("light")
-		phone.opens(h.web + path)
+		phone.opens(h.control + path)
 		phone.picture(h, screens[1], name+"-phone")
 	}
 }

@@ -41,7 +41,6 @@ var hostile = []string{
 type hall struct {
 	*site
 	api *api.Client
-	web string // the URL of the console's host
 }
 
 func newHall(t *testing.T, flags ...string) *hall {
@@ -50,9 +49,13 @@ func newHall(t *testing.T, flags ...string) *hall {
 	h.start(append([]string{"--basic-rate", "10000", "--basic-burst", "10000"}, flags...)...)
 	h.key = exports(h.stdout)
 	h.sign()
-	h.api = &api.Client{Server: h.control, ProjectID: h.key["POSTERN_PROJECT_ID"], KeyID: h.key["POSTERN_KEY_ID"], Secret: h.key["POSTERN_KEY_SECRET"]}
-	h.web = h.control
+	h.enter()
 	return h
+}
+
+// enter says where the server is now, after each start.
+func (h *hall) enter() {
+	h.api = &api.Client{Server: h.control, ProjectID: h.key["POSTERN_PROJECT_ID"], KeyID: h.key["POSTERN_KEY_ID"], Secret: h.key["POSTERN_KEY_SECRET"]}
 }
 
 // ok fails the test unless all went well.
@@ -228,7 +231,7 @@ func (h *hall) signedIn() string {
 	jar, err := cookiejar.New(nil)
 	h.ok(err)
 	client := &http.Client{Jar: jar}
-	res, err := client.Get(h.web + "/console/signin")
+	res, err := client.Get(h.control + "/console/signin")
 	h.ok(err)
 	text, err := io.ReadAll(res.Body)
 	res.Body.Close()
@@ -237,7 +240,7 @@ func (h *hall) signedIn() string {
 	if token == nil {
 		h.Fatalf("no form to sign in: %d %s", res.StatusCode, text)
 	}
-	res, err = client.PostForm(h.web+"/console/signin", url.Values{"csrf": {html.UnescapeString(token[1])}, "key-id": {h.api.KeyID}, "key-secret": {h.api.Secret}})
+	res, err = client.PostForm(h.control+"/console/signin", url.Values{"csrf": {html.UnescapeString(token[1])}, "key-id": {h.api.KeyID}, "key-secret": {h.api.Secret}})
 	h.ok(err)
 	res.Body.Close()
 	for _, c := range jar.Cookies(res.Request.URL) {

@@ -111,7 +111,7 @@ func (h *hall) past() {
 	}
 	h.ok(db.Close())
 	h.start("--basic-rate", "10000", "--basic-burst", "10000")
-	h.api.Server, h.web = h.control, h.control
+	h.enter()
 }
 
 // busy is a time of the shop, an hour of which takes as long as is said.

@@ -195,7 +195,7 @@ func (b *tab) unseen() (list []string) {
 func (b *tab) carries(h *hall, cookie string) *tab {
 	b.Helper()
 	name, value, _ := strings.Cut(cookie, "=")
-	if _, err := chromedp.Call(b.ctx, network.SetCookie, network.SetCookieParams{Name: name, Value: value, URL: h.web + "/console", Path: "/console", HTTPOnly: new(true)}); err != nil {
+	if _, err := chromedp.Call(b.ctx, network.SetCookie, network.SetCookieParams{Name: name, Value: value, URL: h.control + "/console", Path: "/console", HTTPOnly: new(true)}); err != nil {
 		b.Fatal(err)
 	}
 	return b
