@@ -5,6 +5,7 @@ import (
 	"html"
 	"net/http"
 	"net/url"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -253,4 +254,30 @@ func TestKeys_PagesAndSearch(t *testing.T) {
 	found := s.get("keys?q=LLER+4&state=live")
 	s.want(found, 200, "10 keys", "caller 40", `value="LLER 4"`, `value="live" selected`)
 	s.no(found, "caller 30", "Next page")
+}
+
+// The line to try a key with does in a shell what it says, whatever a route is
+// called, and what is copied is what is seen.
+func TestKeys_LineIsSafeToPaste(t *testing.T) {
+	s := newSite(t)
+	s.deployWith("hostile", `export const a = () => 1`, `, "routes": [{"path": "GET /it's;$(id)[1-9]\u009b201~\u202e!!`+"`id`"+`", "handler": "a"}]`, api.DeployRequest{})
+	made := s.post("keys/new", url.Values{"id": {accesskey.NewID(time.Now())}, "displayName": {"pasted"}, "scope": {"invoke"}})
+	s.want(made, 200)
+	copied := regexp.MustCompile(`<code>([^<]*)</code><button[^>]* data-copy="(curl [^"]*)"`).FindStringSubmatch(made.body)
+	if copied == nil {
+		t.Fatal(made.text())
+	}
+	line := html.UnescapeString(copied[2])
+	if shown := html.UnescapeString(copied[1]); shown != line {
+		t.Errorf("shown is %q, copied %q", shown, line)
+	}
+	if strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r >= 0x7f }) {
+		t.Errorf("%q has what a terminal may take for a command", line)
+	}
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", `curl() { printf '%s\n' "$@"; }; `+line).CombinedOutput()
+	args := strings.Split(strings.TrimSpace(string(out)), "\n")
+	u, perr := url.Parse(args[len(args)-1])
+	if err != nil || perr != nil || len(args) != 3 || u.Path != "/fn/hostile/it's;$(id)[1-9]\u009b201~\u202e!!`id`" || strings.ContainsAny(args[2], "[]{}") {
+		t.Errorf("a shell makes of %s: %q %v %v", line, args, err, perr)
+	}
 }

@@ -68,11 +68,16 @@ func (v *visit) curl(k api.AccessKey) string {
 			if r.Method != "" && r.Method != http.MethodGet {
 				line += "-X " + r.Method + " "
 			}
-			return line + quoted(strings.TrimRight(f.URLs[0], "/")+r.Path)
+			return line + quoted(strings.TrimRight(f.URLs[0], "/")+escapedPath(r.Path))
 		}
 	}
 	return line + "-d grant_type=client_credentials " + quoted(v.c.o.Issuer+"/oauth2/token")
 }
+
+// escapedPath is a route's path as an address has it. It is of ASCII alone then: a
+// terminal takes some characters for commands, also within quotes, and curl takes
+// brackets for several addresses.
+func escapedPath(path string) string { return (&url.URL{Path: path}).EscapedPath() }
 
 // quoted is a word as a shell takes it, in quotes where it needs them.
 func quoted(s string) string {
