@@ -25,8 +25,12 @@ type visit struct {
 	script  string      // a file of assets that the page needs beside console.js; empty: none
 }
 
-// maxForm bounds what a form may have: a policy of a megabyte, encoded.
-const maxForm = 4 << 20
+// maxForm bounds what a form may have: a policy of a megabyte, encoded. Of who is
+// not signed in it is a name and a password; their form is shown again as it came.
+const (
+	maxForm     = 4 << 20
+	maxOpenForm = 16 << 10
+)
 
 var errForged = fault.New(fault.Denied, "the form was open for too long, or did not come from this page").WithCode("signin_forged").WithHint("go back, load the page again, and send the form once more")
 
@@ -43,7 +47,7 @@ func (v *visit) enter(form bool) (err error) {
 	if !form {
 		return nil
 	}
-	if err := v.read(); err != nil {
+	if err := v.read(maxForm); err != nil {
 		return err
 	}
 	if !v.session.made(v.r.PostForm.Get("csrf")) {
@@ -53,8 +57,8 @@ func (v *visit) enter(form bool) (err error) {
 }
 
 // read reads a form that comes from a page of ours, as far as the browser tells.
-func (v *visit) read() error {
-	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
+func (v *visit) read(most int64) error {
+	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, most)
 	if err := v.r.ParseForm(); err != nil {
 		return fault.Wrap(err, fault.Invalid, "the form cannot be read")
 	}

@@ -51,7 +51,7 @@ func (v *visit) approach(form bool) error {
 	jar := v.c.jar(v.r)
 	cookie := jar.ConsoleForm(v.r.Header)
 	if form {
-		if err := v.read(); err != nil {
+		if err := v.read(maxOpenForm); err != nil {
 			return err
 		}
 		if !v.c.o.Accounts.Made(cookie, v.r.PostForm.Get("csrf")) {

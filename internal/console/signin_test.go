@@ -54,6 +54,11 @@ func TestSignIn_Refuses(t *testing.T) {
 	s.no(byKey, "psk_wrong")
 	s.want(s.door("/signin", url.Values{"username": {`"><script>alert(1)</script>`}, "password": {"x"}}), 401, "&lt;script&gt;")
 	s.want(s.send("POST", "/signin", url.Values{"username": {"ann"}, "password": {password}, "csrf": {"x"}}), 403, "did not come from this page")
+	for _, field := range []string{"username", "password", "key-id", "next"} { // a stranger's megabytes are neither read nor sent back
+		if large := s.door("/signin", url.Values{field: {strings.Repeat("a", 20<<10)}}); large.status != 400 || len(large.body) > 10<<10 {
+			t.Errorf("a form with a long %s: %d, and %d bytes", field, large.status, len(large.body))
+		}
+	}
 	for range 8 {
 		wrong = s.asUser("carol", "not the password")
 	}
