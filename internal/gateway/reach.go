@@ -128,14 +128,12 @@ func both(a, b []netip.Prefix) []netip.Prefix {
 	var out []netip.Prefix
 	for _, p := range a {
 		for _, q := range b {
-			if !p.Overlaps(q) {
-				continue
-			}
+			narrow := p
 			if q.Bits() > p.Bits() {
-				p = q
+				narrow = q
 			}
-			if !slices.Contains(out, p) {
-				out = append(out, p)
+			if p.Overlaps(q) && !slices.Contains(out, narrow) {
+				out = append(out, narrow)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -116,6 +117,25 @@ func TestReach_Reasons(t *testing.T) {
 	}
 	if why := told[0][3].Why; !strings.Contains(why, "serviceplan") || !strings.Contains(why, "basic") {
 		t.Errorf("why: %q", why)
+	}
+}
+
+// Of the networks of a key and of a door all are told that both have: one that is
+// wider than several of the other's is each of them.
+func TestReach_AllNetworks(t *testing.T) {
+	t.Parallel()
+	nets := func(texts ...string) (out []netip.Prefix) {
+		for _, text := range texts {
+			out = append(out, netip.MustParsePrefix(text))
+		}
+		return out
+	}
+	w := fitted(t, platform.GuardKey, map[string]platform.Rule{"/ten": {Addresses: nets("10.0.0.0/8", "192.0.2.0/25")}})
+	id, _ := w.key(func(k *platform.AccessKey) { k.AllowedCIDRs = nets("10.1.0.0/16", "10.2.0.0/16", "192.0.2.0/24", "10.0.0.0/7") })
+	w.load(t)
+	told := w.g.Reach(audit.Reaching{ProjectID: project, CallerID: project, Doors: []audit.Door{{Of: slug, Handler: "all", Pattern: "/ten"}}, Keys: []platform.AccessKey{w.src.keys[id]}})[0][0]
+	if want := nets("10.1.0.0/16", "10.2.0.0/16", "10.0.0.0/8", "192.0.2.0/25"); !told.Opens || !slices.Equal(told.From, want) {
+		t.Errorf("from %v, want %v", told.From, want)
 	}
 }
 
