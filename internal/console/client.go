@@ -29,9 +29,11 @@ type inside struct {
 }
 
 // RoundTrip runs the handler; the answer's header is there when the handler has sent
-// it, and the body as it is written.
+// it, and the body as it is written. Who closes that body, or ends the request, ends
+// the handler's context: nothing goes on for a page that has been answered.
 func (t *inside) RoundTrip(r *http.Request) (*http.Response, error) {
-	in := r.Clone(t.session.In(r.Context()))
+	ctx, end := context.WithCancel(r.Context())
+	in := r.Clone(t.session.In(ctx))
 	in.RemoteAddr, in.RequestURI, in.Host = t.remote, r.URL.RequestURI(), r.URL.Host
 	in.Header.Set("User-Agent", t.agent)
 	if in.Body == nil {
@@ -39,7 +41,8 @@ func (t *inside) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	from, to := io.Pipe()
 	w := &answer{header: http.Header{}, to: to, sent: make(chan struct{})}
-	go func() { // it ends with its request: when that is over the pipe is closed
+	go func() { // it ends with ctx: what it writes then goes nowhere
+		defer in.Body.Close()
 		defer func() {
 			if failed := recover(); failed != nil {
 				to.CloseWithError(fmt.Errorf("the control API was cut off: %v", failed))
@@ -54,20 +57,26 @@ func (t *inside) RoundTrip(r *http.Request) (*http.Response, error) {
 	select {
 	case <-w.sent:
 	case <-r.Context().Done():
+		end()
 		from.CloseWithError(r.Context().Err())
 		return nil, r.Context().Err()
 	}
-	stop := context.AfterFunc(r.Context(), func() { from.CloseWithError(r.Context().Err()) })
+	context.AfterFunc(ctx, func() { from.CloseWithError(ctx.Err()) })
 	return &http.Response{StatusCode: w.status, Status: fmt.Sprintf("%d %s", w.status, http.StatusText(w.status)), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: w.sentHeader, Body: &piped{from, stop}, ContentLength: -1, Request: r}, nil
+		Header: w.sentHeader, Body: &piped{from, end}, ContentLength: -1, Request: r}, nil
 }
 
+// piped is the body of an answer.
 type piped struct {
 	*io.PipeReader
-	stop func() bool
+	end context.CancelFunc
 }
 
-func (p *piped) Close() error { p.stop(); return p.PipeReader.Close() }
+// Close ends the call as well.
+func (p *piped) Close() error {
+	p.end()
+	return p.PipeReader.Close()
+}
 
 // answer is what the handler writes into.
 type answer struct {

@@ -76,7 +76,12 @@ func newSite(t *testing.T, flags ...string) *site {
 			t.Error(err)
 		}
 	})
-	<-server.Ready()
+	select {
+	case <-server.Ready():
+	case err := <-ended:
+		ended <- nil
+		t.Fatal("the server ended before it was ready: ", err)
+	}
 	key := server.FirstKey()
 	cookies, err := cookiejar.New(nil)
 	if err != nil {
