@@ -60,6 +60,16 @@ func findUser(ctx context.Context, client *api.Client, nameOrID string) (api.Use
 	return all[0], nil
 }
 
+// namedUser is the user whom a command is about, and the client that found them.
+func namedUser(cmd *cobra.Command, nameOrID string) (*api.Client, api.User, error) {
+	client, err := signedIn(cmd)
+	if err != nil {
+		return nil, api.User{}, err
+	}
+	u, err := findUser(cmd.Context(), client, nameOrID)
+	return client, u, err
+}
+
 const maxPasswordInput = 4 << 10
 
 // newPassword is a password that is typed twice at a terminal, or read from

@@ -11,11 +11,7 @@ func newUsersRemove(std Stdio) *cobra.Command {
 		Short: "Remove a user, named by name or ID; their sessions end",
 		Args:  exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := signedIn(cmd)
-			if err != nil {
-				return err
-			}
-			u, err := findUser(cmd.Context(), client, args[0])
+			client, u, err := namedUser(cmd, args[0])
 			if err != nil {
 				return err
 			}
