@@ -11,13 +11,11 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"postern.dev/postern/internal/admin"
 	"postern.dev/postern/internal/api"
-	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/feed"
 )
@@ -119,19 +117,9 @@ func TestEvents_End(t *testing.T) {
 func TestEvents_EndWithTheSession(t *testing.T) {
 	t.Parallel()
 	w, _, _ := telling(t)
-	var over atomic.Bool
-	session := func(now time.Time) (auth.Principal, error) {
-		if over.Load() {
-			return auth.Principal{}, fault.New(fault.Unauthenticated, "signed out")
-		}
-		return userOf(w.project)(now)
-	}
-	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.handler.ServeHTTP(rw, r.WithContext(auth.WithSession(r.Context(), session)))
-	}))
-	defer server.Close()
-	_, r := w.events(t, server.URL, "", "")
-	over.Store(true)
+	url, signOut := w.signedIn(t)
+	_, r := w.events(t, url, "", "")
+	signOut()
 	if _, err := io.ReadAll(r); err != nil {
 		t.Error(err)
 	}

@@ -38,6 +38,23 @@ func userOf(project string) func(time.Time) (auth.Principal, error) {
 	}
 }
 
+// signedIn serves the control plane to a user's session, until they have signed out.
+func (w *world) signedIn(t *testing.T) (url string, signOut func()) {
+	t.Helper()
+	var over atomic.Bool
+	session := func(now time.Time) (auth.Principal, error) {
+		if over.Load() {
+			return auth.Principal{}, fault.New(fault.Unauthenticated, "signed out")
+		}
+		return userOf(w.project)(now)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.handler.ServeHTTP(rw, r.WithContext(auth.WithSession(r.Context(), session)))
+	}))
+	t.Cleanup(server.Close)
+	return server.URL, func() { over.Store(true) }
+}
+
 func (w *world) keyOf(name string, generation int) func(time.Time) (auth.Principal, error) {
 	return func(now time.Time) (auth.Principal, error) {
 		w.mu.Lock()
@@ -147,24 +164,14 @@ func TestSession_IsAudited(t *testing.T) {
 // A stream that a session opened ends with it, though nobody is told of that.
 func TestSession_StreamEnds(t *testing.T) {
 	t.Parallel()
-	var over atomic.Bool
 	w, _, _, _ := logged(t)
-	session := func(now time.Time) (auth.Principal, error) {
-		if over.Load() {
-			return auth.Principal{}, fault.New(fault.Unauthenticated, "signed out")
-		}
-		return userOf(w.project)(now)
-	}
-	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.handler.ServeHTTP(rw, r.WithContext(auth.WithSession(r.Context(), session)))
-	}))
-	defer server.Close()
-	res := w.follow(t, server.URL, "f/logs/stream", "", "")
+	url, signOut := w.signedIn(t)
+	res := w.follow(t, url, "f/logs/stream", "", "")
 	defer res.Body.Close()
 	if res.StatusCode != 200 {
 		t.Fatal(res.Status)
 	}
-	over.Store(true)
+	signOut()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
