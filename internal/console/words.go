@@ -130,7 +130,7 @@ func took(ms float64) string {
 	case ms < 10_000:
 		return strconv.FormatFloat(ms, 'f', 0, 64) + " ms"
 	}
-	return strconv.FormatFloat(ms/1000, 'f', 1, 64) + " s"
+	return count(strconv.FormatFloat(ms/1000, 'f', 1, 64)) + " s"
 }
 
 // percent writes a share from 0 to 1.
