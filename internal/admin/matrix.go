@@ -98,13 +98,14 @@ func fillMatrix(out *api.GatewayMatrix, keys []platform.AccessKey, said [][]audi
 	type verdict struct {
 		opens             bool
 		reason, why, from string
+		more              int
 	}
 	places := map[verdict]int{}
 	for i, k := range keys {
 		row := api.MatrixKey{AccessKeyID: k.ID, DisplayName: k.DisplayName, Cells: make([]int, len(said[i]))}
 		for j, r := range said[i] {
 			v := describeReach(r)
-			id := verdict{v.Opens, v.Reason, v.Why, strings.Join(v.From, " ")}
+			id := verdict{v.Opens, v.Reason, v.Why, strings.Join(v.From, " "), v.More}
 			at, known := places[id]
 			if !known {
 				at = len(out.Verdicts)
@@ -118,7 +119,7 @@ func fillMatrix(out *api.GatewayMatrix, keys []platform.AccessKey, said [][]audi
 }
 
 func describeReach(r audit.Reach) api.MatrixVerdict {
-	out := api.MatrixVerdict{Opens: r.Opens, Reason: string(r.Reason), Why: r.Why}
+	out := api.MatrixVerdict{Opens: r.Opens, Reason: string(r.Reason), Why: r.Why, More: r.More}
 	for _, p := range r.From {
 		out.From = append(out.From, p.String())
 	}

@@ -32,7 +32,8 @@ type MatrixVerdict struct {
 	Opens  bool     `json:"opens"`
 	Reason string   `json:"reason" enum:"key,open,signature,ended,credential,scope,project,group,address,private,shut,unknown" doc:"What decided: 'key' and 'open' open; of a 'signature' no key is asked for; 'ended' is a key that has expired; 'unknown' is what the gateway that is asked does not know yet."`
 	Why    string   `json:"why"`
-	From   []string `json:"from,omitempty" doc:"From where callers may come; absent: from anywhere."`
+	From   []string `json:"from,omitempty" doc:"From where callers may come, 16 networks at most; absent: from anywhere."`
+	More   int      `json:"more,omitempty" doc:"How many networks there are beyond these."`
 }
 
 // MatrixQuery says which part of the matrix is wanted; a zero field takes the

@@ -32,8 +32,10 @@ type Reach struct {
 	Opens  bool
 	Reason Reason
 	Why    string
-	// From is from where callers may come; empty: from anywhere.
+	// From is from where callers may come, the first few of it, and More how many
+	// networks there are beyond; empty: from anywhere.
 	From []netip.Prefix
+	More int
 }
 
 // Reason says in a word what decided.

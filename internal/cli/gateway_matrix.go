@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -55,6 +56,9 @@ func printMatrix(out printer, m api.GatewayMatrix) {
 			why := v.Why
 			if len(v.From) > 0 {
 				why += "; from " + strings.Join(v.From, ", ")
+				if v.More > 0 {
+					why += fmt.Sprintf(" and %d more", v.More)
+				}
 			}
 			rows = append(rows, []string{k.DisplayName, strings.TrimSpace(r.Function + r.Upstream + " " + strings.TrimSpace(r.Method+" "+r.Path)), word, why})
 		}

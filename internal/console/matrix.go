@@ -64,7 +64,11 @@ func (c cell) Says() string {
 	case !c.Opens:
 		return c.Why
 	case len(c.From) > 0:
-		return "from " + strings.Join(c.From, ", ")
+		from := "from " + strings.Join(c.From, ", ")
+		if c.More > 0 {
+			from += " and " + plural(c.More, "network more", "networks more")
+		}
+		return from
 	}
 	return ""
 }

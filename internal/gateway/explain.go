@@ -185,6 +185,9 @@ func listed[T any](list []T, none string) string {
 	if len(list) == 0 {
 		return none
 	}
+	if more := len(list) - toldMost; more > 0 {
+		return fmt.Sprintf("%v and %d more", list[:toldMost], more)
+	}
 	return fmt.Sprint(list)
 }
 

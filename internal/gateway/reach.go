@@ -72,18 +72,24 @@ func (g *Gateway) reach(x *exchange, err error, q *audit.Reaching, k *platform.A
 	x.principal, x.caller = auth.Principal{}, ""
 	x.question = &audit.Question{ProjectID: q.ProjectID, CallerID: q.CallerID, KeyID: k.ID}
 	x.own = pathNaming(k.ServicePlanID, x.match)
-	out := audit.Reach{Reason: audit.ReasonKey, From: both(x.door.addresses, nil)}
+	from := x.door.addresses
+	out := audit.Reach{Reason: audit.ReasonKey}
 	switch x.match.Guard {
 	case platform.GuardOpen:
 		out.Reason = audit.ReasonOpen
 	case platform.GuardKey:
-		out.From = both(x.door.addresses, k.AllowedCIDRs)
+		from = both(x.door.addresses, k.AllowedCIDRs)
 	default:
-		return audit.Reach{Reason: audit.ReasonSignature, Why: "signed by its sender; no key is asked for", From: out.From}
+		out.Reason, out.Why = audit.ReasonSignature, "signed by its sender; no key is asked for"
+	}
+	out.From = from[:min(len(from), toldMost)]
+	out.More = len(from) - len(out.From)
+	if out.Reason == audit.ReasonSignature {
+		return out
 	}
 	x.r.RemoteAddr = q.Remote
 	if q.Remote == "" {
-		x.r.RemoteAddr = somewhere(out.From, x.door.addresses)
+		x.r.RemoteAddr = somewhere(from, x.door.addresses)
 	}
 	if err = g.authenticate(x); errors.Is(err, auth.ErrBare) { // its tokens do open
 		x.principal, err = x.shownAsTaken(x.snapshot.keys.ByID(k.ID))
@@ -119,22 +125,32 @@ func pathNaming(planID string, m function.Match) string {
 	return path
 }
 
+// toldMost is how many entries of a list are told: what is said of each key at
+// each door would be longer than everything else together.
+const toldMost = 16
+
 // both are the networks that two lists have in common, of which an empty one has
-// all; nil, where both are empty, and where nothing is in both.
+// all; nil, where both are empty, and where nothing is in both. It may be one of
+// the lists.
 func both(a, b []netip.Prefix) []netip.Prefix {
-	if len(a) == 0 || len(b) == 0 {
-		return append(slices.Clone(a), b...)
+	switch {
+	case len(a) == 0:
+		return b
+	case len(b) == 0:
+		return a
 	}
 	var out []netip.Prefix
+	within := func(p netip.Prefix, list []netip.Prefix, less int) bool {
+		return slices.ContainsFunc(list, func(q netip.Prefix) bool { return q.Bits() <= p.Bits()-less && q.Contains(p.Addr()) })
+	}
 	for _, p := range a {
-		for _, q := range b {
-			narrow := p
-			if q.Bits() > p.Bits() {
-				narrow = q
-			}
-			if p.Overlaps(q) && !slices.Contains(out, narrow) {
-				out = append(out, narrow)
-			}
+		if within(p, b, 0) {
+			out = append(out, p)
+		}
+	}
+	for _, q := range b {
+		if within(q, a, 1) { // what is in both lists is there already
+			out = append(out, q)
 		}
 	}
 	return out
@@ -180,7 +196,7 @@ func (x *exchange) reachWhy(err error, k *platform.AccessKey) string {
 	case audit.ReasonScope:
 		return fmt.Sprintf("the key has the scopes %v; asked for is %v", k.Scopes, append([]platform.Scope{platform.ScopeInvoke}, x.match.Handler.Scopes...))
 	case audit.ReasonGroup:
-		return fmt.Sprintf("the key is for the groups %v; the route is in %s", k.Groups, x.group())
+		return fmt.Sprintf("the key is for the groups %s; the route is in %s", listed(k.Groups, "of none"), x.group())
 	case audit.ReasonAddress:
 		return fmt.Sprintf("the key may be used from %s; the route takes callers from %s", listed(k.AllowedCIDRs, "anywhere"), listed(x.door.addresses, "anywhere"))
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"postern.dev/postern/internal/audit"
+	"postern.dev/postern/internal/function"
 	"postern.dev/postern/internal/platform"
 )
 
@@ -131,11 +132,43 @@ func TestReach_AllNetworks(t *testing.T) {
 		return out
 	}
 	w := fitted(t, platform.GuardKey, map[string]platform.Rule{"/ten": {Addresses: nets("10.0.0.0/8", "192.0.2.0/25")}})
-	id, _ := w.key(func(k *platform.AccessKey) { k.AllowedCIDRs = nets("10.1.0.0/16", "10.2.0.0/16", "192.0.2.0/24", "10.0.0.0/7") })
+	id, _ := w.key(func(k *platform.AccessKey) {
+		k.AllowedCIDRs = nets("10.1.0.0/16", "10.2.0.0/16", "192.0.2.0/24", "10.0.0.0/7")
+	})
 	w.load(t)
 	told := w.g.Reach(audit.Reaching{ProjectID: project, CallerID: project, Doors: []audit.Door{{Of: slug, Handler: "all", Pattern: "/ten"}}, Keys: []platform.AccessKey{w.src.keys[id]}})[0][0]
-	if want := nets("10.1.0.0/16", "10.2.0.0/16", "10.0.0.0/8", "192.0.2.0/25"); !told.Opens || !slices.Equal(told.From, want) {
+	if want := nets("10.0.0.0/8", "192.0.2.0/25", "10.1.0.0/16", "10.2.0.0/16"); !told.Opens || !slices.Equal(told.From, want) {
 		t.Errorf("from %v, want %v", told.From, want)
+	}
+}
+
+// Whoever gives their keys and routes as many networks and groups as they may have
+// does not make what is told of them longer than it can be held.
+func TestReach_IsShort(t *testing.T) {
+	t.Parallel()
+	var of, by, elsewhere []netip.Prefix
+	for i := range function.MaxAddresses {
+		of = append(of, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i), 0}), 24))
+	}
+	for i := range 64 {
+		by, elsewhere = append(by, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i), 1}), 32)), append(elsewhere, netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), 32))
+	}
+	w := fitted(t, platform.GuardKey, map[string]platform.Rule{"/ten": {Addresses: of}})
+	var keys []platform.AccessKey
+	for _, change := range []func(*platform.AccessKey){nil, func(k *platform.AccessKey) { k.AllowedCIDRs = by }, func(k *platform.AccessKey) { k.AllowedCIDRs = elsewhere },
+		func(k *platform.AccessKey) { k.Groups = strings.Fields(strings.Repeat("partner-of-somebody ", 64)) }} {
+		id, _ := w.key(change)
+		keys = append(keys, platform.AccessKey{ID: id})
+	}
+	w.load(t)
+	for i := range keys {
+		keys[i] = w.src.keys[keys[i].ID]
+	}
+	told := w.g.Reach(audit.Reaching{ProjectID: project, CallerID: project, Doors: []audit.Door{{Of: slug, Handler: "all", Pattern: "/ten"}}, Keys: keys})
+	for i, more := range []int{240, 48, 0, 0} {
+		if r := told[i][0]; len(r.From) > 16 || r.More != more || len(r.Why) > 800 || r.Opens != (i < 2) {
+			t.Errorf("key %d: %+v", i, r)
+		}
 	}
 }
 
