@@ -12,14 +12,15 @@ import (
 
 const sessionColumns = `hash, id, owner_id, project_id, generation, half, remote, agent, created_at, seen_at, idle_at, expires_at`
 
-// CreateSession stores a sign-in. Of one owner the newest keep are left: who
-// knows a password can sign in without end.
+// CreateSession stores a sign-in. Of one owner the newest keep are left, and as
+// many that wait for a code: who knows a password can sign in without end, and
+// must not end those who showed the code as well.
 func (db *DB) CreateSession(ctx context.Context, s platform.Session, keep int) error {
 	_, err := db.update(ctx, func(t *tx) error {
 		_, err := t.ExecContext(ctx, `INSERT INTO sessions (`+sessionColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, hex.EncodeToString(s.Hash[:]), s.ID, s.OwnerID, s.ProjectID,
 			s.Generation, number(s.Half), s.Remote, s.Agent, micros(s.CreatedAt), micros(s.SeenAt), micros(s.IdleAt), micros(s.ExpiresAt))
 		if err == nil {
-			_, err = t.ExecContext(ctx, `DELETE FROM sessions WHERE owner_id = $1 AND id NOT IN (SELECT id FROM sessions WHERE owner_id = $1 ORDER BY id DESC LIMIT $2)`, s.OwnerID, keep)
+			_, err = t.ExecContext(ctx, `DELETE FROM sessions WHERE owner_id = $1 AND half = $3 AND id NOT IN (SELECT id FROM sessions WHERE owner_id = $1 AND half = $3 ORDER BY id DESC LIMIT $2)`, s.OwnerID, keep, number(s.Half))
 		}
 		if err != nil {
 			return fmt.Errorf("store a session of %s: %w", s.OwnerID, err)

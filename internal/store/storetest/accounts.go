@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -197,6 +198,19 @@ func testSessions(t *testing.T, db *store.DB) {
 	}
 	if len(list(ann.ID, at)) != 3 || !cmp.Equal(list("pak_x", at), []string{key.ID}) {
 		t.Errorf("of many: %v", list(ann.ID, at))
+	}
+	// Who knows the password alone takes no place of who showed the code, too.
+	whole := list(ann.ID, at)
+	for i := range 5 {
+		half := newSession(ann.ID, fmt.Sprint("half", i))
+		half.Half = true
+		if err := db.CreateSession(t.Context(), half, 3); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := list(ann.ID, at)
+	if n := len(got); n != 6 || slices.ContainsFunc(whole, func(id string) bool { return !slices.Contains(got, id) }) {
+		t.Errorf("beside halves: %v, want %v among them", got, whole)
 	}
 	// A new password ends those of the old one.
 	if _, err := db.UpdateUser(t.Context(), p.ID, ann.ID, at, func(u *platform.User) error { u.Generation++; return nil }); err != nil || len(list(ann.ID, at)) != 0 {
