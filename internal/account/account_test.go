@@ -275,6 +275,18 @@ func TestSignInKey(t *testing.T) {
 			t.Errorf("%s: %q %v", name, value, err)
 		}
 	}
+	// A guess is recorded where it is made of a key for one act, too.
+	w.mu.Lock()
+	w.acts = nil
+	w.mu.Unlock()
+	if p, err := w.Key(good.ID, otherSecret, home); !errors.Is(err, account.ErrWrongKey) || p.Key != nil {
+		t.Errorf("a key for one act: %v %v", p, err)
+	}
+	w.mu.Lock()
+	if len(w.acts) != 1 || w.acts[0].Target != good.ID || w.acts[0].By != "" || !errors.Is(w.acts[0].Err, account.ErrWrongKey) {
+		t.Errorf("recorded: %+v", w.acts)
+	}
+	w.mu.Unlock()
 	rotate := func(k platform.AccessKey, grace time.Duration) platform.AccessKey {
 		k.PreviousHash, k.PreviousUntil, k.SecretHash = k.SecretHash, w.at().Add(grace), accesskey.NewSecret().Hash()
 		k.Generation++

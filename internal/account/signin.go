@@ -153,14 +153,8 @@ func (s *Service) Code(ctx context.Context, before, code string, b Browser) (val
 
 // SignInKey signs in by an access key with the scope control.
 func (s *Service) SignInKey(ctx context.Context, id, secret string, b Browser) (value string, err error) {
-	act := Act{Action: "signIn", Remote: b.Remote}
-	defer func() { act.Err = err; s.o.Record(act) }()
 	p, generation, err := s.key(id, secret, b)
-	if p.Key != nil {
-		act.ProjectID, act.By = p.ProjectID(), p.ID()
-	} else if k := s.o.Directory().ByID(id); k != nil {
-		act.ProjectID, act.Target = k.ProjectID(), k.ID()
-	}
+	defer func() { s.o.Record(s.actOf(p, id, b, err)) }()
 	if err != nil {
 		return "", err
 	}
@@ -168,13 +162,25 @@ func (s *Service) SignInKey(ctx context.Context, id, secret string, b Browser) (
 }
 
 // Key is whose key ID and secret those are, for one act without a session. They
-// may control what is their own.
+// may control what is their own. What is refused is recorded as a sign-in is.
 func (s *Service) Key(id, secret string, b Browser) (auth.Principal, error) {
 	p, _, err := s.key(id, secret, b)
 	if err != nil {
+		s.o.Record(s.actOf(p, id, b, err))
 		return auth.Principal{}, err
 	}
 	return p, nil
+}
+
+// actOf is a sign-in by a key, or by what somebody took for one.
+func (s *Service) actOf(p auth.Principal, id string, b Browser, err error) Act {
+	act := Act{Action: "signIn", Remote: b.Remote, Err: err}
+	if p.Key != nil {
+		act.ProjectID, act.By = p.ProjectID(), p.ID()
+	} else if k := s.o.Directory().ByID(id); k != nil {
+		act.ProjectID, act.Target = k.ProjectID(), k.ID()
+	}
+	return act
 }
 
 func (s *Service) key(id, secret string, b Browser) (auth.Principal, int, error) {
