@@ -17,24 +17,8 @@ func (c *Console) words() template.FuncMap {
 		"dir": func() string { return Dir }, "issuer": func() string { return c.o.Issuer }, "gateway": func() string { return c.o.Gateway },
 		"time": moment, "ago": ago, "count": count, "size": size, "took": took, "percent": percent,
 		"plain": plain, "join": func(s []string) string { return strings.Join(s, ", ") }, "query": url.QueryEscape, "segment": url.PathEscape, "ownURL": ownURL,
-		"list": func(s ...any) []any { return s }, "dict": dict, "lower": strings.ToLower, "plural": plural,
+		"list": func(s ...any) []any { return s }, "plural": plural,
 	}
-}
-
-// dict makes a map of names and values, for templates that take several things.
-func dict(pairs ...any) (map[string]any, error) {
-	if len(pairs)%2 != 0 {
-		return nil, fmt.Errorf("dict needs names with values")
-	}
-	m := make(map[string]any, len(pairs)/2)
-	for i := 0; i < len(pairs); i += 2 {
-		name, ok := pairs[i].(string)
-		if !ok {
-			return nil, fmt.Errorf("%v is no name", pairs[i])
-		}
-		m[name] = pairs[i+1]
-	}
-	return m, nil
 }
 
 // moment is a time of a template: a value or a pointer; nil and the zero time are none.
