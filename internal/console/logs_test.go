@@ -1,9 +1,6 @@
 package console_test
 
-import (
-	"strings"
-	"testing"
-)
+import "testing"
 
 func TestFunctionLogs(t *testing.T) {
 	s := newSite(t)
@@ -15,12 +12,7 @@ func TestFunctionLogs(t *testing.T) {
 		s.call("GET", "/open?n="+n)
 	}
 	failed := s.call("GET", "/fails")
-	p := s.get(page)
-	for range 200 { // lines come by the worker's socket
-		if p = s.get(page); strings.Contains(p.body, failed) && strings.Contains(p.body, "onclick") {
-			break
-		}
-	}
+	p := s.until(page, failed, "onclick") // lines come by the worker's socket
 	s.want(p, 200, "said &lt;script&gt;alert(1)&lt;/script&gt;", "said ␦[2Jbell␦", "said ␦turned", "said &#34; onclick=&#34;x", "requests/"+failed, `class="error"`, "answered 500")
 	s.no(p, "<script>alert", "\x1b", "\u202e")
 	if m := inlineStyle.FindString(p.body); m != "" {

@@ -44,13 +44,13 @@ func TestRequests(t *testing.T) {
 	s.want(s.get(page+"/%3Cb%3E"), 404)
 
 	failed := s.call("GET", "/%3Cscript%3E/fails?q=%3Cscript%3E&token=sesame", "X-Said", `"><img src=x onerror=alert(1)>`, "Authorization", "Bearer shown")
-	p := s.get(page)
-	s.want(p, 200, failed, "500", "handler_failed", "&lt;script&gt;")
+	p := s.until(page, failed) // it is answered before it is recorded
+	s.want(p, 200, "500", "handler_failed", "&lt;script&gt;")
 	s.no(p, "<script>alert", "sesame")
 	s.want(s.get(page+"?level=error&search=fails"), 200, failed)
 	s.want(s.get(page+"?search=nosuch"), 200, "No request like that is recorded.")
-	p = s.get(page + "/" + failed)
-	s.want(p, 200, "it &lt;b&gt;broke&lt;/b&gt;", "handler_failed", "nobody recognised", `value="/%3Cscript%3E/fails?q=%3Cscript%3E&amp;token=[removed]"`, "&#34;&gt;&lt;img src=x", "The body of the first is not recorded.", "gateway/explain?request="+failed)
+	p = s.until(page+"/"+failed, "it &lt;b&gt;broke&lt;/b&gt;")
+	s.want(p, 200, "handler_failed", "nobody recognised", `value="/%3Cscript%3E/fails?q=%3Cscript%3E&amp;token=[removed]"`, "&#34;&gt;&lt;img src=x", "The body of the first is not recorded.", "gateway/explain?request="+failed)
 	s.no(p, "<b>broke", "<img", "Bearer shown", "sesame")
 	if inlineStyle.MatchString(p.body) {
 		t.Errorf("%q", inlineStyle.FindString(p.body))
@@ -92,8 +92,8 @@ func TestRequests_Sent(t *testing.T) {
 		t.Fatalf("no link to what was sent: %s", p.text())
 	}
 	// It was recorded, with its line; and it can be sent once more from there.
-	p = s.get("functions/shop/requests/" + id[1])
-	s.want(p, 200, "said &lt;b&gt;1", "<code>guarded</code>", `value="/guarded?n=%3Cb%3E1"`, "x-said: &lt;i&gt;hello&lt;/i&gt;", "<option selected>PUT")
+	p = s.until("functions/shop/requests/"+id[1], "said &lt;b&gt;1") // which comes by the worker's socket
+	s.want(p, 200, "<code>guarded</code>", `value="/guarded?n=%3Cb%3E1"`, "x-said: &lt;i&gt;hello&lt;/i&gt;", "<option selected>PUT")
 	p = s.post("functions/shop/requests/"+id[1], url.Values{"method": {"GET"}, "path": {"/open?n=2"}, "as": {"function"}})
 	s.want(p, 200, "&#34;method&#34;:&#34;GET&#34;", "Request <code>"+id[1])
 }
