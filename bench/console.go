@@ -168,7 +168,7 @@ func startBrowser(ctx context.Context, dir string) (*browser, error) {
 // signIn signs in with the administrator's key, and keeps the cookie.
 func (b *browser) signIn(p *running) error {
 	err := chromedp.Do(b.ctx, chromedp.Navigate(p.control+"/console/signin"), chromedp.SetValue("#key-id", p.env["POSTERN_KEY_ID"]), chromedp.SetValue("#key-secret", p.env["POSTERN_KEY_SECRET"]),
-		chromedp.Submit("#key-secret"), chromedp.WaitVisible("nav.side"))
+		chromedp.Submit("#key-secret"), chromedp.WaitReady("nav.side"))
 	if err != nil {
 		return fmt.Errorf("sign in: %w", err)
 	}
@@ -248,8 +248,15 @@ func (b *browser) followLogs(p *running, url string, seconds int) (l liveLogs, e
 		return l, err
 	}
 	defer end()
-	if err := chromedp.Do(ctx, chromedp.Navigate(url), chromedp.WaitReady(".live.on")); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	if err := chromedp.Do(ctx, chromedp.Navigate(url)); err != nil {
 		return l, err
+	}
+	for live := ""; live != "Live"; { // when it reads
+		if live, err = chromedp.Run(ctx, chromedp.Evaluate[string](`new Promise((done) => setTimeout(() => done(document.querySelector('[data-log-state]').textContent), 100))`, chromedp.EvalAwaitPromise)); err != nil {
+			return l, err
+		}
 	}
 	l.before = resident(p.pid())
 	if _, err := chromedp.Run(ctx, chromedp.Evaluate[string](watchLogs)); err != nil {

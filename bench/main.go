@@ -67,7 +67,7 @@ func run(ctx context.Context, o options) error {
 	if rounds < 1 || connections < 1 || duration < time.Second || duration%time.Second != 0 {
 		return fmt.Errorf("at least one round, one connection, and whole seconds (wrk counts no others)")
 	}
-	if o.only == "redact" { // needs no server
+	if o.only == "redact" || o.only == "console" { // need nothing of others
 		return onlyPart(ctx, o)
 	}
 	if o.only == "dev" {
