@@ -176,11 +176,7 @@ func (v *visit) failureOf(err error) *failure {
 // fail shows an error as a page of its own. Who is not signed in comes to do so.
 func (c *Console) fail(v *visit, err error) {
 	if fault.KindOf(err) == fault.Unauthenticated {
-		next := ""
-		if v.r.Method == http.MethodGet && v.r.URL.Path != Dir+"/" {
-			next = "?next=" + url.QueryEscape(v.r.URL.RequestURI())
-		}
-		v.to("/signin" + next)
+		v.to("/signin" + v.signInTo())
 		return
 	}
 	f := v.failureOf(err)
@@ -193,9 +189,27 @@ func (c *Console) fail(v *visit, err error) {
 	}
 }
 
+// signInTo is what the page to sign in on needs to know: where to go on. A form that
+// came too late is not sent again by itself: its page comes back, and it is said that
+// nothing was done.
+func (v *visit) signInTo() string {
+	if v.r.Method == http.MethodGet {
+		if v.r.URL.Path == Dir+"/" {
+			return ""
+		}
+		return "?next=" + url.QueryEscape(v.r.URL.RequestURI())
+	}
+	to := "?said=signed-out-before"
+	if from, err := url.Parse(v.r.Referer()); err == nil && from.Scheme+"://"+from.Host == v.c.origin(v.r) {
+		to += "&next=" + url.QueryEscape(from.RequestURI())
+	}
+	return to
+}
+
 // notices are what a page says after a form was taken; the address has only the word.
 var notices = map[string]string{
 	"signed-out":         "You are signed out.",
+	"signed-out-before":  "Your session had ended when the form was sent: nothing was done. Sign in, and send it again.",
 	"user-first":         "You are the first user of this installation. A second factor keeps your account yours.",
 	"password-changed":   "Your password is changed; your other sessions have ended.",
 	"code-off":           "The second factor is off.",

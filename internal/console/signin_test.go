@@ -210,3 +210,30 @@ func TestAccount(t *testing.T) {
 	}
 	s.want(s.asUser("ann", next), 401, "the user or the password is wrong")
 }
+
+// A form that somebody took an hour to fill in: what they come to says that nothing was
+// done, and leads back to the form.
+func TestSignIn_AfterAForm(t *testing.T) {
+	s := stranger(t)
+	form := "/console/p/" + s.project + "/keys/new"
+	for _, c := range []struct{ name, from, to string }{
+		{"from its page", s.url + form, "said=signed-out-before&next=" + url.QueryEscape(form)},
+		{"from nowhere", "", "said=signed-out-before"},
+		{"from another site", "https://example.org" + form, "said=signed-out-before"},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), "POST", s.url+form, strings.NewReader("displayName=Acme"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Referer": {c.from}}
+		res, err := s.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if got := res.Header.Get("Location"); res.StatusCode != 303 || got != "/console/signin?"+c.to {
+			t.Errorf("%s: %d %s", c.name, res.StatusCode, got)
+		}
+	}
+	s.want(s.send("GET", "/signin?said=signed-out-before", nil), 200, "nothing was done")
+}
