@@ -75,6 +75,8 @@ type Principal struct {
 	Token  *Token // what was shown, when that was a token
 	Admin  *Admin // of MethodAdmin, and else nil
 	User   *User  // of MethodSession, where a person signed in without a key
+
+	begun int // of MethodSession with a key: which of its secrets was shown
 }
 
 // Admin is a function's own user. They open the function's handlers and routes

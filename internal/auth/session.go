@@ -49,7 +49,7 @@ func OfKey(d *Directory, id string, generation int, now time.Time) (Principal, e
 	case !k.bare():
 		return Principal{}, ErrBare
 	default:
-		return Principal{Key: k, Method: MethodSession}, nil
+		return Principal{Key: k, Method: MethodSession, begun: generation}, nil
 	}
 }
 

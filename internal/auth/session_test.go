@@ -84,6 +84,9 @@ func TestOfKey(t *testing.T) {
 		if !errors.Is(err, tc.want) || (err == nil) != (tc.want == nil) || (err == nil) != (p.Key != nil && p.Method == auth.MethodSession) {
 			t.Errorf("%s: %v %v, want %v", name, p, err, tc.want)
 		}
+		if err == nil && p.Generation() != tc.generation { // what is sent for the session goes back to its secret
+			t.Errorf("%s: of generation %d", name, p.Generation())
+		}
 	}
 }
 

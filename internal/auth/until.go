@@ -38,6 +38,8 @@ func (p Principal) Generation() int {
 		return 0
 	case p.Token != nil:
 		return p.Token.generation
+	case p.begun != 0:
+		return p.begun
 	}
 	return int(p.Key.generation)
 }
