@@ -28,7 +28,7 @@ func (c *Console) explain(v *visit) error {
 		q = v.r.PostForm
 	}
 	body := explainPage{Request: strings.TrimSpace(q.Get("request")), URL: strings.TrimSpace(q.Get("url")), Method: q.Get("method"), Key: string(accesskey.Redact([]byte(strings.TrimSpace(q.Get("key"))))), From: strings.TrimSpace(q.Get("from")), Methods: methods}
-	id, err := c.keyID(v, body.Key)
+	id, err := v.keyID(body.Key)
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (c *Console) explain(v *visit) error {
 
 // keyID is the ID of the key that somebody names by it or by the display name. A name
 // that no key has is taken for an ID, of which the API says what it thinks.
-func (c *Console) keyID(v *visit, name string) (string, error) {
+func (v *visit) keyID(name string) (string, error) {
 	if name == "" || accesskey.ValidID(name) {
 		return name, nil
 	}

@@ -26,7 +26,7 @@ type functionSettingsPage struct {
 }
 
 func (c *Console) functionSettings(v *visit) error {
-	p, err := settingsOf(v)
+	p, err := v.settingsOf()
 	if err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func (c *Console) functionSettings(v *visit) error {
 	return v.show("function-settings", "functions", "Settings of "+p.Name, p)
 }
 
-func settingsOf(v *visit) (p functionSettingsPage, err error) {
+func (v *visit) settingsOf() (p functionSettingsPage, err error) {
 	p.Name = v.r.PathValue("name")
 	p.Secrets, err = v.api.Settings(v.r.Context(), p.Name)
 	return p, err
@@ -44,7 +44,7 @@ func settingsOf(v *visit) (p functionSettingsPage, err error) {
 // never its value.
 func (c *Console) setSecret(v *visit) error {
 	key, value, lines := strings.TrimSpace(v.r.PostForm.Get("key")), v.r.PostForm.Get("value"), v.r.PostForm.Get("lines")
-	p, err := settingsOf(v)
+	p, err := v.settingsOf()
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (c *Console) setSecret(v *visit) error {
 }
 
 func (c *Console) askRemoveSecret(v *visit) error {
-	p, err := c.secretToRemove(v, v.r.URL.Query().Get("key"))
+	p, err := v.secretToRemove(v.r.URL.Query().Get("key"))
 	if err != nil {
 		return err
 	}
@@ -82,8 +82,8 @@ func (c *Console) askRemoveSecret(v *visit) error {
 }
 
 // secretToRemove is the page that asks whether one is to be removed.
-func (c *Console) secretToRemove(v *visit, key string) (p functionSettingsPage, err error) {
-	if p, err = settingsOf(v); err != nil {
+func (v *visit) secretToRemove(key string) (p functionSettingsPage, err error) {
+	if p, err = v.settingsOf(); err != nil {
 		return p, err
 	}
 	p.Key = key
@@ -96,7 +96,7 @@ func (c *Console) secretToRemove(v *visit, key string) (p functionSettingsPage, 
 }
 
 func (c *Console) removeSecret(v *visit) error {
-	p, err := c.secretToRemove(v, v.r.PostForm.Get("key"))
+	p, err := v.secretToRemove(v.r.PostForm.Get("key"))
 	if err != nil {
 		return err
 	}

@@ -180,8 +180,8 @@ func addresses(from []string) []string {
 	return from
 }
 
-// fieldsOf are the fields of a key's form, by the names that the API has for them.
-var fieldsOf = []string{"displayName", "servicePlanId", "scopes", "groups", "allowedCidrs", "ratePerSecond", "quota", "expireTime"}
+// keyFields are the fields of a key's form, by the names that the API has for them.
+var keyFields = []string{"displayName", "servicePlanId", "scopes", "groups", "allowedCidrs", "ratePerSecond", "quota", "expireTime"}
 
 var errNoPlan = fault.New(fault.Invalid, "servicePlanId is missing").WithHint("write the ID of the service plan that the token is for")
 
@@ -195,7 +195,7 @@ func (v *visit) wrongKey(err error, view, title string, form keyForm) error {
 	case "display_name_taken":
 		form.Field = "displayName"
 	}
-	for _, name := range fieldsOf {
+	for _, name := range keyFields {
 		if form.Field == "" && strings.Contains(f.Text, name) {
 			form.Field = name
 		}

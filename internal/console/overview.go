@@ -71,11 +71,11 @@ func shownRoutes(f api.Function) (out []shownRoute) {
 		}
 		out = append(out, one)
 	}
-	slices.SortStableFunc(out, func(a, b shownRoute) int { return cmp.Compare(order[a.Tag], order[b.Tag]) })
+	slices.SortStableFunc(out, func(a, b shownRoute) int { return cmp.Compare(tagOrder[a.Tag], tagOrder[b.Tag]) })
 	return out
 }
 
-var order = map[string]int{"warn": 0, "good": 1}
+var tagOrder = map[string]int{"warn": 0, "good": 1}
 
 // Why says more of a state that needs it.
 func (p overviewPage) Why() string {

@@ -41,7 +41,7 @@ type changed struct {
 
 func (c *Console) policy(v *visit) error {
 	q := v.r.URL.Query()
-	body, err := c.policyInForce(v)
+	body, err := v.policyInForce()
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (c *Console) policy(v *visit) error {
 }
 
 // policyInForce is the page without a form's text.
-func (c *Console) policyInForce(v *visit) (body policyPage, err error) {
+func (v *visit) policyInForce() (body policyPage, err error) {
 	if body.GatewayPolicy, err = v.api.GatewayPolicy(v.r.Context(), 0, false); err != nil {
 		return body, err
 	}
@@ -86,7 +86,7 @@ func (c *Console) changePolicy(v *visit) error {
 		v.said(v.in("gateway/policy"), "policy-applied")
 		return nil
 	}
-	body, other := c.policyInForce(v)
+	body, other := v.policyInForce()
 	if other != nil {
 		return other
 	}

@@ -59,7 +59,7 @@ type shiftPage struct {
 var errShift = fault.New(fault.Invalid, "the part of the calls is a whole number from 0 to 100").WithHint("go back and write it into the field")
 
 // shiftOf is what the address or the form asks for, in words.
-func (c *Console) shiftOf(v *visit) (p shiftPage, err error) {
+func (v *visit) shiftOf() (p shiftPage, err error) {
 	f := v.r.Form
 	if f == nil { // of an address
 		f = v.r.URL.Query()
@@ -130,7 +130,7 @@ func (p *shiftPage) tell(list []api.Version) {
 }
 
 func (c *Console) askShift(v *visit) error {
-	p, err := c.shiftOf(v)
+	p, err := v.shiftOf()
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (c *Console) askShift(v *visit) error {
 }
 
 func (c *Console) shift(v *visit) error {
-	p, err := c.shiftOf(v)
+	p, err := v.shiftOf()
 	if err != nil {
 		return err
 	}
