@@ -64,9 +64,10 @@
     if (stay) stops(document.getElementById(stay[0]) ?? body)[stay[1]]?.focus({ preventScroll: true });
     stay = null;
   });
+  let source;
   let wait = 5000;
   const listen = (again) => {
-    const source = new EventSource('/console/api/v1/projects/' + encodeURIComponent(project) + '/events');
+    source = new EventSource('/console/api/v1/projects/' + encodeURIComponent(project) + '/events');
     sign.hidden = false;
     source.addEventListener('open', () => {
       sign.classList.add('on');
@@ -86,7 +87,7 @@
       const { kind, names } = JSON.parse(e.data);
       tell([kind], names);
     });
-    addEventListener('pagehide', () => source.close());
   };
   if (project && parts().length) listen(false);
+  addEventListener('pagehide', () => source?.close());
 })();
