@@ -102,6 +102,10 @@ func (c *Console) enrolPage(v *visit) error {
 // are shown this once.
 func (c *Console) confirmCode(v *visit) error {
 	form, s := v.r.PostForm, v.session.account
+	if s.TOTP { // the page of the recovery codes, loaded again
+		v.said("/account", "code-on")
+		return nil
+	}
 	codes, err := c.o.Accounts.Confirm(v.r.Context(), s, form.Get("enrolment"), form.Get("code"), form.Get("password"))
 	if err == nil {
 		return v.show("account-recovery", "", "Recovery codes", codes)

@@ -212,6 +212,7 @@ var notices = map[string]string{
 	"signed-out-before":  "Your session had ended when the form was sent: nothing was done. Sign in, and send it again.",
 	"user-first":         "You are the first user of this installation. A second factor keeps your account yours.",
 	"password-changed":   "Your password is changed; your other sessions have ended.",
+	"code-on":            "The second factor is on. Its recovery codes were shown once: for others, turn it off and set it up again.",
 	"code-off":           "The second factor is off.",
 	"session-ended":      "It has ended.",
 	"user-added":         "The user is there, and can sign in.",

@@ -180,6 +180,10 @@ func TestAccount(t *testing.T) {
 	}
 	s.want(s.get("/account"), 200, "You show a code")
 	s.want(s.get("/account/code"), 303)
+	reload := s.post("/account/code", url.Values{"enrolment": {sealed}, "code": {code}, "password": {next}})
+	if to := reload.header.Get("Location"); reload.status != 303 || to != "/console/account?said=code-on" {
+		t.Errorf("the page of the recovery codes, loaded again: %d %s", reload.status, to)
+	}
 	s.post("/signout", nil)
 
 	// Half a sign-in opens nothing.

@@ -18,6 +18,8 @@ func (c *Console) words() template.FuncMap {
 		"time": moment, "ago": ago, "count": count, "size": size, "took": took, "percent": percent,
 		"plain": plain, "join": func(s []string) string { return strings.Join(s, ", ") }, "query": url.QueryEscape, "segment": url.PathEscape, "ownURL": ownURL,
 		"list": func(s ...any) []any { return s }, "plural": plural,
+		"list": func(s ...any) []any { return s }, "dict": dict, "lower": strings.ToLower, "plural": plural, "browser": browserName,
+		"lines": func(s []string) string { return strings.Join(s, "\n") },
 	}
 }
 
@@ -156,4 +158,23 @@ func plain(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// browserName is a browser and its system as people call them, of what it calls
+// itself; what is no browser is told as it is.
+func browserName(agent string) string {
+	first := func(of [][2]string) string {
+		for _, o := range of {
+			if strings.Contains(agent, o[0]) {
+				return o[1]
+			}
+		}
+		return ""
+	}
+	name := first([][2]string{{"Edg", "Edge"}, {"OPR/", "Opera"}, {"Firefox/", "Firefox"}, {"FxiOS/", "Firefox"}, {"CriOS/", "Chrome"}, {"Chrome/", "Chrome"}, {"Safari/", "Safari"}})
+	system := first([][2]string{{"iPhone", "an iPhone"}, {"iPad", "an iPad"}, {"Android", "Android"}, {"Windows", "Windows"}, {"Macintosh", "a Mac"}, {"CrOS", "ChromeOS"}, {"Linux", "Linux"}})
+	if !strings.HasPrefix(agent, "Mozilla/5.0 (") || name == "" || system == "" {
+		return agent
+	}
+	return name + " on " + system
 }
