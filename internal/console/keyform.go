@@ -183,6 +183,10 @@ func addresses(from []string) []string {
 // keyFields are the fields of a key's form, by the names that the API has for them.
 var keyFields = []string{"displayName", "servicePlanId", "scopes", "groups", "allowedCidrs", "ratePerSecond", "quota", "expireTime"}
 
+// fieldWords say them as the form does, at the beginning of what is wrong.
+var fieldWords = map[string]string{"displayName": "the name", "servicePlanId": "the service plan ID", "scopes": "what it may do", "groups": "the list of groups",
+	"allowedCidrs": "the list of addresses", "ratePerSecond": "the rate", "quota": "the quota", "expireTime": "the end"}
+
 var errNoPlan = fault.New(fault.Invalid, "servicePlanId is missing").WithHint("write the ID of the service plan that the token is for")
 
 // wrongKey shows a form again, with the mistake beside its field.
@@ -199,6 +203,9 @@ func (v *visit) wrongKey(err error, view, title string, form keyForm) error {
 		if form.Field == "" && strings.Contains(f.Text, name) {
 			form.Field = name
 		}
+	}
+	if field, wrong, _ := strings.Cut(f.Text, " "); form.Field != "" && strings.HasPrefix(field, form.Field) {
+		f.Text = fieldWords[form.Field] + " " + wrong
 	}
 	form.Wrong = f
 	form.Options = form.Options || form.Field != "displayName" || len(lines(form.Get("groups")+form.Get("allowedCidrs")+form.Get("ratePerSecond")+form.Get("quota")+form.Get("expireTime"))) > 0

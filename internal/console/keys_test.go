@@ -114,6 +114,9 @@ func TestKeys_FormRefuses(t *testing.T) {
 			t.Errorf("%s: %d\n%s", name, p.status, p.text())
 			continue
 		}
+		if strings.Contains(p.body, `id="wrong-`+tc.field+`">`+tc.field) {
+			t.Errorf("%s: the form has no %s, its reader sees other words\n%s", name, tc.field, p.text())
+		}
 		if tc.field != "displayName" && !strings.Contains(p.body, html.EscapeString("typed <b>"+name)) || !strings.Contains(p.body, form.Get("id")) || tc.field != "groups" && !strings.Contains(p.body, ">partners<") || !strings.Contains(p.body, "<details open>") {
 			t.Errorf("%s: what was typed is gone, or folded away\n%s", name, p.text())
 		}
