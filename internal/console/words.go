@@ -17,8 +17,7 @@ func (c *Console) words() template.FuncMap {
 		"dir": func() string { return Dir }, "issuer": func() string { return c.o.Issuer }, "gateway": func() string { return c.o.Gateway },
 		"time": moment, "ago": ago, "count": count, "size": size, "took": took, "percent": percent,
 		"plain": plain, "join": func(s []string) string { return strings.Join(s, ", ") }, "query": url.QueryEscape, "segment": url.PathEscape, "ownURL": ownURL,
-		"list": func(s ...any) []any { return s }, "plural": plural,
-		"list": func(s ...any) []any { return s }, "dict": dict, "lower": strings.ToLower, "plural": plural, "browser": browserName,
+		"list": func(s ...any) []any { return s }, "plural": plural, "browser": browserName,
 		"lines": func(s []string) string { return strings.Join(s, "\n") },
 	}
 }
