@@ -25,6 +25,7 @@ type auditPage struct {
 	Reads                                             bool // what only reads, too
 	Narrow                                            bool // some of these are set
 	Events                                            []event
+	Names                                             map[string]string // of users, by their IDs
 	Next, First                                       string
 	JSON                                              string // the same over the API
 }
@@ -54,6 +55,11 @@ func (c *Console) audit(v *visit) error {
 		return v.mistaken(err, "audit", "audit", "Audit log", body)
 	}
 	body.Events = tellEvents(events)
+	ids := make([]string, len(events.Events))
+	for i, e := range events.Events {
+		ids[i] = e.AccessKeyID
+	}
+	body.Names = v.userNames(ids...)
 	body.Next, body.First = v.pager("page", events.NextPageToken)
 	ask.PageToken, ask.PageSize = "", 1000
 	body.JSON = Dir + "/api/v1/projects/" + url.PathEscape(v.project) + "/audit?" + ask.Values().Encode()

@@ -206,6 +206,7 @@ func TestAccount(t *testing.T) {
 	s.want(s.post("users", url.Values{"username": {"ann"}, "new-password": {next}, "again": {next}}), 409, "exists")
 	s.want(s.post("users", url.Values{"username": {"ben"}, "new-password": {next}, "again": {next}}), 303)
 	s.want(s.get("users?said=user-added"), 200, "The user is there", "ben")
+	s.want(s.get("audit"), 200, `title="`+u.UserID+`">ann</a>`, "<code>pak_")
 	s.want(s.get("users/usr_none"), 404, "no such user")
 	s.want(s.post("users/"+u.UserID+"/remove", nil), 422, "not confirmed")
 	s.want(s.post("users/"+u.UserID+"/remove", url.Values{"sure": {"yes"}}), 303)
