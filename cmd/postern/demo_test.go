@@ -72,7 +72,7 @@ func TestDemo_JSON(t *testing.T) {
 		t.Fatalf("%v: %s", err, line)
 	}
 	form := map[string]string{
-		"gateway": `^http://127\.0\.0\.1:\d+$`, "api": `^http://127\.0\.0\.1:\d+$`, "console": `^http://127\.0\.0\.1:\d+/$`,
+		"gateway": `^http://127\.0\.0\.1:\d+$`, "api": `^http://127\.0\.0\.1:\d+$`, "console": `^http://127\.0\.0\.1:\d+/console$`,
 		"projectId": `^prj_[0-9a-z]{26}$`, "keyId": `^pak_[0-9a-z]{26}$`, "keySecret": `^psk_[0-9A-Za-z]{49}$`,
 	}
 	for name, pattern := range form {

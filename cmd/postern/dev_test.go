@@ -72,7 +72,8 @@ type devWorld struct{}
 
 // devCmd is `dev [flags] [DIR]`: `postern functions dev` until the first build is
 // over; its address goes to FUNCTION. `dev stop` interrupts it, and what it
-// printed goes to dev.out; `dev printed` writes that without ending it.
+// printed goes to dev.out; `dev printed TEXT` writes that without ending it, once it
+// has a text: what is told of a call comes a moment after its answer.
 func devCmd(ts *testscript.TestScript, neg bool, args []string) {
 	d, _ := ts.Value(devWorld{}).(**development)
 	switch {
@@ -80,7 +81,10 @@ func devCmd(ts *testscript.TestScript, neg bool, args []string) {
 		_, err := (*d).end(os.Interrupt)
 		ts.Check(err)
 		ts.Check(os.WriteFile(ts.MkAbs("dev.out"), []byte((*d).text()), 0o644))
-	case len(args) == 1 && args[0] == "printed":
+	case len(args) == 2 && args[0] == "printed":
+		for deadline := time.Now().Add(20 * time.Second); !strings.Contains((*d).text(), args[1]) && time.Now().Before(deadline); {
+			<-time.After(10 * time.Millisecond)
+		}
 		ts.Check(os.WriteFile(ts.MkAbs("dev.out"), []byte((*d).text()), 0o644))
 	default:
 		env := append(environ(ts), "DBUS_SESSION_BUS_ADDRESS="+ts.Getenv("DBUS_SESSION_BUS_ADDRESS"))
