@@ -48,6 +48,7 @@ func TestPolicy(t *testing.T) {
 	if got, err := s.api.GatewayPolicy(t.Context(), 0, false); err != nil || got.Number != 0 {
 		t.Fatalf("the preview changed something: %+v, %v", got, err)
 	}
+	s.want(s.get("audit?action=applyGatewayPolicy&outcome=allowed"), 200, ">dry run<")
 	done := s.post("gateway/policy", form("apply", "0", first))
 	s.want(done, 303)
 	s.want(s.get("gateway/policy?said=policy-applied"), 200, "The policy is in force.", "Number 1 is in force", s.api.KeyID)
