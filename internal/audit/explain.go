@@ -2,6 +2,7 @@ package audit
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"postern.dev/postern/internal/platform"
@@ -122,6 +123,9 @@ func RouteWhy(slug, handler, guard string) string {
 
 // KeyWhy says who was recognised.
 func KeyWhy(keyID, method string) string {
+	if strings.HasPrefix(keyID, "usr_") {
+		return "user " + keyID + ", signed in to the console"
+	}
 	return "access key " + or(keyID, "of another project") + ", shown as " + or(method, "a credential")
 }
 
