@@ -102,6 +102,7 @@ type frame struct {
 	Stamp   string
 	Version string
 	Notice  string
+	Nothing bool // the notice says that nothing was done
 	Charts  bool
 	Script  string
 	Failure *failure // of the form that was sent; nil: none
@@ -149,7 +150,8 @@ func (v *visit) answer(status int, view string, f frame) error {
 		f.Project = v.session.ProjectID
 	}
 	f.Charts, f.Script = v.charts, v.script
-	f.Notice = notices[v.r.URL.Query().Get("said")]
+	said := v.r.URL.Query().Get("said")
+	f.Notice, f.Nothing = notices[said], said == "signed-out-before" || said == "signing-key-waits"
 	var out bytes.Buffer
 	if err := v.c.views.ExecuteTemplate(&out, view+".html", f); err != nil {
 		return fault.Wrap(err, fault.Internal, "the page was not made")
