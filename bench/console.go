@@ -167,7 +167,9 @@ func startBrowser(ctx context.Context, dir string) (*browser, error) {
 
 // signIn signs in with the administrator's key, and keeps the cookie.
 func (b *browser) signIn(p *running) error {
-	err := chromedp.Do(b.ctx, chromedp.Navigate(p.control+"/console/signin"), chromedp.SetValue("#key-id", p.env["POSTERN_KEY_ID"]), chromedp.SetValue("#key-secret", p.env["POSTERN_KEY_SECRET"]),
+	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second) // bin/postern may be older than the console
+	defer cancel()
+	err := chromedp.Do(ctx, chromedp.Navigate(p.control+"/console/signin"), chromedp.SetValue("#key-id", p.env["POSTERN_KEY_ID"]), chromedp.SetValue("#key-secret", p.env["POSTERN_KEY_SECRET"]),
 		chromedp.Submit("#key-secret"), chromedp.WaitReady("nav.side"))
 	if err != nil {
 		return fmt.Errorf("sign in: %w", err)
