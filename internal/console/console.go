@@ -129,11 +129,10 @@ func (c *Console) stray(w http.ResponseWriter, r *http.Request) {
 
 // home leads to the page that people look at first.
 func (c *Console) home(v *visit) error {
-	project := v.project
-	if project == "" {
-		project = v.session.ProjectID
+	if v.project == "" {
+		v.project = v.session.ProjectID
 	}
-	v.to("/p/" + project + "/functions")
+	v.to(v.in("functions"))
 	return nil
 }
 

@@ -101,8 +101,7 @@ type frame struct {
 	Signed  bool // somebody is signed in
 	Stamp   string
 	Version string
-	Notice  string
-	Nothing bool // the notice says that nothing was done
+	Notice  notice
 	Charts  bool
 	Script  string
 	Failure *failure // of the form that was sent; nil: none
@@ -150,8 +149,7 @@ func (v *visit) answer(status int, view string, f frame) error {
 		f.Project = v.session.ProjectID
 	}
 	f.Charts, f.Script = v.charts, v.script
-	said := v.r.URL.Query().Get("said")
-	f.Notice, f.Nothing = notices[said], said == "signed-out-before" || said == "signing-key-waits"
+	f.Notice = notices[v.r.URL.Query().Get("said")]
 	var out bytes.Buffer
 	if err := v.c.views.ExecuteTemplate(&out, view+".html", f); err != nil {
 		return fault.Wrap(err, fault.Internal, "the page was not made")
@@ -208,29 +206,35 @@ func (v *visit) signInTo() string {
 	return to
 }
 
+// notice is what a page says; Nothing: that nothing was done.
+type notice struct {
+	Text    string
+	Nothing bool
+}
+
 // notices are what a page says after a form was taken; the address has only the word.
-var notices = map[string]string{
-	"signed-out":         "You are signed out.",
-	"signed-out-before":  "Your session had ended when the form was sent: nothing was done. Sign in, and send it again.",
-	"user-first":         "You are the first user of this installation. A second factor keeps your account yours.",
-	"password-changed":   "Your password is changed; your other sessions have ended.",
-	"code-on":            "The second factor is on. Its recovery codes were shown once: for others, turn it off and set it up again.",
-	"code-off":           "The second factor is off.",
-	"session-ended":      "It has ended.",
-	"user-added":         "The user is there, and can sign in.",
-	"user-password":      "The password is set; the user's sessions have ended.",
-	"user-removed":       "The user is removed.",
-	"key-changed":        "The key is changed, at once and everywhere.",
-	"key-revoked":        "The key is revoked. Calls with it are refused from now on.",
-	"promoted":           "The calls go to the versions as you said.",
-	"rolled-back":        "The earlier version serves again.",
-	"ended":              "The candidate was ended. The active version gets all calls.",
-	"secret-set":         "The secret is set. The function's workers have the new value.",
-	"secret-removed":     "The secret is removed. The function's workers run without it.",
-	"policy-applied":     "The policy is in force.",
-	"subproject-made":    "The subproject is there. Make it a key of its own, or deploy into it with yours.",
-	"subproject-renamed": "The subproject has its new name.",
-	"subproject-deleted": "The subproject and its keys have ended.",
-	"signing-key-made":   "The next key is published. It signs in ten minutes.",
-	"signing-key-waits":  "Nothing was done: the newest key is not used yet.",
+var notices = map[string]notice{
+	"signed-out":         {Text: "You are signed out."},
+	"signed-out-before":  {Text: "Your session had ended when the form was sent: nothing was done. Sign in, and send it again.", Nothing: true},
+	"user-first":         {Text: "You are the first user of this installation. A second factor keeps your account yours."},
+	"password-changed":   {Text: "Your password is changed; your other sessions have ended."},
+	"code-on":            {Text: "The second factor is on. Its recovery codes were shown once: for others, turn it off and set it up again."},
+	"code-off":           {Text: "The second factor is off."},
+	"session-ended":      {Text: "It has ended."},
+	"user-added":         {Text: "The user is there, and can sign in."},
+	"user-password":      {Text: "The password is set; the user's sessions have ended."},
+	"user-removed":       {Text: "The user is removed."},
+	"key-changed":        {Text: "The key is changed, at once and everywhere."},
+	"key-revoked":        {Text: "The key is revoked. Calls with it are refused from now on."},
+	"promoted":           {Text: "The calls go to the versions as you said."},
+	"rolled-back":        {Text: "The earlier version serves again."},
+	"ended":              {Text: "The candidate was ended. The active version gets all calls."},
+	"secret-set":         {Text: "The secret is set. The function's workers have the new value."},
+	"secret-removed":     {Text: "The secret is removed. The function's workers run without it."},
+	"policy-applied":     {Text: "The policy is in force."},
+	"subproject-made":    {Text: "The subproject is there. Make it a key of its own, or deploy into it with yours."},
+	"subproject-renamed": {Text: "The subproject has its new name."},
+	"subproject-deleted": {Text: "The subproject and its keys have ended."},
+	"signing-key-made":   {Text: "The next key is published. It signs in ten minutes."},
+	"signing-key-waits":  {Text: "Nothing was done: the newest key is not used yet.", Nothing: true},
 }
