@@ -52,8 +52,11 @@ func sit(t *testing.T, w, h int, o logview.Options) *person {
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	go func() { p.done <- logview.Run(ctx, theirs, theirs, o) }()
-	t.Cleanup(func() { cancel(); ours.Close(); theirs.Close() })
+	ended := make(chan struct{})
+	go func() { defer close(ended); p.done <- logview.Run(ctx, theirs, theirs, o) }()
+	// theirs is left to the garbage collector: who reads it may be at it a moment
+	// longer than Run.
+	t.Cleanup(func() { cancel(); <-ended; ours.Close() })
 	return p
 }
 
@@ -183,8 +186,8 @@ func TestBrowser_Follows(t *testing.T) {
 		p.feed <- e
 	}
 	p.sees("/orders/19?", true)
-	p.feed <- line(77, "still running")
-	p.sees("still running", true)
+	p.feed <- line(70, "still running")
+	p.sees("> 03:04:10", true)
 	p.press(up, up, up)
 	p.sees("> 03:04:17", true)
 	for n := range 100 {
@@ -195,7 +198,7 @@ func TestBrowser_Follows(t *testing.T) {
 	}
 	p.press("G")
 	p.sees("/later/99", true)
-	p.feed <- call(77, 200, "/now/over")
+	p.feed <- call(70, 200, "/now/over")
 	p.press("k", "j")
 	p.sees("following", true)
 	p.press("f")

@@ -12,13 +12,15 @@ import (
 )
 
 // screen is what a terminal shows after what it was sent: the few sequences that
-// move the cursor, write and erase. It keeps what else it was told, so that a
+// move the cursor, write, erase and scroll between margins (ECMA-48, DECSTBM). It keeps what else it was told, so that a
 // test can see that a terminal was told nothing else.
 type screen struct {
 	mu     sync.Mutex
 	w, h   int
 	cells  [][]string // guarded by mu
 	x, y   int        // guarded by mu
+	top    int        // the first line of what scrolls; guarded by mu
+	bottom int        // the line after the last of what scrolls; guarded by mu
 	rest   []byte     // of a sequence that is not whole; guarded by mu
 	titles []string   // OSC sequences; guarded by mu
 	last   string     // the character that was written last; guarded by mu
@@ -33,7 +35,7 @@ func newScreen(w, h int) *screen {
 func (s *screen) resize(w, h int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.w, s.h, s.x, s.y = w, h, 0, 0
+	s.w, s.h, s.x, s.y, s.top, s.bottom = w, h, 0, 0, 0, h
 	s.cells = make([][]string, h)
 	for i := range s.cells {
 		s.cells[i] = make([]string, w)
@@ -84,9 +86,10 @@ func (s *screen) one(data []byte) int {
 	case c == '\r':
 		s.x = 0
 	case c == '\n':
-		if s.y++; s.y == s.h {
-			s.y--
-			s.cells = append(s.cells[1:], make([]string, s.w))
+		if s.y == s.bottom-1 {
+			s.scroll(s.top, 1)
+		} else {
+			s.y = min(s.h-1, s.y+1)
 		}
 	case c == '\b':
 		s.x = max(0, s.x-1)
@@ -146,7 +149,11 @@ func (s *screen) escape(data []byte) int {
 		}
 		return 0
 	case 'M':
-		s.y = max(0, s.y-1)
+		if s.y == s.top {
+			s.scroll(s.top, -1)
+		} else {
+			s.y = max(0, s.y-1)
+		}
 	}
 	return 2
 }
@@ -208,8 +215,20 @@ func (s *screen) control(args string, final byte) {
 		row := s.cells[s.y]
 		copy(row[min(s.w, s.x+one):], row[s.x:])
 		s.erase(s.y, s.x, s.y, min(s.w, s.x+one))
-	case 'L', 'M', 'S', 'T':
-		s.scroll(final, one)
+	case 'L', 'M':
+		if s.top <= s.y && s.y < s.bottom {
+			s.scroll(s.y, map[byte]int{'L': -one, 'M': one}[final])
+			s.x = 0
+		}
+	case 'S':
+		s.scroll(s.top, one)
+	case 'T':
+		s.scroll(s.top, -one)
+	case 'r':
+		s.top, s.bottom, s.x, s.y = one-1, s.h, 0, 0
+		if len(n) > 1 && n[1] > 0 {
+			s.bottom = min(n[1], s.h)
+		}
 	}
 }
 
@@ -227,17 +246,16 @@ func (s *screen) erase(y, x, toY, toX int) {
 	}
 }
 
-func (s *screen) scroll(final byte, n int) {
-	from := 0
-	if final == 'L' || final == 'M' {
-		from = s.y
-	}
-	for range min(n, s.h) {
-		empty := make([]string, s.w)
-		if final == 'M' || final == 'S' {
-			s.cells = append(append(append([][]string{}, s.cells[:from]...), s.cells[from+1:]...), empty)
+// scroll moves the lines from one to the bottom margin up by n, or down.
+func (s *screen) scroll(from, n int) {
+	lines := s.cells[from:s.bottom]
+	moved := make([][]string, len(lines))
+	for i := range moved {
+		if old := i + n; old >= 0 && old < len(lines) {
+			moved[i] = lines[old]
 		} else {
-			s.cells = append(append(append([][]string{}, s.cells[:from]...), empty), s.cells[from:s.h-1]...)
+			moved[i] = make([]string, s.w)
 		}
 	}
+	copy(lines, moved)
 }
