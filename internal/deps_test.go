@@ -28,6 +28,7 @@ const policy = `
 	examples   <
 
 	wire       <
+	say        <
 	field      <
 	lane       < wire
 	httpx      < ground, wire, lane
@@ -36,7 +37,7 @@ const policy = `
 	scaffold   < ground, userfile, examples
 	redact     <
 	config     < ground, userfile
-	base: wire, lane, field, httpx, telemetry, scaffold, userfile, redact, config
+	base: wire, say, lane, field, httpx, telemetry, scaffold, userfile, redact, config
 
 	blob       < ground
 	store      < ground
@@ -70,11 +71,12 @@ const policy = `
 	account    < ground, accesskey, auth, signin
 	supervisor < ground, upstream, worker
 	policy     < ground, accesskey, function, signature, upstream
+	openapi    < ground, say
 	deploy     < ground, redact, accesskey, bundle, function, policy, secret, signature, signin, supervisor, worker
 
 	gateway    < ground, wire, httpx, telemetry, redact, accesskey, audit, auth, funclog, function, limit, signature, signin, supervisor, token, traffic, feed, upstream, usage, websocket, worker
 	oauth      < ground, httpx, accesskey, auth, limit, token
-	console    < ground, field, httpx, api, accesskey, account, auth, funclog, signin
+	console    < ground, field, say, httpx, api, accesskey, account, auth, funclog, openapi, signin
 	admin      < ground, field, httpx, api, blob, accesskey, audit, auth, bundle, deploy, feed, funclog, function, limit, policy, supervisor, traffic, tunnel
 
 	devserver  < ground, httpx, environ, redact, accesskey, auth, bundle, deploy, function, gateway, oauth, secret, signature, signin, state, supervisor, token, worker

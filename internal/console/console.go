@@ -23,6 +23,7 @@ import (
 	"postern.dev/postern/internal/account"
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/httpx"
+	"postern.dev/postern/internal/openapi"
 )
 
 //go:embed assets vendored/*.js vendored/*.css
@@ -51,7 +52,7 @@ type Console struct {
 	mux   *http.ServeMux
 	views *template.Template
 	stamp string // of the files that browsers keep; another when one of them is
-	ref   atomic.Pointer[document]
+	ref   atomic.Pointer[openapi.Document]
 }
 
 // New makes the console.

@@ -5,16 +5,16 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/openapi"
 )
 
 func (c *Console) registerReference() {
@@ -23,10 +23,32 @@ func (c *Console) registerReference() {
 	c.page("POST /p/{project}/api/{operation}", c.tryOperation)
 }
 
+// reference is the API's description, which does not change while the process runs.
+func (c *Console) reference(v *visit) (*openapi.Document, error) {
+	if d := c.ref.Load(); d != nil {
+		return d, nil
+	}
+	r, err := http.NewRequestWithContext(v.r.Context(), http.MethodGet, "http://console.invalid/openapi.json", nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := v.api.HTTP.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	d, err := openapi.Read(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		return nil, fault.Wrap(fmt.Errorf("answered %d: %w", res.StatusCode, err), fault.Unavailable, "the API's description cannot be read")
+	}
+	c.ref.Store(d)
+	return d, nil
+}
+
 // referencePage is what the first page of the reference shows.
 type referencePage struct {
 	Query string
-	Parts []part
+	Parts []openapi.Part
 	Count int
 }
 
@@ -36,138 +58,95 @@ func (c *Console) referenceIndex(v *visit) error {
 		return err
 	}
 	body := referencePage{Query: v.r.URL.Query().Get("q")}
-	wanted := strings.ToLower(strings.TrimSpace(body.Query))
-	for _, p := range d.parts {
-		found := part{Name: p.Name}
-		for _, op := range p.Operations {
-			if strings.Contains(strings.ToLower(strings.Join([]string{p.Name, op.Method, op.Path, op.Summary, op.OperationID}, " ")), wanted) {
-				found.Operations = append(found.Operations, op)
-			}
-		}
-		if len(found.Operations) > 0 {
-			body.Parts = append(body.Parts, found)
-			body.Count += len(found.Operations)
-		}
+	body.Parts = d.Search(body.Query)
+	for _, p := range body.Parts {
+		body.Count += len(p.Operations)
 	}
 	return v.show("reference", "api", "API reference", body)
 }
 
+// methodClass is the class of the sign of an operation's method.
+func methodClass(o *openapi.Operation) string {
+	switch {
+	case o.Method == http.MethodDelete:
+		return "bad"
+	case !o.Changes():
+		return "good"
+	}
+	return "warn"
+}
+
 // operationPage is what the page of one operation shows.
 type operationPage struct {
-	*operation
-	Inputs    []input
-	Fields    []schemaField // of the body
-	OtherBody string        // the kind of a body that is no JSON
-	Answers   []told
-	Example   string // what the form begins with
-	Body      string // of the form
-	HasBody   bool
-	Asks      *attempt // what is to be confirmed first; nil: nothing
-	Got       *got     // what was answered; nil: nobody tried
-	CanTry    bool
+	*openapi.Operation
+	*openapi.Form
+	Fields  []openapi.Field // of the body
+	Answers []openapi.Answer
+	Asks    *attempt // what is to be confirmed first; nil: nothing
+	Got     *got     // what was answered; nil: nobody tried
 }
 
-// input is a parameter with what was typed for it.
-type input struct {
-	parameter
-	Type, Says string
-	Field      string // of the form
-	Value      string
-	Options    []string // nil: any text
-}
-
-// told is an answer of an operation.
-type told struct {
-	Status, Description, Kind string
-	Fields                    []schemaField
+// attempt is a request that somebody wants to try.
+type attempt struct {
+	*openapi.Request
+	Fields [][2]string // of the form, to be sent again
 }
 
 func (c *Console) describeOperation(v *visit) error {
-	body, err := c.operationPage(v, nil)
+	body, err := c.operationPage(v)
 	if err != nil {
 		return err
+	}
+	for i := range body.Inputs {
+		if in := &body.Inputs[i]; in.Name == "projectId" {
+			in.Value = v.project
+		}
 	}
 	return v.show("operation", "api", body.Summary, body)
 }
 
 var errNoOperation = fault.New(fault.NotFound, "the API has no such operation").WithHint("the reference lists all of them")
 
-// operationPage tells an operation; form is what was typed, nil: nothing.
-func (c *Console) operationPage(v *visit, form url.Values) (*operationPage, error) {
+// operationPage tells an operation, its form as it begins.
+func (c *Console) operationPage(v *visit) (*operationPage, error) {
 	d, err := c.reference(v)
 	if err != nil {
 		return nil, err
 	}
-	op := d.byID[v.r.PathValue("operation")]
+	op := d.Operation(v.r.PathValue("operation"))
 	if op == nil {
 		return nil, errNoOperation
 	}
-	of, other := op.body()
-	body := &operationPage{operation: op, OtherBody: other, HasBody: of != nil, Fields: d.fields(of, 0), CanTry: other == "" && op.OperationID != "openTunnel"}
-	for _, p := range op.Parameters {
-		if p.In == "header" && p.Name == "Accept" {
-			continue
-		}
-		in := input{parameter: p, Type: d.word(p.Schema), Says: strings.TrimSpace(p.Description + " " + d.bounds(d.resolve(p.Schema))), Field: p.In + "." + p.Name, Value: form.Get(p.In + "." + p.Name)}
-		if s := d.resolve(p.Schema); s != nil && (len(s.Enum) > 0 || s.kind() == "boolean") {
-			in.Options = []string{""}
-			for _, e := range s.Enum {
-				in.Options = append(in.Options, text(e))
-			}
-			if len(s.Enum) == 0 {
-				in.Options = append(in.Options, "true", "false")
-			}
-		}
-		if form == nil && p.Name == "projectId" {
-			in.Value = v.project
-		}
-		body.Inputs = append(body.Inputs, in)
-	}
-	if of != nil {
-		example, err := json.MarshalIndent(d.example(of), "", "  ")
-		if err != nil {
-			return nil, err
-		}
-		if body.Example = string(example); form == nil {
-			body.Body = body.Example
-		} else {
-			body.Body = form.Get("body")
-		}
-	}
-	body.Answers = d.answers(op)
-	return body, nil
+	form, err := d.Form(op)
+	return &operationPage{Operation: op, Form: form, Fields: d.Fields(op), Answers: d.Answers(op)}, err
 }
 
-func text(v any) string {
-	if s, ok := v.(string); ok {
-		return s
+// tryOperation asks the API what somebody typed, in their name. What may change
+// something is shown first.
+func (c *Console) tryOperation(v *visit) error {
+	body, err := c.operationPage(v)
+	if err != nil {
+		return err
 	}
-	out, _ := json.Marshal(v)
-	return string(out)
-}
-
-// answers are those of an operation, those that fail without their shape: it is one.
-func (d *document) answers(op *operation) (out []told) {
-	for status, r := range op.Responses {
-		a := told{Status: status, Description: r.Description}
-		for kind, m := range r.Content {
-			if a.Kind == "" || kind < a.Kind {
-				a.Kind = kind
-			}
-			if status < "400" && kind == "application/json" {
-				a.Fields = d.fields(m.Schema, 0)
+	typed := v.r.PostForm
+	body.Fill(typed)
+	r, err := body.Request()
+	if err != nil {
+		return v.mistaken(err, "operation", "api", body.Summary, body)
+	}
+	if body.Changes() && typed.Get("confirmed") != "yes" {
+		body.Asks = &attempt{Request: r}
+		for name, values := range typed {
+			if name != "csrf" && len(values) > 0 {
+				body.Asks.Fields = append(body.Asks.Fields, [2]string{name, values[0]})
 			}
 		}
-		out = append(out, a)
+		return v.show("operation", "api", body.Summary, body)
 	}
-	slices.SortFunc(out, func(a, b told) int { return strings.Compare(a.Status, b.Status) })
-	return out
-}
-
-// attempt is a request that somebody wants to try.
-type attempt struct {
-	Method, URL, Body string
-	Fields            [][2]string // of the form, to be sent again
+	if body.Got, err = c.try(v, r); err != nil {
+		return v.mistaken(err, "operation", "api", body.Summary, body)
+	}
+	return v.show("operation", "api", body.Summary, body)
 }
 
 // got is what was answered.
@@ -179,82 +158,20 @@ type got struct {
 	Cut         string  // why there is no more of it
 }
 
-// tryOperation asks the API what somebody typed, in their name. What may change
-// something is shown first.
-func (c *Console) tryOperation(v *visit) error {
-	form := v.r.PostForm
-	body, err := c.operationPage(v, form)
-	if err != nil {
-		return err
-	}
-	a, header, err := body.attempt()
-	if err != nil {
-		return v.mistaken(err, "operation", "api", body.Summary, body)
-	}
-	if body.Changes() && form.Get("confirmed") != "yes" {
-		for name, values := range form {
-			if name != "csrf" && len(values) > 0 {
-				a.Fields = append(a.Fields, [2]string{name, values[0]})
-			}
-		}
-		body.Asks = a
-		return v.show("operation", "api", body.Summary, body)
-	}
-	if body.Got, err = c.try(v, a, header); err != nil {
-		return v.mistaken(err, "operation", "api", body.Summary, body)
-	}
-	return v.show("operation", "api", body.Summary, body)
-}
-
-// attempt is the request that the inputs make.
-func (p *operationPage) attempt() (*attempt, http.Header, error) {
-	if !p.CanTry {
-		return nil, nil, fault.New(fault.Invalid, "this operation cannot be tried here").WithHint("its body is a file: use the command line, or curl")
-	}
-	path, query, header := p.Path, url.Values{}, http.Header{}
-	for _, in := range p.Inputs {
-		value := strings.TrimSpace(in.Value)
-		switch {
-		case value == "" && (in.Required || in.In == "path"):
-			return nil, nil, fault.New(fault.Invalid, in.Name+" is missing").WithHint("fill it in")
-		case in.In == "path" && (value == "." || value == ".."):
-			return nil, nil, fault.New(fault.Invalid, in.Name+" is no name of anything")
-		case in.In == "path":
-			path = strings.ReplaceAll(path, "{"+in.Name+"}", url.PathEscape(value))
-		case value == "":
-		case in.In == "query":
-			query.Set(in.Name, value)
-		case in.In == "header":
-			header.Set(in.Name, value)
-		}
-	}
-	if p.HasBody {
-		header.Set("Content-Type", "application/json")
-		if !json.Valid([]byte(p.Body)) {
-			return nil, nil, fault.New(fault.Invalid, "the body is no JSON").WithHint("names and texts are in double quotes, and the last of a list has no comma after it")
-		}
-	}
-	a := &attempt{Method: p.Method, URL: path, Body: p.Body}
-	if len(query) > 0 {
-		a.URL += "?" + query.Encode()
-	}
-	return a, header, nil
-}
-
 // How long an answer may take, and how much of it is shown: some never end.
 const (
 	tryFor   = 5 * time.Second
 	tryBytes = 256 << 10
 )
 
-func (c *Console) try(v *visit, a *attempt, header http.Header) (*got, error) {
+func (c *Console) try(v *visit, asked *openapi.Request) (*got, error) {
 	ctx, cancel := context.WithTimeout(v.r.Context(), tryFor)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, a.Method, "http://console.invalid"+a.URL, strings.NewReader(a.Body))
+	r, err := http.NewRequestWithContext(ctx, asked.Method, "http://console.invalid"+asked.URL, strings.NewReader(asked.Body))
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Invalid, "this is no request")
 	}
-	r.Header = header
+	r.Header = asked.Header
 	began := time.Now()
 	res, err := v.api.HTTP.Do(r)
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"postern.dev/postern/internal/say"
 )
 
 // words are what templates can say.
@@ -17,7 +19,7 @@ func (c *Console) words() template.FuncMap {
 		"dir": func() string { return Dir }, "issuer": func() string { return c.o.Issuer }, "gateway": func() string { return c.o.Gateway },
 		"time": moment, "ago": ago, "count": count, "size": size, "took": took, "percent": percent,
 		"plain": plain, "join": func(s []string) string { return strings.Join(s, ", ") }, "query": url.QueryEscape, "segment": url.PathEscape, "ownURL": ownURL,
-		"list": func(s ...any) []any { return s }, "plural": plural, "browser": browserName,
+		"list": func(s ...any) []any { return s }, "plural": plural, "browser": browserName, "methodClass": methodClass,
 		"lines": func(s []string) string { return strings.Join(s, "\n") },
 	}
 }
@@ -71,26 +73,7 @@ func agoAt(t, now time.Time) string {
 	return "in " + text
 }
 
-// count writes a number with its thousands apart.
-func count(n any) string {
-	s := fmt.Sprint(n)
-	sign := ""
-	if strings.HasPrefix(s, "-") {
-		sign, s = "-", s[1:]
-	}
-	whole, rest, _ := strings.Cut(s, ".")
-	var b strings.Builder
-	for i, r := range whole {
-		if i > 0 && (len(whole)-i)%3 == 0 {
-			b.WriteByte(',')
-		}
-		b.WriteRune(r)
-	}
-	if rest != "" {
-		rest = "." + rest
-	}
-	return sign + b.String() + rest
-}
+func count(n any) string { return say.Count(n) }
 
 // size writes bytes in the unit that suits them.
 func size(n int64) string {
