@@ -26,7 +26,7 @@ const (
 // busiest are the pages that have most to show, below a project.
 var busiest = []struct{ name, path string }{
 	{"functions", "functions"}, {"one function", "functions/chatty"}, {"access keys", "keys"}, {"access keys, searched", "keys?q=key+777"},
-	{"keys × routes", "gateway/matrix"}, {"routes", "gateway"}, {"audit", "audit"},
+	{"keys × routes", "gateway/matrix?all=1"}, {"routes", "gateway"}, {"audit", "audit"},
 }
 
 // loads is how long a page took, in milliseconds, one a load.

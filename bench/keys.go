@@ -83,8 +83,8 @@ func fill(file, projectID string, n int) error {
 		return err
 	}
 	defer db.Close()
-	_, err = db.Exec(`INSERT INTO access_keys (id, project_id, display_name, secret_hash, scopes, function_id, allowed_cidrs, rate_per_second, created_at, expires_at, revoked_at)
-		SELECT printf('`+keyFormat+`', i), $1, printf('key %d', i), lower(hex(randomblob(32))), 'invoke', '', '[]', 0, 1, 0, 0
+	_, err = db.Exec(`INSERT INTO access_keys (id, project_id, display_name, search_name, secret_hash, scopes, function_id, allowed_cidrs, rate_per_second, created_at, expires_at, revoked_at)
+		SELECT printf('`+keyFormat+`', i), $1, printf('key %d', i), printf('key %d', i), lower(hex(randomblob(32))), 'invoke', '', '[]', 0, 1, 0, 0
 		FROM (WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $2) SELECT i FROM n WHERE $2 > 0)`, projectID, n)
 	if err != nil {
 		return fmt.Errorf("write %d keys: %w", n, err)
