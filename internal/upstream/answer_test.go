@@ -130,34 +130,41 @@ func TestResponse_Location(t *testing.T) {
 
 func TestDo_Late(t *testing.T) {
 	t.Parallel()
-	stall := serveConns(t, func(s *rawServer, c net.Conn) { io.Copy(io.Discard, c) })
 	r := request("GET", "/")
-	r.Timeout = 30 * time.Millisecond
-	p := proxyTo(t, stall.addr, func(u *platform.Upstream) { u.Retries = 5 })
-	if _, _, code := answer(t.Context(), p, r); code != "timeout" || stall.conns.Load() != 1 {
-		t.Errorf("%q after %d connections: what may have been seen is not sent again", code, stall.conns.Load())
-	}
-	pausing := serveConns(t, func(s *rawServer, c net.Conn) {
-		readHeader(c)
-		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok")
-		io.Copy(io.Discard, c)
-	})
-	if status, body, code := answer(t.Context(), proxyTo(t, pausing.addr, nil), r); status != 200 || body != "ok" || code != "timeout" {
-		t.Error(status, body, code)
-	}
-	// A stream may take longer than the timeout, if no pause in it does.
-	r.Timeout = 400 * time.Millisecond
-	slow := serveConns(t, func(s *rawServer, c net.Conn) {
-		readHeader(c)
-		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
-		for i := range 10 {
-			time.Sleep(60 * time.Millisecond)
-			fmt.Fprint(c, i)
+	r.Timeout = time.Second
+	t.Run("nothing comes", func(t *testing.T) {
+		t.Parallel()
+		stall := serveConns(t, func(s *rawServer, c net.Conn) { io.Copy(io.Discard, c) })
+		p := proxyTo(t, stall.addr, func(u *platform.Upstream) { u.Retries = 5 })
+		if _, _, code := answer(t.Context(), p, r); code != "timeout" || stall.conns.Load() != 1 {
+			t.Errorf("%q after %d connections: what may have been seen is not sent again", code, stall.conns.Load())
 		}
 	})
-	if status, body, code := answer(t.Context(), proxyTo(t, slow.addr, nil), r); status != 200 || body != "0123456789" || code != "" {
-		t.Error(status, body, code)
-	}
+	t.Run("the rest does not come", func(t *testing.T) {
+		t.Parallel()
+		pausing := serveConns(t, func(s *rawServer, c net.Conn) {
+			readHeader(c)
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok")
+			io.Copy(io.Discard, c)
+		})
+		if status, body, code := answer(t.Context(), proxyTo(t, pausing.addr, nil), r); status != 200 || body != "ok" || code != "timeout" {
+			t.Error(status, body, code)
+		}
+	})
+	t.Run("a stream may take longer, if no pause in it does", func(t *testing.T) {
+		t.Parallel()
+		slow := serveConns(t, func(s *rawServer, c net.Conn) {
+			readHeader(c)
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+			for i := range 10 {
+				time.Sleep(r.Timeout / 8)
+				fmt.Fprint(c, i)
+			}
+		})
+		if status, body, code := answer(t.Context(), proxyTo(t, slow.addr, nil), r); status != 200 || body != "0123456789" || code != "" {
+			t.Error(status, body, code)
+		}
+	})
 }
 
 // Each event of a stream is there when it was sent, not when the next one is.

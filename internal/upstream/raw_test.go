@@ -133,7 +133,7 @@ func proxyTo(t testing.TB, addr string, change func(*platform.Upstream)) *upstre
 }
 
 func request(method, path string) *upstream.Request {
-	return &upstream.Request{ID: "req_1", Method: method, Path: path, Host: "door.example", Scheme: "https", ClientIP: "192.0.2.7", AuthMethod: "none", Header: http.Header{}, Timeout: 5 * time.Second}
+	return &upstream.Request{ID: "req_1", Method: method, Path: path, Host: "door.example", Scheme: "https", ClientIP: "192.0.2.7", AuthMethod: "none", Header: http.Header{}, Timeout: 30 * time.Second}
 }
 
 // answer is what came of a request: the status and the body, or the error's code.

@@ -358,6 +358,7 @@ func TestDo_BadBody(t *testing.T) {
 // do, the upstream is not left alone for anybody. Who does not read is slow itself.
 func TestDo_SlowBody(t *testing.T) {
 	t.Parallel()
+	const timeout = time.Second
 	deaf := serveDeaf(t)
 	fair := serveRaw(t, fine)
 	for name, tc := range map[string]struct {
@@ -367,7 +368,7 @@ func TestDo_SlowBody(t *testing.T) {
 	}{
 		"it stops": {fair.addr, func(ctx context.Context) io.Reader { return io.MultiReader(strings.NewReader("abc"), stalled{ctx}) }, false},
 		"it ends at the last": {deaf, func(ctx context.Context) io.Reader {
-			return io.MultiReader(strings.NewReader("abc"), late{180 * time.Millisecond})
+			return io.MultiReader(strings.NewReader("abc"), late{timeout - 20*time.Millisecond})
 		}, false},
 		"it is not waited for": {deaf, func(context.Context) io.Reader { return strings.NewReader("abc") }, true},
 		"nobody reads it":      {deaf, func(context.Context) io.Reader { return zeros{} }, true},
@@ -376,7 +377,7 @@ func TestDo_SlowBody(t *testing.T) {
 			t.Parallel()
 			p := proxyTo(t, tc.addr, func(u *platform.Upstream) { u.Breaker = platform.Breaker{Failures: 1, Open: time.Hour} })
 			r := request("POST", "/")
-			r.Body, r.Length, r.Timeout = tc.body(t.Context()), -1, 200*time.Millisecond
+			r.Body, r.Length, r.Timeout = tc.body(t.Context()), -1, timeout
 			if _, err := p.Do(t.Context(), r); fault.KindOf(err) != fault.Timeout {
 				t.Errorf("%v", err)
 			}
@@ -405,7 +406,7 @@ type stalled struct{ context.Context }
 func (s stalled) Read([]byte) (int, error) {
 	select {
 	case <-s.Done():
-	case <-time.After(500 * time.Millisecond):
+	case <-time.After(3 * time.Second):
 	}
 	return 0, io.EOF
 }

@@ -71,8 +71,10 @@ func serveEcho(t testing.TB) *echo {
 // door is a server that lets every WebSocket through.
 func door(t testing.TB, p *upstream.Proxy, open func(*upstream.Socket)) *httptest.Server {
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/chat" {
-			http.NewResponseController(w).SetWriteDeadline(time.Now().Add(100 * time.Millisecond)) // must not cut a socket off
+		if r.URL.Path == "/hurried" {
+			c, at := http.NewResponseController(w), time.Now().Add(hurry)
+			c.SetReadDeadline(at) // neither must cut a socket off
+			c.SetWriteDeadline(at)
 		}
 		q := request(r.Method, r.URL.Path)
 		q.Header = r.Header
@@ -86,7 +88,6 @@ func door(t testing.TB, p *upstream.Proxy, open func(*upstream.Socket)) *httptes
 		}
 		s.Relay(r.Context())
 	}))
-	srv.Config.ReadHeaderTimeout, srv.Config.ReadTimeout = 10*time.Second, 100*time.Millisecond // neither must that
 	srv.Start()
 	t.Cleanup(srv.Close)
 	return srv
@@ -96,9 +97,12 @@ func socketTo(t testing.TB, addr string, policy platform.WebSocketPolicy) *upstr
 	return proxyTo(t, strings.TrimPrefix(addr, "http://"), func(u *platform.Upstream) { u.WebSocket = &policy })
 }
 
-func dial(t testing.TB, srv *httptest.Server, subprotocols ...string) *websocket.Conn {
+// hurry is how long a request to /hurried may take until it is answered.
+const hurry = 2 * time.Second
+
+func dial(t testing.TB, url string, subprotocols ...string) *websocket.Conn {
 	t.Helper()
-	c, _, err := websocket.Dial(t.Context(), srv.URL+"/chat", &websocket.DialOptions{Subprotocols: subprotocols})
+	c, _, err := websocket.Dial(t.Context(), url, &websocket.DialOptions{Subprotocols: subprotocols})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,11 +115,11 @@ func TestSocket_Relays(t *testing.T) {
 	t.Parallel()
 	e := serveEcho(t)
 	var socket atomic.Pointer[upstream.Socket]
-	c := dial(t, door(t, socketTo(t, e.url, platform.WebSocketPolicy{MessageLimit: 200_000}), func(s *upstream.Socket) { socket.Store(s) }), "chat.v1", "chat.v2")
+	c := dial(t, door(t, socketTo(t, e.url, platform.WebSocketPolicy{MessageLimit: 200_000}), func(s *upstream.Socket) { socket.Store(s) }).URL+"/hurried", "chat.v1", "chat.v2")
 	if c.Subprotocol() != "chat.v2" { // the upstream's choice
 		t.Errorf("subprotocol %q", c.Subprotocol())
 	}
-	time.Sleep(150 * time.Millisecond) // past the deadlines of the server
+	time.Sleep(hurry + 50*time.Millisecond) // past the deadlines of the server
 	sent := int64(0)
 	for _, size := range []int{0, 1, 125, 126, 16<<10 - 1, 16 << 10, 16<<10 + 1, 65535, 65536, 200_000} {
 		m := bytes.Repeat([]byte{'a' + byte(size%26)}, size)
@@ -164,8 +168,7 @@ func TestSocket_Ends(t *testing.T) {
 			opened := make(chan *upstream.Socket, 1)
 			p := socketTo(t, e.url, platform.WebSocketPolicy{MessageLimit: 500})
 			srv := door(t, p, func(s *upstream.Socket) { opened <- s })
-			c := dial(t, srv)
-			began := time.Now()
+			c := dial(t, srv.URL+"/chat")
 			tc.do(c, <-opened)
 			var err error
 			for err == nil {
@@ -182,7 +185,7 @@ func TestSocket_Ends(t *testing.T) {
 			} else if name == "the upstream closes" {
 				<-e.ended
 			}
-			for p.InFlight() != 0 && time.Since(began) < 8*time.Second {
+			for end := time.Now().Add(30 * time.Second); p.InFlight() != 0 && time.Now().Before(end); {
 				time.Sleep(time.Millisecond)
 			}
 			if p.InFlight() != 0 {
@@ -212,7 +215,7 @@ func TestSocket_NothingAfterTheEnd(t *testing.T) {
 	}))
 	defer srv.Close()
 	opened := make(chan *upstream.Socket, 1)
-	c := dial(t, door(t, socketTo(t, srv.URL, platform.WebSocketPolicy{}), func(s *upstream.Socket) { opened <- s }))
+	c := dial(t, door(t, socketTo(t, srv.URL, platform.WebSocketPolicy{}), func(s *upstream.Socket) { opened <- s }).URL+"/chat")
 	s := <-opened
 	c.Write(t.Context(), websocket.MessageText, []byte("before"))
 	for got.Load() == 0 {
@@ -361,12 +364,12 @@ func TestSocket_Memory(t *testing.T) {
 func TestSocket_Idle(t *testing.T) {
 	t.Parallel()
 	e := serveEcho(t)
-	c := dial(t, door(t, socketTo(t, e.url, platform.WebSocketPolicy{Idle: 100 * time.Millisecond}), nil))
+	c := dial(t, door(t, socketTo(t, e.url, platform.WebSocketPolicy{Idle: 100 * time.Millisecond}), nil).URL+"/chat")
 	if _, _, err := c.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusGoingAway {
 		t.Error(err)
 	}
 	raw := rawSocket(t, door(t, socketTo(t, e.url, platform.WebSocketPolicy{}), func(s *upstream.Socket) { s.Every(50 * time.Millisecond) }).Listener.Addr().String())
-	raw.SetReadDeadline(time.Now().Add(5 * time.Second))
+	raw.SetReadDeadline(time.Now().Add(30 * time.Second))
 	read, err := io.ReadAll(raw) // it answers no ping
 	if err != nil || !bytes.HasPrefix(read, []byte{0x89, 1, '1'}) {
 		t.Errorf("%x, %v", read, err)
@@ -449,7 +452,7 @@ func TestSocket_Leaks(t *testing.T) {
 	before := runtime.NumGoroutine()
 	var wg sync.WaitGroup
 	for i := range 40 {
-		c := dial(t, srv)
+		c := dial(t, srv.URL+"/chat")
 		wg.Go(func() {
 			switch c.Write(context.Background(), websocket.MessageText, []byte("hello")); i % 3 {
 			case 0:
