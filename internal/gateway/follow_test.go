@@ -161,7 +161,7 @@ func TestFollow_PastWhatCannotBeRead(t *testing.T) {
 		k.RevokedAt = time.Now()
 		w.src.keys[revoked] = k
 	})
-	late, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	late, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
 	if err := w.g.WaitApplied(late, seq); err != nil {
 		t.Fatal(err)
@@ -186,7 +186,7 @@ func TestFollow(t *testing.T) {
 	defer func() { cancel(); <-done }()
 	wait := func(seq int64) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if err := w.g.WaitApplied(ctx, seq); err != nil {
 			t.Fatal(err)
@@ -205,7 +205,7 @@ func TestFollow(t *testing.T) {
 	w.src.mu.Lock()
 	w.src.away = errors.New("database away")
 	w.src.mu.Unlock()
-	for deadline := time.Now().Add(10 * time.Second); w.g.State().StaleSince.IsZero(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); w.g.State().StaleSince.IsZero(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("State does not tell that the source is away")
 		}
@@ -233,7 +233,7 @@ func TestFollow(t *testing.T) {
 	wait(seq)
 	seq = w.src.change(platform.ChangeFunction, fnID, func() { delete(w.src.functions, fnID) })
 	wait(seq)
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // Retire comes after the swap
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) { // Retire comes after the swap
 		w.invoker.mu.Lock()
 		retired := fmt.Sprint(w.invoker.retired)
 		w.invoker.mu.Unlock()
@@ -272,7 +272,7 @@ func TestFollow_PassesOverKindsOfNewerNodes(t *testing.T) {
 	done := make(chan struct{})
 	go func() { w.g.Follow(ctx, w.src, w.src.bell); close(done) }()
 	defer func() { cancel(); <-done }()
-	wait, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	wait, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
 	if err := w.g.WaitApplied(wait, seq); err != nil {
 		t.Fatal(err)

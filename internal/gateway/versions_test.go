@@ -168,7 +168,7 @@ func TestVersions_Retired(t *testing.T) {
 		{"a plain deploy", "dep_6", "", 0, "[dep_1 dep_3 dep_4 dep_2 dep_5]"},
 	} {
 		set(step.active, step.candidate, step.percent)
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // Retire comes after the swap
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) { // Retire comes after the swap
 			c.mu.Lock()
 			got := fmt.Sprint(c.retired)
 			c.mu.Unlock()
