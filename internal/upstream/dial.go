@@ -69,7 +69,11 @@ func (l *line) dial(o Options) func(ctx context.Context, network, addr string) (
 			}
 			return reachable(at.Addr())
 		}}
-		return d.DialContext(ctx, network, addr)
+		conn, err := d.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return newSettling(conn), nil
 	}
 }
 

@@ -33,7 +33,13 @@ func dialled(u platform.Upstream, dial func(context.Context) (net.Conn, error)) 
 	p := &Proxy{declared: u, base: &url.URL{Scheme: "http", Host: "localhost"}, line: &line{}}
 	p.breaker = newBreaker(&p.declared, nil)
 	p.transport = &http.Transport{
-		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			conn, err := dial(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return newSettling(conn), nil
+		},
 		DisableCompression:     true,
 		MaxIdleConns:           idleConns,
 		MaxIdleConnsPerHost:    idleConns,

@@ -94,7 +94,7 @@ func (p *Proxy) attempt(ctx context.Context, r *Request, header http.Header, b *
 	}
 	var connected, began atomic.Bool
 	out := p.request(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn:              func(httptrace.GotConnInfo) { connected.Store(true) },
+		GotConn:              func(got httptrace.GotConnInfo) { connected.Store(true); settled(got) },
 		GotFirstResponseByte: func() { began.Store(true) },
 	}), r, header, b)
 	a.res, err = p.transport.RoundTrip(out)

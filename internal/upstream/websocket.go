@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"time"
 
@@ -77,7 +78,7 @@ func (p *Proxy) Upgrade(w http.ResponseWriter, r *http.Request, q *Request) (s *
 
 // dialSocket opens the upstream's end.
 func (p *Proxy) dialSocket(ctx context.Context, q *Request, hops int, beneath *websocket.Connections, done func(error)) (*coder.Conn, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: settled}))
 	defer cancel(nil)
 	defer time.AfterFunc(q.Timeout, func() { cancel(errLate) }).Stop()
 	header := q.header(hops)
