@@ -81,7 +81,6 @@ func TestStories(t *testing.T) {
 		Files:               scripts,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Deadline:            time.Now().Add(10 * time.Minute), // of all of them, which wait for one another and for all other tests
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"certificate": certificateCmd,
 			"code":        codeCmd,

@@ -170,7 +170,7 @@ func TestFollowEvents_OverCuts(t *testing.T) {
 	w, f, server := telling(t)
 	c := &api.Client{Server: cutter(t, server.Listener.Addr().String(), 4000), ProjectID: w.project, KeyID: w.id["control"], Secret: w.key["control"]}
 	enough := errors.New("enough")
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	const n = 300
 	go func() {

@@ -264,7 +264,7 @@ func TestStream_Bounds(t *testing.T) {
 	}
 	wg.Wait()
 	first.Body.Close()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		res := w.follow(t, server.URL, "f/logs/stream", w.key["control"], "")
 		res.Body.Close()
@@ -329,7 +329,7 @@ func TestFollow_OverCuts(t *testing.T) {
 		var got []string
 		cuts := 0
 		done := fault.New(fault.Internal, "enough")
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		err := c.FollowLogs(ctx, "f", api.FollowQuery{After: fmt.Sprint(max(begin, 1)), Entries: entries, Lost: func(err error) {
 			if err != nil {
 				cuts++

@@ -81,7 +81,7 @@ func TestTrustedIssuers(t *testing.T) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	got := ask()
-	for tries := 0; got == 401 && tries < 500; tries++ { // the keys were asked for, and come
+	for tries := 0; got == 401 && tries < 3000; tries++ { // the keys were asked for, and come
 		<-tick.C
 		got = ask()
 	}

@@ -126,7 +126,7 @@ func TestSecrets_OtherNodes(t *testing.T) {
 		tick := time.NewTicker(20 * time.Millisecond)
 		defer tick.Stop()
 		got := ""
-		for end := time.Now().Add(30 * time.Second); time.Now().Before(end) && !t.Failed(); <-tick.C {
+		for end := time.Now().Add(time.Minute); time.Now().Before(end) && !t.Failed(); <-tick.C {
 			if got = value(s); strings.HasPrefix(got, want+"/") {
 				return
 			}

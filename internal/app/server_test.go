@@ -114,7 +114,7 @@ func leaked(t *testing.T, before int) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for range 500 {
+	for range 3000 {
 		if runtime.NumGoroutine() <= before {
 			return
 		}

@@ -83,7 +83,7 @@ func TestBucket_Away(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if _, err := b.Open(ctx, aFunction, aBlob); fault.KindOf(err) != fault.Unavailable {
 		t.Errorf("read: %v", err)

@@ -125,7 +125,7 @@ func TestAudit_PagesAndFollows(t *testing.T) {
 	go func() { ended <- printAudit(ctx, client, printer{w: &out}, auditOptions{limit: 3, follow: true}) }()
 	wait := func(what string, n int) {
 		t.Helper()
-		for deadline := time.Now().Add(15 * time.Second); out.count(what) < n; time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); out.count(what) < n; time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("%s is printed %d times, want %d", what, out.count(what), n)
 			}

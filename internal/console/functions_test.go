@@ -30,7 +30,7 @@ func (s *site) calls(name, path string, n int) {
 // until asks for a page until it has all of some texts.
 func (s *site) until(path string, texts ...string) (p page) {
 	s.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		p = s.get(path)
 		missing := ""
 		for _, text := range texts {

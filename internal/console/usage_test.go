@@ -19,7 +19,7 @@ func TestUsage(t *testing.T) {
 	}
 	res.Body.Close()
 	s.refused("/fn/shop/refund")
-	for until := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for until := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		u, err := s.api.Usage(t.Context(), api.UsageQuery{})
 		if err != nil {
 			t.Fatal(err)

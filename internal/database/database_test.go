@@ -287,7 +287,7 @@ func TestKeeper_RunFollowsChanges(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { k.Run(ctx); close(done) }()
-	for deadline := time.Now().Add(15 * time.Second); !s.copied(id); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !s.copied(id); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("it was never copied")
 		}

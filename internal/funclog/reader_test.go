@@ -16,7 +16,7 @@ import (
 // read takes entries until there are n, or nothing comes for the deadline.
 func read(t *testing.T, r *funclog.Reader, n int) (texts []string, lost bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for len(texts) < n {
 		list, missing, err := r.Next(ctx)

@@ -60,7 +60,7 @@ func TestExcludes_Stars(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
 	function.Excludes{strings.Repeat("**/", 200) + "z"}.Match(strings.Repeat("a/", 200)+"y", false)
-	if time.Since(began) > 2*time.Second {
-		t.Error(time.Since(began))
+	if took := time.Since(began); took > 30*time.Second { // who tries all ways takes for ever
+		t.Error(took)
 	}
 }

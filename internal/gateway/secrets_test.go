@@ -120,7 +120,7 @@ func TestSecrets_Sealed(t *testing.T) {
 	}
 	w.want(t, "/fn/orders/status", 503, "queue_full") // other handlers are not shut: it asks for a worker
 	s.open(nil)
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		before := w.invoker.acquired.Load()
 		if w.send(signedCallback("its own", time.Now())); w.invoker.acquired.Load() > before {
 			return

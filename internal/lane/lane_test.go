@@ -45,7 +45,7 @@ func open(t testing.TB, s *lane.Server) (dial func() net.Conn) {
 	})
 	t.Cleanup(func() {
 		ln.Close()
-		late, over := context.WithTimeout(context.Background(), 5*time.Second)
+		late, over := context.WithTimeout(context.Background(), time.Minute)
 		defer over()
 		if err := s.Shutdown(late); err != nil {
 			t.Errorf("Shutdown: %v", err)
@@ -59,7 +59,7 @@ func open(t testing.TB, s *lane.Server) (dial func() net.Conn) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { c.Close() })
-		c.SetDeadline(time.Now().Add(20 * time.Second))
+		c.SetDeadline(time.Now().Add(time.Minute))
 		return c
 	}
 }
@@ -105,7 +105,7 @@ func TestServer_CallerGoesAway(t *testing.T) {
 			if err != context.Canceled {
 				t.Errorf("%s: %v", name, err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("%s: the handler waits", name)
 		}
 	}
@@ -237,14 +237,15 @@ func TestServer_Files(t *testing.T) {
 // Who does not answer within the time that a stopping server has is cut off.
 func TestServer_ShutdownDoesNotWaitForEver(t *testing.T) {
 	t.Parallel()
-	ended := make(chan struct{})
+	began, ended := make(chan struct{}), make(chan struct{})
 	s := limited(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		close(began)
 		<-r.Context().Done()
 		close(ended)
 	}))
 	c := open(t, s)()
 	io.WriteString(c, get)
-	time.Sleep(2 * tick)
+	<-began
 	ctx, cancel := context.WithTimeout(t.Context(), 4*tick)
 	defer cancel()
 	if err := s.Shutdown(ctx); err == nil {
@@ -252,7 +253,7 @@ func TestServer_ShutdownDoesNotWaitForEver(t *testing.T) {
 	}
 	select {
 	case <-ended:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("the handler goes on")
 	}
 }

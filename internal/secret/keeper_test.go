@@ -180,7 +180,7 @@ func TestKeepers_Away(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)
 			go func() { done <- cold.Run(ctx) }()
-			for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 				if got, err := cold.Secret(d, "A"); got == "value" && err == nil {
 					break
 				} else if time.Now().After(end) {
@@ -221,7 +221,7 @@ func TestKeepers_Hang(t *testing.T) {
 		_, err := v.Open(t.Context(), w.deps["a/f"])
 		wantCode(t, err, fault.Unavailable, "keeper_away")
 	}
-	if took := time.Since(began); took > 15*time.Second {
+	if took := time.Since(began); took > time.Minute {
 		t.Errorf("20 in a row took %v", took)
 	}
 	time.Sleep(1100 * time.Millisecond) // it is asked again then

@@ -256,7 +256,7 @@ func TestCollectorAway(t *testing.T) {
 		p := tr.Begin(nil)
 		tr.Tell(&p, telemetry.Record{Name: "x", Began: began, Ended: began})
 	}
-	if took := time.Since(began); took > 10*time.Second {
+	if took := time.Since(began); took > 30*time.Second {
 		t.Errorf("telling took %v", took)
 	}
 	if n := lost.Load(); n < told-2*4096 {
@@ -264,7 +264,7 @@ func TestCollectorAway(t *testing.T) {
 	}
 	began = time.Now()
 	tr.Close()
-	if took := time.Since(began); took > 6*time.Second {
+	if took := time.Since(began); took > 30*time.Second {
 		t.Errorf("the end took %v", took)
 	}
 	if lost.Load() != told || strings.Count(log.String(), "does not take") != 1 {

@@ -88,7 +88,7 @@ func newYard(t *testing.T, o tunnel.Options) *yard {
 // join is the raw other end of a tunnel.
 func (y *yard) join(resume string) (*websocket.Conn, tunnel.Welcome) {
 	y.Helper()
-	ctx, cancel := context.WithTimeout(y.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(y.Context(), time.Minute)
 	defer cancel()
 	c, _, err := websocket.Dial(ctx, y.url, &websocket.DialOptions{Subprotocols: []string{tunnel.Subprotocol}, HTTPHeader: http.Header{tunnel.ResumeField: {resume}}})
 	if err != nil {
@@ -106,7 +106,7 @@ func (y *yard) join(resume string) (*websocket.Conn, tunnel.Welcome) {
 // why is how the server told of the end.
 func (y *yard) why(c *websocket.Conn) (websocket.StatusCode, string) {
 	y.Helper()
-	ctx, cancel := context.WithTimeout(y.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(y.Context(), time.Minute)
 	defer cancel()
 	for {
 		if _, _, err := c.Read(ctx); err != nil {
@@ -204,7 +204,7 @@ func TestHub_Ends(t *testing.T) {
 				t.Error("somebody answered")
 			}
 		}
-		for deadline := time.Now().Add(20 * time.Second); y.hub.Len() != 0; runtime.Gosched() {
+		for deadline := time.Now().Add(time.Minute); y.hub.Len() != 0; runtime.Gosched() {
 			if time.Now().After(deadline) {
 				t.Fatal("it is kept for ever")
 			}
@@ -250,7 +250,7 @@ func TestHub_StopWaits(t *testing.T) {
 	over := make(chan error, 1)
 	go func() { over <- h.Run(ctx) }()
 	stop()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		late, err := h.Admit(r, tunnel.Caller{ProjectID: "prj_a"})
 		if err != nil {
 			break
@@ -314,7 +314,7 @@ func TestHub_Hostile(t *testing.T) {
 		if e := y.ending(); !e.Over || !strings.Contains(e.Reason, "opened a stream") || y.proxy(w.Name) != nil {
 			t.Errorf("%+v after %d", e, opened)
 		}
-		if after := runtime.NumGoroutine(); after > before+100 {
+		if after := runtime.NumGoroutine(); after > before+1000 { // those of the other tests come and go
 			t.Errorf("%d goroutines, were %d", after, before)
 		}
 	})

@@ -42,7 +42,7 @@ func start(t *testing.T, args ...string) (url string, end func()) {
 	go func() { cmd.Wait(); close(done) }()
 	end = func() { cmd.Process.Kill(); <-done }
 	t.Cleanup(end)
-	for until := time.Now().Add(20 * time.Second); ; {
+	for until := time.Now().Add(time.Minute); ; {
 		if _, err := os.Stat(socket); err == nil {
 			return "unix://" + socket, end
 		}

@@ -40,7 +40,7 @@ func (l *lines) add(line worker.Line) {
 // wait waits until a line holds text, and returns it.
 func (l *lines) wait(t testing.TB, text string) worker.Line {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		l.mu.Lock()
 		for _, line := range l.all {
 			if strings.Contains(line.Text, text) {
@@ -471,7 +471,7 @@ func TestNode_KillTakesChildrenAlong(t *testing.T) {
 	w.Kill("test")
 	var n int
 	fmt.Sscan(pid, &n)
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n))
 		if err != nil || bytes.Contains(state, []byte(") Z ")) {
 			break
@@ -500,7 +500,7 @@ func TestNode_ReapOrphans(t *testing.T) {
 	if n, err := worker.ReapOrphans(instance); n != 1 || err != nil {
 		t.Errorf("reaped %d, %v", n, err)
 	}
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if n, _ := worker.ReapOrphans(instance); n == 0 {
 			return
 		}

@@ -136,7 +136,7 @@ func TestProgram_Starts(t *testing.T) {
 			} else if values["HOST"] != "127.0.0.1" || values["ASPNETCORE_URLS"] != "http://127.0.0.1:"+values["PORT"] {
 				t.Errorf("it is told to listen at %q", values)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			if err := w.Drain(ctx); err != nil || w.Exit() == nil || w.Exit().Code != 0 {
 				t.Errorf("drain: %v, %v", err, w.Exit())
