@@ -65,11 +65,8 @@ func (s *service) listAuditEvents(ctx context.Context, in *struct {
 		return nil, err
 	}
 	out := api.AuditEvents{Events: []api.AuditEvent{}}
-	for i, e := range events {
-		if i == in.PageSize {
-			out.NextPageToken = events[i-1].ID
-			break
-		}
+	events, out.NextPageToken = pageOf(events, in.PageSize, func(e platform.AuditEvent) string { return e.ID })
+	for _, e := range events {
 		out.Events = append(out.Events, describeEvent(e))
 	}
 	return &body[api.AuditEvents]{out}, nil

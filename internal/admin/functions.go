@@ -28,12 +28,6 @@ type FunctionPath struct {
 	Name string `path:"name" maxLength:"64"`
 }
 
-// Page says which part of a list is wanted.
-type Page struct {
-	PageSize  int    `query:"pageSize" minimum:"1" maximum:"1000" default:"100"`
-	PageToken string `query:"pageToken" maxLength:"64" pattern:"^[^\\x00]*$" doc:"nextPageToken of the page before."`
-}
-
 type body[T any] struct{ Body T }
 
 func (s *service) registerFunctions() {
@@ -65,11 +59,8 @@ func (s *service) listFunctions(ctx context.Context, in *struct {
 		return nil, err
 	}
 	out := api.Functions{Functions: []api.Function{}}
-	for i, f := range fs {
-		if i == in.PageSize {
-			out.NextPageToken = fs[i-1].Name
-			break
-		}
+	fs, out.NextPageToken = pageOf(fs, in.PageSize, func(f platform.Function) string { return f.Name })
+	for _, f := range fs {
 		d, err := s.o.Store.Deployment(ctx, f.ActiveDeploymentID)
 		if fault.KindOf(err) == fault.NotFound {
 			continue // ended since the list was read

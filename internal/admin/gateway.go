@@ -107,11 +107,8 @@ func (s *service) listPolicies(ctx context.Context, in *struct {
 		return nil, err
 	}
 	out := api.GatewayPolicies{Policies: []api.GatewayPolicy{}}
-	for i, p := range ps {
-		if i == in.PageSize {
-			out.NextPageToken = strconv.Itoa(ps[i-1].Number)
-			break
-		}
+	ps, out.NextPageToken = pageOf(ps, in.PageSize, func(p platform.Policy) string { return strconv.Itoa(p.Number) })
+	for _, p := range ps {
 		out.Policies = append(out.Policies, describePolicy(p))
 	}
 	return &body[api.GatewayPolicies]{out}, nil

@@ -96,11 +96,8 @@ func (s *service) listObjects(ctx context.Context, in *struct {
 		return nil, err
 	}
 	out := api.Objects{Objects: []api.Object{}}
-	for i, o := range list {
-		if i == in.PageSize {
-			out.NextPageToken = list[i-1].Key
-			break
-		}
+	list, out.NextPageToken = pageOf(list, in.PageSize, func(o platform.StoredObject) string { return o.Key })
+	for _, o := range list {
 		out.Objects = append(out.Objects, api.Object{Key: o.Key, Bytes: o.Size, UpdateTime: o.At.UTC()})
 	}
 	return &body[api.Objects]{out}, nil

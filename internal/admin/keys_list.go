@@ -37,11 +37,8 @@ func (s *service) listKeys(ctx context.Context, in *struct {
 		return nil, err
 	}
 	out := api.AccessKeys{AccessKeys: []api.AccessKey{}}
-	for i, k := range ks {
-		if i == in.PageSize {
-			out.NextPageToken = ks[i-1].ID
-			break
-		}
+	ks, out.NextPageToken = pageOf(ks, in.PageSize, func(k platform.AccessKey) string { return k.ID })
+	for _, k := range ks {
 		out.AccessKeys = append(out.AccessKeys, describeKey(k, now))
 	}
 	switch {

@@ -61,18 +61,11 @@ func (s *service) getMatrix(ctx context.Context, in *MatrixInput) (*body[api.Gat
 		return nil, err
 	}
 	out := api.GatewayMatrix{Number: table.number, Routes: []api.GatewayRoute{}, Keys: []api.MatrixKey{}, Verdicts: []api.MatrixVerdict{}}
-	if len(keys) > in.PageSize {
-		keys = keys[:in.PageSize]
-		out.NextPageToken = keys[len(keys)-1].ID
-	}
+	keys, out.NextPageToken = pageOf(keys, in.PageSize, func(k platform.AccessKey) string { return k.ID })
 	rows := slices.DeleteFunc(table.rows, func(r policy.Row) bool { return !in.wants(r) })
 	out.RouteCount = len(rows)
 	first, _ := strconv.Atoi(in.RoutePageToken) // digits, by its pattern
-	rows = rows[min(first, len(rows)):]
-	if len(rows) > in.RoutePageSize {
-		rows = rows[:in.RoutePageSize]
-		out.NextRoutePageToken = strconv.Itoa(first + in.RoutePageSize)
-	}
+	rows, out.NextRoutePageToken = pageOf(rows[min(first, len(rows)):], in.RoutePageSize, func(policy.Row) string { return strconv.Itoa(first + in.RoutePageSize) })
 	for _, r := range rows {
 		out.Routes = append(out.Routes, describeRow(r))
 		q.Doors = append(q.Doors, audit.Door{Of: r.Of, Handler: r.Door, Pattern: r.Pattern})

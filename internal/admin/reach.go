@@ -47,11 +47,8 @@ func (s *service) keyReach(ctx context.Context, in *struct {
 	out := api.KeyReach{Routes: []api.GatewayRoute{}, RouteCount: len(opened), Called: []api.KeyCalls{}, CalledMore: len(called) > calledMost, Since: since.String(),
 		LastUsedTime: when(k.LastUsedAt), Used: !k.LastUsedAt.IsZero() && now.Sub(k.LastUsedAt) < usedLately}
 	first, _ := strconv.Atoi(in.PageToken) // digits, by its pattern
-	for i, r := range opened[min(first, len(opened)):] {
-		if i == in.PageSize {
-			out.NextPageToken = strconv.Itoa(first + i)
-			break
-		}
+	opened, out.NextPageToken = pageOf(opened[min(first, len(opened)):], in.PageSize, func(policy.Row) string { return strconv.Itoa(first + in.PageSize) })
+	for _, r := range opened {
 		out.Routes = append(out.Routes, describeRow(r))
 	}
 	for _, c := range called[:min(len(called), calledMost)] {

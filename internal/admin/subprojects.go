@@ -55,11 +55,8 @@ func (s *service) listSubprojects(ctx context.Context, in *struct {
 		return nil, err
 	}
 	out := api.Subprojects{Subprojects: []api.Subproject{}}
-	for i, p := range ps {
-		if i == in.PageSize {
-			out.NextPageToken = ps[i-1].ID
-			break
-		}
+	ps, out.NextPageToken = pageOf(ps, in.PageSize, func(p platform.Project) string { return p.ID })
+	for _, p := range ps {
 		out.Subprojects = append(out.Subprojects, describeSubproject(p))
 	}
 	return &body[api.Subprojects]{out}, nil

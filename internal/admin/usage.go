@@ -77,11 +77,8 @@ func (s *service) usage(ctx context.Context, in *UsageQuery) (*streamed, error) 
 		return nil, err
 	}
 	out := api.UsageReport{From: from.String(), To: to.String(), By: in.By, Usage: []api.UsageSum{}, Total: describeCounts(total)}
-	for i, sum := range sums {
-		if i == in.PageSize {
-			out.NextPageToken = sums[i-1].ID
-			break
-		}
+	sums, out.NextPageToken = pageOf(sums, in.PageSize, func(sum platform.UsageSum) string { return sum.ID })
+	for _, sum := range sums {
 		out.Usage = append(out.Usage, api.UsageSum{ID: idOf(sum, in.By), Name: sum.Name, UsageCounts: describeCounts(sum)})
 	}
 	return &streamed{func(c huma.Context) {

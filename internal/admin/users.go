@@ -96,11 +96,8 @@ func (s *service) listUsers(ctx context.Context, in *struct {
 		return nil, err
 	}
 	out := api.Users{Users: []api.User{}}
-	for i, u := range list {
-		if i == in.PageSize {
-			out.NextPageToken = list[i-1].ID
-			break
-		}
+	list, out.NextPageToken = pageOf(list, in.PageSize, func(u platform.User) string { return u.ID })
+	for _, u := range list {
 		out.Users = append(out.Users, describeUser(u))
 	}
 	return &body[api.Users]{out}, nil
