@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -12,13 +13,14 @@ import (
 
 type eventsInput struct {
 	ProjectPath
-	LastID string `header:"Last-Event-ID" maxLength:"64" doc:"Go on behind this event."`
+	Since  time.Time `query:"since" doc:"What changed since then comes first; absent: begin with what comes next."`
+	LastID string    `header:"Last-Event-ID" maxLength:"64" doc:"Go on behind this event; since is of no meaning then."`
 }
 
 func (s *service) registerEvents() {
 	register(s, huma.Operation{OperationID: "streamEvents", Method: http.MethodGet, Path: "/v1/projects/{projectId}/events", Summary: "What of a project changes, as it changes",
 		Description: "Server-sent events: changed, with the kind and the names of what is not as it was, once the node that was asked acts on it; of calls, as the kind traffic, at most every two seconds. " +
-			"What comes while an event is on its way is one event. resync: changes were missed, so read everything anew; it comes first after a Last-Event-ID of which not all that followed is known. " +
+			"What comes while an event is on its way is one event. resync: changes were missed, so read everything anew; it comes first after a Last-Event-ID or a time of which not all that followed is known. " +
 			"The stream ends when the credential or the session that it was opened with does, and when the server stops.",
 		Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: s.events(api.ChangedEvent{}, api.ResyncEvent{})}}}}}, s.streamEvents)
 }
@@ -31,7 +33,7 @@ func (s *service) streamEvents(ctx context.Context, in *eventsInput) (*huma.Stre
 	p := principal(ctx)
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
 		defer release()
-		s.sse(ctx, p, in.ProjectID).follow(s.o.Feed.Follow(in.ProjectID, in.LastID))
+		s.sse(ctx, p, in.ProjectID).follow(s.o.Feed.Follow(in.ProjectID, feed.From{After: in.LastID, Since: in.Since}))
 	}}, nil
 }
 

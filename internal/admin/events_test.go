@@ -73,6 +73,24 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// Who read everything at a time is told what changed since.
+func TestEvents_Since(t *testing.T) {
+	t.Parallel()
+	w, f, server := telling(t)
+	at := time.Now().UTC().Format(time.RFC3339Nano)
+	f.Tell(w.project, feed.Keys, "pak_1")
+	f.Tell(w.elsewhere, feed.Keys, "theirs")
+	for query, want := range map[string]string{"since=" + at: `changed {"kind":"keys","names":["pak_1"]}`, "since=2026-01-01T00:00:00Z": "resync "} {
+		res := w.follow(t, server.URL, "../events?"+query, w.key["control"], "")
+		if got, _ := sse(t, bufio.NewReader(res.Body), 1); !strings.HasPrefix(got[0], want) {
+			t.Errorf("%s: %q", query, got)
+		}
+	}
+	if res := w.follow(t, server.URL, "../events?since=yesterday", w.key["control"], ""); res.StatusCode != 422 {
+		t.Errorf("a time that is none: %s", res.Status)
+	}
+}
+
 func TestEvents_Refused(t *testing.T) {
 	t.Parallel()
 	w, _, server := telling(t)

@@ -3,9 +3,10 @@
 //
 // [Feed] is the type to know; [Feed.Follow] gives a [Reader]. What came for a
 // reader is held by kind and name, so that one that is slow has a bounded set to
-// read, and is told once of what happened many times. A reader that comes back is
-// told what it missed, or that it missed something. A feed is of one process, and
-// decides nothing: who may follow a project is asked before.
+// read, and is told once of what happened many times. A reader that comes back, and
+// one that read what is there a while ago, is told what it missed, or that it missed
+// something. Places are times, so nobody's says how much happens to others. A feed is of
+// one process, and decides nothing: who may follow a project is asked before.
 package feed
 
 import (
@@ -16,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Kind is a kind of thing.
@@ -39,6 +41,9 @@ const (
 	mostNames = 200
 	// remembered is how many changes are kept for readers that come back.
 	remembered = 1024
+	// fresh is for how long what was read of traffic needs no telling: it changes all
+	// the time, and those who follow are told of it no more often.
+	fresh = 2 * time.Second
 )
 
 // Event says that things of a kind have changed: those of the names, or, where
@@ -50,6 +55,7 @@ type Event struct {
 
 // told is a change that is kept.
 type told struct {
+	at        int64 // in microseconds; of each another
 	projectID string
 	kind      Kind
 	name      string
@@ -57,11 +63,12 @@ type told struct {
 
 // Feed is safe for concurrent use. A nil Feed tells nobody.
 type Feed struct {
-	epoch string // of this process: another one counts anew
+	epoch string // of this process: another one may tell later
 
 	mu      sync.Mutex
-	seq     int64                           // of the last change; guarded by mu
+	now     int64                           // the time of the last change or place; guarded by mu
 	lost    int64                           // changes up to here may not be all that there were; guarded by mu
+	kept    int                             // how many there ever were; guarded by mu
 	last    [remembered]told                // by number, modulo; guarded by mu
 	readers map[string]map[*Reader]struct{} // by project; guarded by mu
 }
@@ -77,7 +84,11 @@ func (f *Feed) Followed() bool {
 }
 
 // New makes a feed.
-func New() *Feed { return &Feed{epoch: rand.Text()[:8], readers: map[string]map[*Reader]struct{}{}} }
+func New() *Feed {
+	f := &Feed{epoch: rand.Text()[:8], readers: map[string]map[*Reader]struct{}{}}
+	f.lost = f.tick()
+	return f
+}
 
 // Tell tells those who follow a project that things of a kind have changed; no
 // names: any of them may have.
@@ -89,10 +100,10 @@ func (f *Feed) Tell(projectID string, kind Kind, names ...string) {
 	defer f.mu.Unlock()
 	if kind != Traffic { // which comes again: nobody misses any
 		for _, name := range names {
-			f.keep(told{projectID, kind, name})
+			f.keep(told{f.tick(), projectID, kind, name})
 		}
 		if len(names) == 0 {
-			f.keep(told{projectID, kind, ""})
+			f.keep(told{f.tick(), projectID, kind, ""})
 		}
 	}
 	for r := range f.readers[projectID] {
@@ -101,10 +112,18 @@ func (f *Feed) Tell(projectID string, kind Kind, names ...string) {
 	}
 }
 
+// tick is the time, later than each before. It is called with f.mu held.
+func (f *Feed) tick() int64 {
+	f.now = max(f.now+1, time.Now().UnixMicro())
+	return f.now
+}
+
 // keep is called with f.mu held.
 func (f *Feed) keep(t told) {
-	f.seq++
-	f.last[f.seq%remembered] = t
+	at := &f.last[f.kept%remembered]
+	f.lost = max(f.lost, at.at) // of what has to go
+	*at = t
+	f.kept++
 }
 
 // Lost says that changes were missed, of any project.
@@ -114,9 +133,7 @@ func (f *Feed) Lost() {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.seq++
-	f.last[f.seq%remembered] = told{}
-	f.lost = f.seq
+	f.lost = f.tick()
 	for _, of := range f.readers {
 		for r := range of {
 			r.resync = true
@@ -126,18 +143,25 @@ func (f *Feed) Lost() {
 	}
 }
 
-// Follow begins to read of a project, from behind the place of an earlier reader
-// on; empty: from now on. Close ends it.
-func (f *Feed) Follow(projectID, after string) *Reader {
+// From is where a reader begins. The zero value is now.
+type From struct {
+	After string    // behind the place of an earlier reader; then Since is of no meaning
+	Since time.Time // what is known is as of then
+}
+
+// Follow begins to read of a project. Close ends it.
+func (f *Feed) Follow(projectID string, from From) *Reader {
 	r := &Reader{f: f, projectID: projectID, changed: map[Kind]map[string]struct{}{}, woken: make(chan struct{}, 1)}
 	if f == nil {
 		return r
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if after != "" {
-		f.resume(r, after)
-		r.wake()
+	switch {
+	case from.After != "":
+		f.resume(r, f.at(from.After), true)
+	case !from.Since.IsZero():
+		f.resume(r, from.Since.UnixMicro()-1, time.Since(from.Since) > fresh) // of that very moment it may know nothing
 	}
 	if f.readers[projectID] == nil {
 		f.readers[projectID] = map[*Reader]struct{}{}
@@ -146,20 +170,34 @@ func (f *Feed) Follow(projectID, after string) *Reader {
 	return r
 }
 
-// resume tells a reader what came since a place. f.mu is held.
-func (f *Feed) resume(r *Reader, after string) {
-	epoch, number, _ := strings.Cut(after, ".")
-	seq, err := strconv.ParseInt(number, 10, 64)
-	if epoch != f.epoch || err != nil || seq < f.lost || seq > f.seq || f.seq-seq > remembered {
-		r.resync = true
-		return
+// at is the time of a place; 0 for one that this feed never gave. f.mu is held.
+func (f *Feed) at(place string) int64 {
+	epoch, number, _ := strings.Cut(place, ".")
+	at, err := strconv.ParseInt(number, 10, 64)
+	if epoch != f.epoch || err != nil || at > f.now {
+		return 0
 	}
-	for seq++; seq <= f.seq; seq++ {
-		if t := f.last[seq%remembered]; t.projectID == r.projectID {
+	return at
+}
+
+// resume tells a reader what came after a time. f.mu is held.
+func (f *Feed) resume(r *Reader, after int64, traffic bool) {
+	r.resync = after < f.lost
+	for n := f.kept - 1; n >= max(0, f.kept-remembered) && !r.resync; n-- {
+		t := &f.last[n%remembered]
+		if t.at <= after {
+			break
+		}
+		if t.projectID == r.projectID {
 			r.addOne(t.kind, t.name)
 		}
 	}
-	r.add(Traffic)
+	if traffic && !r.resync {
+		r.add(Traffic)
+	}
+	if r.resync || len(r.changed) > 0 {
+		r.wake()
+	}
 }
 
 // Reader is one who follows a project. Its methods are for one goroutine.
@@ -247,7 +285,7 @@ func (r *Reader) Place() string {
 }
 
 // place is that of a reader who has read everything. f.mu is held.
-func (f *Feed) place() string { return f.epoch + "." + strconv.FormatInt(f.seq, 10) }
+func (f *Feed) place() string { return f.epoch + "." + strconv.FormatInt(f.tick(), 10) }
 
 // Close ends it.
 func (r *Reader) Close() {

@@ -103,7 +103,7 @@ func TestFeed(t *testing.T) {
 	_, f := watched(w)
 	w.load(t)
 	go w.g.Follow(t.Context(), w.src, w.src.bell)
-	mine, theirs := f.Follow(project, ""), f.Follow("prj_b", "")
+	mine, theirs := f.Follow(project, feed.From{}), f.Follow("prj_b", feed.From{})
 	told := func(kind platform.ChangeKind, id string, do func(), want ...string) {
 		t.Helper()
 		w.src.change(kind, id, do)
@@ -141,7 +141,7 @@ func TestFeed(t *testing.T) {
 		t.Errorf("%v %v", events, err)
 	}
 	place := mine.Place()
-	if events, _, _, _ := f.Follow(project, place).Next(t.Context()); len(events) != 1 || events[0].Kind != feed.Traffic {
+	if events, _, _, _ := f.Follow(project, feed.From{After: place}).Next(t.Context()); len(events) != 1 || events[0].Kind != feed.Traffic {
 		t.Errorf("of others it was told %v", events)
 	}
 }
@@ -152,7 +152,7 @@ func TestFeed_Lost(t *testing.T) {
 	w := newWorld(t)
 	_, f := watched(w)
 	w.load(t)
-	r := f.Follow(project, "")
+	r := f.Follow(project, feed.From{})
 	w.load(t)
 	if _, resync, _, err := r.Next(t.Context()); err != nil || !resync {
 		t.Error(resync, err)
