@@ -2,7 +2,9 @@ package admin
 
 import "sync"
 
-// places bounds what goes on for long: so much of a project, so much in all.
+// places bounds what goes on for long: so much of a project, so much in all. What a
+// project has is never more than what is left for all others: however many take what
+// they can, one that has nothing finds a place.
 type places struct {
 	ofProject, inAll int
 	over             error // there is no place
@@ -18,7 +20,7 @@ func (p *places) take(projectID string) (release func(), err error) {
 	if p.of == nil {
 		p.of = map[string]int{}
 	}
-	if p.of[projectID] >= p.ofProject || p.all >= p.inAll {
+	if p.of[projectID] >= min(p.ofProject, p.inAll-p.all) {
 		return nil, p.over
 	}
 	p.of[projectID]++

@@ -31,8 +31,8 @@ func (s *service) tell(ctx context.Context, err error) error {
 	if p.Status >= 500 {
 		s.o.Log.Error("control operation failed", "requestId", requestID(ctx), "code", p.Code, "error", err)
 	}
-	if p.Status == http.StatusServiceUnavailable {
-		return huma.ErrorWithHeaders(p, http.Header{"Retry-After": {"1"}})
+	if after := httpx.AfterOf(err, p.Status); after != nil {
+		return huma.ErrorWithHeaders(p, http.Header{"Retry-After": after})
 	}
 	return p
 }

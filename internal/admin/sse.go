@@ -22,7 +22,7 @@ const (
 	slowest          = 30 * time.Second       // that a reader may take for what is sent at once
 )
 
-var errStreams = fault.New(fault.TooMany, "as many streams as a project may have are open").WithCode("streams_limited")
+var errStreams = &hurry{fault.New(fault.TooMany, "as many streams as the project may have at the moment are open").WithCode("streams_limited"), 5 * time.Second}
 
 // sse is one reader of server-sent events, of whatever. It has one buffer, which is
 // sent before more is taken.

@@ -250,8 +250,8 @@ func TestStream_Bounds(t *testing.T) {
 		}
 	}
 	res := w.follow(t, server.URL, "f/logs/stream", w.key["control"], "")
-	if data, _ := io.ReadAll(res.Body); res.StatusCode != 429 || !strings.Contains(string(data), "streams_limited") {
-		t.Errorf("one more: %s %s", res.Status, data)
+	if data, _ := io.ReadAll(res.Body); res.StatusCode != 429 || !strings.Contains(string(data), "streams_limited") || res.Header.Get("Retry-After") != "5" {
+		t.Errorf("one more: %s %v %s", res.Status, res.Header, data)
 	}
 	text := strings.Repeat("x", 1000)
 	const n = 200

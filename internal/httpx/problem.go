@@ -87,6 +87,22 @@ var (
 // RetryAfter is implemented by errors that know when to try again.
 type RetryAfter interface{ RetryAfter() time.Duration }
 
+// AfterOf is the field Retry-After of the answer for err, which has a status; nil: it
+// has none.
+func AfterOf(err error, status int) []string {
+	wait := time.Duration(0)
+	if r := RetryAfter(nil); errors.As(err, &r) {
+		wait = r.RetryAfter()
+	} else if status == http.StatusServiceUnavailable {
+		wait = time.Second
+	}
+	if wait <= 0 {
+		return nil
+	}
+	// RFC 9110 §10.2.3: whole seconds; rounded up, so that coming back then is not too early.
+	return []string{strconv.Itoa(int((wait + time.Second - 1) / time.Second))}
+}
+
 // WriteProblem answers with the problem for err. It sets Retry-After where err
 // says when, and on every 503. Headers that w has already been given, such as
 // challenges, stay.
@@ -94,15 +110,8 @@ func WriteProblem(w http.ResponseWriter, err error, requestID string) Problem {
 	p := ProblemOf(err, requestID)
 	h := w.Header()
 	h["Content-Type"], h["Cache-Control"], h["X-Content-Type-Options"] = problemType, noStore, noSniff
-	wait := time.Duration(0)
-	if r := RetryAfter(nil); errors.As(err, &r) {
-		wait = r.RetryAfter()
-	} else if p.Status == http.StatusServiceUnavailable {
-		wait = time.Second
-	}
-	if wait > 0 {
-		// RFC 9110 §10.2.3: whole seconds; rounded up, so that coming back then is not too early.
-		h["Retry-After"] = []string{strconv.Itoa(int((wait + time.Second - 1) / time.Second))}
+	if after := AfterOf(err, p.Status); after != nil {
+		h["Retry-After"] = after
 	}
 	var room [1024]byte
 	body := append(appendProblem(room[:0], &p), '\n')
