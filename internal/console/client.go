@@ -120,6 +120,12 @@ func (c *Console) passAPI(w http.ResponseWriter, r *http.Request) {
 	if err == nil && r.Method != http.MethodGet && r.Method != http.MethodHead && !session.made(r.Header.Get("X-CSRF-Token")) {
 		err = fault.New(fault.Denied, "this needs the token of the page's forms in X-CSRF-Token").WithCode("signin_forged")
 	}
+	if err == nil && live(r) {
+		var release func()
+		if release, err = c.windows.open(session.account.ID, r); err == nil {
+			defer release()
+		}
+	}
 	if err != nil {
 		httpx.WriteProblem(w, err, id)
 		return

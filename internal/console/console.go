@@ -53,6 +53,8 @@ type Console struct {
 	views *template.Template
 	stamp string // of the files that browsers keep; another when one of them is
 	ref   atomic.Pointer[openapi.Document]
+
+	windows windows
 }
 
 // New makes the console.

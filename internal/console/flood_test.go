@@ -64,9 +64,24 @@ func newLogs(t *testing.T) (s *site, book *funclog.Book, functionID string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s = &site{T: t, url: web.URL, project: project, client: &http.Client{Jar: cookies, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
-	s.signIn(url.Values{"key-id": {k.ID}, "key-secret": {secret.Reveal()}})
+	s = &site{T: t, url: web.URL, project: project, form: url.Values{"key-id": {k.ID}, "key-secret": {secret.Reveal()}}, client: &http.Client{Jar: cookies, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	s.signIn(s.form)
 	return s, book, f.ID
+}
+
+// another is somebody else who signed in with the same key.
+func (s *site) another() *site {
+	s.Helper()
+	cookies, err := cookiejar.New(nil)
+	if err != nil {
+		s.Fatal(err)
+	}
+	client := *s.client
+	client.Jar = cookies
+	other := *s
+	other.client = &client
+	other.signIn(s.form)
+	return &other
 }
 
 // listen opens a stream of the log on a connection of its own and reads its header alone.

@@ -28,7 +28,8 @@ type site struct {
 	api     *api.Client
 	project string
 	client  *http.Client
-	token   string // of the session's forms
+	form    url.Values // with which they signed in; nil: with the first key
+	token   string     // of the session's forms
 	log     *logged
 }
 
