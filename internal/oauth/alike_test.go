@@ -103,7 +103,7 @@ func TestUnknownKeyIsLikeWrongSecret(t *testing.T) {
 			t.Logf("%s: %s", name, got)
 		}
 	}
-	alike("quiet", 60_000)
+	alike("quiet", 20_000)
 	early := func(r *http.Request) {
 		id, secret, _ := r.BasicAuth()
 		if d := w.directory(); d.ByID(id) != nil {
@@ -123,5 +123,5 @@ func TestUnknownKeyIsLikeWrongSecret(t *testing.T) {
 		}
 	})
 	defer func() { stop.Store(true); load.Wait() }()
-	alike("busy", 40_000)
+	alike("busy", 20_000)
 }
