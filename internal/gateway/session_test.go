@@ -12,6 +12,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"postern.dev/postern/internal/httpx"
 	"postern.dev/postern/internal/platform"
 )
 
@@ -220,7 +221,7 @@ func ends(t *testing.T, key func(*platform.AccessKey), change func(*behind, *tes
 func TestSocket_Stays(t *testing.T) {
 	t.Parallel()
 	url, _, _ := echo(t)
-	b := newBehind(t, url, withSocket)
+	b := newBehindLimits(t, url, withSocket, httpx.Limits{Read: shortLimit, Write: shortLimit})
 	b.url = url
 	id, secret := b.newKey(t, nil)
 	c, _, err := b.socket(t, http.Header{"X-Api-Key": {secret}})

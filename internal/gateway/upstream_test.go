@@ -53,12 +53,17 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-// shortLimit is what the listener of newBehind allows for reading and writing:
-// nothing of an upstream may be bound by that.
-const shortLimit = 2 * time.Second
-
 // newBehind serves an upstream at a URL: open below /open, at /events and /socket, to a key elsewhere.
 func newBehind(t testing.TB, url string, change func(*platform.Upstream)) *behind {
+	t.Helper()
+	return newBehindLimits(t, url, change, httpx.Limits{Read: shortLimit})
+}
+
+// shortLimit is how long a body may take to come, and all else where a test
+// outlasts it: what is refused is refused once its body is there, or its time up.
+const shortLimit = 2 * time.Second
+
+func newBehindLimits(t testing.TB, url string, change func(*platform.Upstream), limits httpx.Limits) *behind {
 	t.Helper()
 	w := newWorld(t)
 	b := &behind{world: w, log: &syncBuffer{}}
@@ -73,7 +78,7 @@ func newBehind(t testing.TB, url string, change func(*platform.Upstream)) *behin
 		t.Fatal(err)
 	}
 	b.addr = ln.Addr().String()
-	server := &httpx.Server{Listener: ln, Handler: w.g, Limits: httpx.Limits{Read: shortLimit, Write: shortLimit}, Drain: 100 * time.Millisecond}
+	server := &httpx.Server{Listener: ln, Handler: w.g, Limits: limits, Drain: 100 * time.Millisecond}
 	parts.Go(func() { server.Serve(ctx) })
 	t.Cleanup(func() { cancel(); w.g.Drain(context.Background()); parts.Wait() })
 	return b
@@ -382,7 +387,7 @@ func TestUpstream_Events(t *testing.T) {
 		}
 	}))
 	defer up.Close()
-	b := newBehind(t, up.URL, nil)
+	b := newBehindLimits(t, up.URL, nil, httpx.Limits{Read: shortLimit, Write: shortLimit}) // by which no stream is bound
 	id, secret := b.newKey(t, nil)
 	// The stream outlives its timeout: from then on it is looked at again.
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
