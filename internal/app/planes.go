@@ -5,21 +5,15 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net"
-	"net/http"
-	"net/http/pprof"
 	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
-	"postern.dev/postern/internal/admin"
 	"postern.dev/postern/internal/deploy"
 	"postern.dev/postern/internal/feed"
 	"postern.dev/postern/internal/funclog"
 	"postern.dev/postern/internal/gateway"
-	"postern.dev/postern/internal/oauth"
 	"postern.dev/postern/internal/platform"
 	"postern.dev/postern/internal/signature"
 	"postern.dev/postern/internal/supervisor"
@@ -54,7 +48,36 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.deployer = deploy.New(deploy.Options{
+	s.deployer = s.newDeployer(instance)
+	s.supervisor = s.newSupervisor()
+	s.deployer.Use(s.supervisor)
+	s.renewer = newRenewer(s.deployer.Refresh, s.log)
+	if err := s.openAuth(); err != nil {
+		return err
+	}
+	sessions, err := s.box.Derive("sign-in")
+	if err != nil {
+		return err
+	}
+	s.audit = s.newRecorder()
+	s.callbacks = signature.NewShared(s.db, nearCallbacks, storedCallbacks, s.log)
+	s.gateway = s.newGateway(sessions)
+	if err := s.buildTunnels(); err != nil {
+		return err
+	}
+	if err := s.openAccounts(); err != nil {
+		return err
+	}
+	s.metrics.Watch(s.levels)
+	s.health = &health{snapshot: s.snapshotState, ping: s.db.Ping, parts: s.troubles}
+	s.control = s.controlPlane()
+	return nil
+}
+
+// newDeployer makes what starts workers and moves traffic. It asks for the gateway when
+// it needs it: that is made after it.
+func (s *Server) newDeployer(instance string) *deploy.Deployer {
+	return deploy.New(deploy.Options{
 		Store:        s.db,
 		Artefacts:    s.artefacts,
 		Sealer:       s.box,
@@ -72,11 +95,14 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		Live:         &s.live,
 		Log:          s.functionLine,
 	})
+}
+
+func (s *Server) newSupervisor() *supervisor.Supervisor {
 	idle := s.cfg.IdleTimeout
 	if idle == 0 {
 		idle = forever
 	}
-	s.supervisor = supervisor.New(supervisor.Options{
+	return supervisor.New(supervisor.Options{
 		Workers:      s.cfg.Workers,
 		MaxInFlight:  s.cfg.MaxInFlight,
 		MaxSockets:   s.cfg.MaxSockets,
@@ -90,18 +116,11 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		OnGone:       s.deployer.Gone,
 		Log:          s.log,
 	}, s.deployer)
-	s.deployer.Use(s.supervisor)
-	s.renewer = newRenewer(s.deployer.Refresh, s.log)
-	if err := s.openAuth(); err != nil {
-		return err
-	}
-	sessions, err := s.box.Derive("sign-in")
-	if err != nil {
-		return err
-	}
-	s.audit = s.newRecorder()
-	s.callbacks = signature.NewShared(s.db, nearCallbacks, storedCallbacks, s.log)
-	s.gateway = gateway.New(gateway.Options{
+}
+
+// newGateway makes the data plane; sessions seals those of functions' own users.
+func (s *Server) newGateway(sessions [32]byte) *gateway.Gateway {
+	return gateway.New(gateway.Options{
 		BaseDomain: s.cfg.BaseDomain,
 		Timeout:    s.cfg.Timeout,
 		Message:    int64(s.cfg.SocketMessage),
@@ -136,16 +155,6 @@ func (s *Server) buildPlanes(ctx context.Context) error {
 		EndSession:         s.endSession,
 		Tunnel:             gateway.TunnelLimits{Timeout: s.cfg.TunnelTimeout, BodyLimit: int64(s.cfg.TunnelBody) << 20},
 	}, s.supervisor)
-	if err := s.buildTunnels(); err != nil {
-		return err
-	}
-	if err := s.openAccounts(); err != nil {
-		return err
-	}
-	s.metrics.Watch(s.levels)
-	s.health = &health{snapshot: s.snapshotState, ping: s.db.Ping, parts: s.troubles}
-	s.control = s.controlPlane()
-	return nil
 }
 
 // endSession puts a session that somebody signed out of into the list of what
@@ -171,107 +180,6 @@ func (s *Server) functionLine(functionID, deploymentID string, l worker.Line) {
 		l.Text = deploy.OwnFrames(l.Text)
 	}
 	s.book.Append(functionID, funclog.Entry{At: l.At, Level: l.Level, RequestID: l.RequestID, DeploymentID: deploymentID, Text: l.Text})
-}
-
-// controlPlane is everything that the control listener answers.
-func (s *Server) controlPlane() http.Handler {
-	mux := http.NewServeMux()
-	s.health.routes(mux)
-	metrics := promhttp.HandlerFor(s.metrics.Registry, promhttp.HandlerOpts{})
-	if s.cfg.Metrics == "loopback" {
-		metrics = loopbackOnly(metrics)
-	}
-	mux.Handle("GET /metrics", metrics)
-	mux.Handle("GET /debug/pprof", loopbackOnly(http.HandlerFunc(pprof.Index))) // what cleaned makes of it with a slash
-	for path, h := range map[string]http.HandlerFunc{"": pprof.Index, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace} {
-		mux.Handle("GET /debug/pprof/"+path, loopbackOnly(h))
-	}
-	api, _ := admin.New(admin.Options{
-		Version:   s.version,
-		Store:     s.db,
-		Deployer:  tracedDeployer{s.deployer},
-		Artefacts: s.artefacts,
-		Uploads:   s.uploads,
-		Databases: s.databases,
-		Storage:   s.kept,
-		Logs:      s.book,
-		Traffic:   s.traffic,
-		Feed:      s.feed,
-		Stopping:  s.stopping,
-		Auth:      s.auth,
-		Issuer:    s.Issuer(),
-		Uses:      &s.uses,
-		Directory: s.gateway.Keys,
-		Applied:   s.gateway.WaitApplied,
-		Status:    s.supervisor.Status,
-		URLs:      s.urls,
-		Audit:     s.audit,
-		Explainer: s.gateway,
-		Server:    s.describe,
-		Ring:      s.ring,
-		BasicRate: s.cfg.BasicRate, BasicBurst: s.cfg.BasicBurst,
-		Accounts: s.accounts,
-		Doors:    s.doors(),
-		Tunnels:  s.tunnels,
-		Log:      s.log,
-	})
-	mux.Handle("/", api)
-	s.consoleAt(mux, api)
-	tokens := oauth.New(oauth.Options{
-		Issuer:    s.Issuer(),
-		Gateway:   s.GatewayURL(),
-		Function:  s.functionAt,
-		Ring:      s.ring,
-		Lifetime:  s.cfg.TokenLifetime,
-		Store:     s.db,
-		Auth:      s.auth,
-		Directory: s.gateway.Keys,
-		Applied:   s.gateway.WaitApplied,
-		Log:       s.log,
-		Record:    func(d oauth.Decision) { s.countToken(d); s.recordToken(d) },
-	})
-	for _, path := range oauth.Paths() {
-		mux.Handle(path, tokens)
-	}
-	return cleaned(s.tracedControl(mux))
-}
-
-// countToken counts what became of a call of the token endpoint.
-func (s *Server) countToken(d oauth.Decision) {
-	if d.Endpoint != oauth.TokenPath {
-		return
-	}
-	switch {
-	case d.Repeated:
-		s.metrics.TokenRequested("repeated")
-	case d.Code == "":
-		s.metrics.TokenRequested("granted")
-	default:
-		s.metrics.TokenRequested(d.Code)
-	}
-}
-
-// cleaned takes doubled and trailing slashes out of a path, inside: a client
-// whose host was configured with a slash at its end asks for //oauth2/token,
-// and http.ServeMux would send its credentials round by a redirect.
-func cleaned(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		path := r.URL.Path
-		for strings.Contains(path, "//") {
-			path = strings.ReplaceAll(path, "//", "/")
-		}
-		if len(path) > 1 {
-			path = strings.TrimRight(path, "/")
-		}
-		if path != r.URL.Path {
-			clone := *r
-			u := *r.URL
-			u.Path, u.RawPath = path, ""
-			clone.URL = &u
-			r = &clone
-		}
-		next.ServeHTTP(w, r)
-	})
 }
 
 // label reports whether s can be a function's slug or ID.
