@@ -180,68 +180,13 @@ func (g *Gateway) catchUp(ctx context.Context, src Source) error {
 	}
 }
 
-// apply makes the next snapshot. It takes the thing as it is now, so applying
-// a change twice, or late, does no harm.
+// apply makes the next snapshot, puts it in the place of the one that is, and tells who
+// follows.
 func (g *Gateway) apply(ctx context.Context, src Source, c platform.Change) error {
 	s := g.snapshot.Load()
-	var next *snapshot
-	var retired []string
-	var keyOf string
-	switch c.Kind {
-	case platform.ChangeKey:
-		k, err := src.KeyByID(ctx, c.ID)
-		keyOf = k.ProjectID
-		copied := *s
-		next = &copied
-		switch {
-		case unreadable(err):
-			// Waiting for it would keep all later changes waiting, revocations too.
-			g.log.Error("a key cannot be read, and opens nothing any more", "keyId", c.ID, "error", err)
-			next.keys = s.keys.Without(c.ID)
-		case fault.KindOf(err) == fault.NotFound, err == nil && !k.RevokedAt.IsZero():
-			next.keys = s.keys.Without(c.ID)
-		case err != nil:
-			return err
-		default:
-			next.keys = s.keys.With(k)
-		}
-	case platform.ChangeFunction:
-		var err error
-		if next, retired, err = g.applyFunction(ctx, src, s, c.ID); err != nil {
-			return err
-		}
-	case platform.ChangePolicy:
-		var err error
-		if next, retired, err = g.applyPolicy(ctx, src, s, c.ID); err != nil {
-			return err
-		}
-	case platform.ChangeSecret:
-		var err error
-		if next, retired, err = g.applySecrets(ctx, src, s, c.ID); err != nil {
-			return err
-		}
-	case platform.ChangeSigning:
-		copied := *s
-		next = &copied
-		var err error
-		if next.keys, err = g.signing(ctx, src, s.keys); err != nil {
-			return err
-		}
-	case platform.ChangeProject: // requests read nothing of it
-		copied := *s
-		next = &copied
-	case platform.ChangeToken:
-		copied := *s
-		next = &copied
-		if err := g.revoke(ctx, src, s.keys, c.ID); err != nil {
-			return err
-		}
-	default:
-		// A newer node wrote it. To stop here would be to miss the revocations
-		// behind it, until somebody brings this node up to date.
-		copied := *s
-		next = &copied
-		g.log.Warn("a change is of a kind that this version does not know; passing over it", "change", c.Seq, "kind", string(c.Kind))
+	next, retired, keyOf, err := g.after(ctx, src, s, c)
+	if err != nil {
+		return err
 	}
 	next.seq = c.Seq
 	g.publish(next)
@@ -252,6 +197,55 @@ func (g *Gateway) apply(ctx context.Context, src Source, c platform.Change) erro
 		g.invoker.Retire(id) // after the swap: who routes now finds the new one
 	}
 	return nil
+}
+
+// after is what a snapshot is after a change, with the deployments that it no longer
+// has and, of a change of a key, the project of that. It takes the thing as it is now,
+// so applying a change twice, or late, does no harm.
+func (g *Gateway) after(ctx context.Context, src Source, s *snapshot, c platform.Change) (next *snapshot, retired []string, keyOf string, err error) {
+	switch c.Kind {
+	case platform.ChangeFunction:
+		next, retired, err = g.applyFunction(ctx, src, s, c.ID)
+		return next, retired, "", err
+	case platform.ChangePolicy:
+		next, retired, err = g.applyPolicy(ctx, src, s, c.ID)
+		return next, retired, "", err
+	case platform.ChangeSecret:
+		next, retired, err = g.applySecrets(ctx, src, s, c.ID)
+		return next, retired, "", err
+	}
+	copied := *s
+	next = &copied
+	switch c.Kind {
+	case platform.ChangeKey:
+		next.keys, keyOf, err = g.applyKey(ctx, src, s.keys, c.ID)
+	case platform.ChangeSigning:
+		next.keys, err = g.signing(ctx, src, s.keys)
+	case platform.ChangeToken:
+		err = g.revoke(ctx, src, s.keys, c.ID)
+	case platform.ChangeProject: // requests read nothing of it
+	default:
+		// A newer node wrote it. To stop here would be to miss the revocations
+		// behind it, until somebody brings this node up to date.
+		g.log.Warn("a change is of a kind that this version does not know; passing over it", "change", c.Seq, "kind", string(c.Kind))
+	}
+	return next, nil, keyOf, err
+}
+
+// applyKey returns the directory with a key as it is now, and the project of the key.
+func (g *Gateway) applyKey(ctx context.Context, src Source, keys *auth.Directory, id string) (*auth.Directory, string, error) {
+	k, err := src.KeyByID(ctx, id)
+	switch {
+	case unreadable(err):
+		// Waiting for it would keep all later changes waiting, revocations too.
+		g.log.Error("a key cannot be read, and opens nothing any more", "keyId", id, "error", err)
+		return keys.Without(id), k.ProjectID, nil
+	case fault.KindOf(err) == fault.NotFound, err == nil && !k.RevokedAt.IsZero():
+		return keys.Without(id), k.ProjectID, nil
+	case err != nil:
+		return nil, "", err
+	}
+	return keys.With(k), k.ProjectID, nil
 }
 
 // publish makes a snapshot the one that requests read, and wakes who waits for it.
