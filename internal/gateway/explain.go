@@ -213,43 +213,55 @@ func (p *passage) explanation() audit.Explanation {
 	if p.inside && p.slug == "" {
 		tell(stepRoute, "not looked up: at the internal door the caller comes first")
 	}
-	if p.guard == platform.GuardOpen && !p.inside {
+	p.tellCaller(tell)
+	p.tellAnswer(tell)
+	return out
+}
+
+// tellCaller tells who came, and why they were let through: steps 3 to 5.
+func (p *passage) tellCaller(tell func(step int, why string)) {
+	switch {
+	case p.guard == platform.GuardOpen && !p.inside:
 		tell(stepAuthenticate, "open: nobody is asked")
 		tell(stepAuthorise, "open to everyone")
 		tell(stepLimit, "no access key, so no rate")
-	} else if p.guard == platform.GuardSignature {
+	case p.guard == platform.GuardSignature:
 		tell(stepAuthenticate, "signed by its sender: "+p.scheme)
 		tell(stepAuthorise, "the signature is for this function")
 		tell(stepLimit, "no access key, so no rate")
-	} else if p.inside {
+	case p.inside:
 		tell(stepAuthenticate, "the function "+p.caller+", by the token of its access key "+p.keyID)
 		tell(stepAuthorise, "called by a function of project "+p.project+", or of its parent")
 		tell(stepLimit, "within the rate and the quota of the access key")
-	} else {
+	case p.shown == auth.MethodAdmin:
+		tell(stepAuthenticate, "the function's own user")
+		tell(stepAuthorise, "a handler or route of the function's own group")
+		tell(stepLimit, "no access key, so no rate")
+	default:
 		tell(stepAuthenticate, audit.KeyWhy(p.keyID, string(p.shown)))
 		tell(stepAuthorise, "scope invoke, of project "+p.project+", from "+p.remote)
 		tell(stepLimit, "within the rate and the quota of the access key")
-		if p.shown == auth.MethodAdmin {
-			tell(stepAuthenticate, "the function's own user")
-			tell(stepAuthorise, "a handler or route of the function's own group")
-			tell(stepLimit, "no access key, so no rate")
-		}
 	}
 	if p.tight != "" {
 		tell(stepLimit, "within all limits; least is left of that of the "+p.tight)
 	}
-	if p.relayed {
+}
+
+// tellAnswer tells who answered: steps 6 and 7.
+func (p *passage) tellAnswer(tell func(step int, why string)) {
+	answered := fmt.Sprint(p.status)
+	switch {
+	case p.relayed:
 		tell(stepAcquire, "the upstream has room")
-		tell(stepInvoke, "the upstream answered "+fmt.Sprint(p.status))
-	} else if strings.HasPrefix(p.handler, function.PublicDir) {
+		tell(stepInvoke, "the upstream answered "+answered)
+	case strings.HasPrefix(p.handler, function.PublicDir):
 		tell(stepAcquire, "a file: no worker is needed")
-		tell(stepInvoke, "answered "+fmt.Sprint(p.status))
-	} else if p.handler == "" {
+		tell(stepInvoke, "answered "+answered)
+	case p.handler == "":
 		tell(stepAcquire, "built in: no worker is needed")
-		tell(stepInvoke, "answered "+fmt.Sprint(p.status))
-	} else {
+		tell(stepInvoke, "answered "+answered)
+	default:
 		tell(stepAcquire, "a worker took it")
-		tell(stepInvoke, "the handler answered "+fmt.Sprint(p.status))
+		tell(stepInvoke, "the handler answered "+answered)
 	}
-	return out
 }
