@@ -108,85 +108,15 @@ func appendRequest(b []byte, stream uint32, r *Request) ([]byte, error) {
 	}
 	b = append(b, 0, 0, 0, 0, byte(frameRequest), flags)
 	b = binary.BigEndian.AppendUint32(b, stream)
-	mode := "buffered"
-	if r.Stream {
-		mode = "stream"
-	}
-	if r.Socket {
-		mode = "socket"
-	}
-	fields := [requestFields]string{r.ID, r.Method, r.Handler, r.Path, r.Query, r.ClientIP, r.KeyID, r.ProjectID, r.AuthMethod, r.Scopes, mode}
-	connection := r.Header["Connection"]
-
-	// First the lengths, then the bytes; the header map is walked twice, and
-	// must be walked in the same order: its keys are noted on the way.
 	var noted [64]string
-	names := noted[:0]
-	pairs := 1
-	if r.Route != "" {
-		pairs += 1 + len(r.Params)
-	}
-	signed := append(r.signed(), r.Call.pairs()...)
-	pairs += len(signed) / 2
-	for name, values := range r.Header {
-		if !field.Stripped(name, connection) || name == "Authorization" && r.ForeignAuthorization && !field.Listed(connection, name) {
-			names = append(names, name)
-			pairs += len(values)
-		}
-	}
-	count := requestFields + 2*pairs
-	if count > math.MaxUint16 {
+	l := layoutOf(r, noted[:0])
+	if l.count > math.MaxUint16 {
 		return b[:start], ErrTooLarge
 	}
-	b = binary.BigEndian.AppendUint16(b, uint16(count))
-	tooLong := false
-	length := func(s string) {
-		tooLong = tooLong || len(s) > math.MaxUint16
-		b = binary.BigEndian.AppendUint16(b, uint16(len(s)))
-	}
-	for _, f := range fields {
-		length(f)
-	}
-	if r.Route != "" {
-		length(":")
-		length(r.Route)
-		for i, name := range r.Params {
-			b = binary.BigEndian.AppendUint16(b, uint16(len(name)+1))
-			length(r.Values[i])
-		}
-	}
-	for _, s := range signed {
-		length(s)
-	}
-	length("host")
-	length(r.Host)
-	for _, name := range names {
-		for _, v := range r.Header[name] {
-			length(name)
-			length(v)
-		}
-	}
+	b = binary.BigEndian.AppendUint16(b, uint16(l.count))
+	b, fits := l.appendLengths(b)
 	text := len(b)
-	for _, f := range fields {
-		b = append(b, f...)
-	}
-	if r.Route != "" {
-		b = append(append(b, ':'), r.Route...)
-		for i, name := range r.Params {
-			b = append(append(append(b, ':'), name...), r.Values[i]...)
-		}
-	}
-	for _, s := range signed {
-		b = append(b, s...)
-	}
-	b = append(b, "host"...)
-	b = append(b, r.Host...)
-	for _, name := range names {
-		for _, v := range r.Header[name] {
-			b = appendLower(b, name)
-			b = append(b, v...)
-		}
-	}
+	b = l.appendTexts(b)
 	if isASCII(b[text:]) {
 		b[start+5] |= flagASCII
 	}
@@ -194,11 +124,103 @@ func appendRequest(b []byte, stream uint32, r *Request) ([]byte, error) {
 		b = append(b, r.Inline...)
 	}
 	payload := len(b) - start - headerSize
-	if tooLong || payload > maxPayload {
+	if !fits || payload > maxPayload {
 		return b[:start], ErrTooLarge
 	}
 	binary.BigEndian.PutUint32(b[start:], uint32(payload))
 	return b, nil
+}
+
+// layout is the texts of a request's frame: first all their lengths are written, then
+// they are, in the same order.
+type layout struct {
+	r      *Request
+	fields [requestFields]string
+	told   []string // of a callback's signature and of a call, as pairs
+	names  []string // of the header that goes along: a map is not walked twice in one order
+	count  int      // of all texts
+}
+
+// layoutOf lays r out, and notes names of its header in names.
+func layoutOf(r *Request, names []string) layout {
+	mode := "buffered"
+	if r.Stream {
+		mode = "stream"
+	}
+	if r.Socket {
+		mode = "socket"
+	}
+	told := append(r.signed(), r.Call.pairs()...)
+	pairs := 1 + len(told)/2 // the host, and those
+	if r.Route != "" {
+		pairs += 1 + len(r.Params)
+	}
+	connection := r.Header["Connection"]
+	for name, values := range r.Header {
+		if !field.Stripped(name, connection) || name == "Authorization" && r.ForeignAuthorization && !field.Listed(connection, name) {
+			names = append(names, name)
+			pairs += len(values)
+		}
+	}
+	return layout{r: r, fields: [requestFields]string{r.ID, r.Method, r.Handler, r.Path, r.Query, r.ClientIP, r.KeyID, r.ProjectID, r.AuthMethod, r.Scopes, mode},
+		told: told, names: names, count: requestFields + 2*pairs}
+}
+
+// appendLengths appends how long each text is, and reports whether each may be.
+func (l *layout) appendLengths(b []byte) (_ []byte, fits bool) {
+	fits = true
+	length := func(s string) {
+		fits = fits && len(s) <= math.MaxUint16
+		b = binary.BigEndian.AppendUint16(b, uint16(len(s)))
+	}
+	for _, f := range l.fields {
+		length(f)
+	}
+	if l.r.Route != "" {
+		length(":")
+		length(l.r.Route)
+		for i, name := range l.r.Params {
+			b = binary.BigEndian.AppendUint16(b, uint16(len(name)+1))
+			length(l.r.Values[i])
+		}
+	}
+	for _, s := range l.told {
+		length(s)
+	}
+	length("host")
+	length(l.r.Host)
+	for _, name := range l.names {
+		for _, v := range l.r.Header[name] {
+			length(name)
+			length(v)
+		}
+	}
+	return b, fits
+}
+
+// appendTexts appends the texts, in the order of their lengths.
+func (l *layout) appendTexts(b []byte) []byte {
+	for _, f := range l.fields {
+		b = append(b, f...)
+	}
+	if l.r.Route != "" {
+		b = append(append(b, ':'), l.r.Route...)
+		for i, name := range l.r.Params {
+			b = append(append(append(b, ':'), name...), l.r.Values[i]...)
+		}
+	}
+	for _, s := range l.told {
+		b = append(b, s...)
+	}
+	b = append(b, "host"...)
+	b = append(b, l.r.Host...)
+	for _, name := range l.names {
+		for _, v := range l.r.Header[name] {
+			b = appendLower(b, name)
+			b = append(b, v...)
+		}
+	}
+	return b
 }
 
 func appendLower(b []byte, s string) []byte {
