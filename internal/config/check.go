@@ -45,6 +45,21 @@ func (c *Config) check(already []Problem) []Problem {
 		o := c.origins[key]
 		found = append(found, Problem{key, spelled(key, o) + " " + text, strings.ReplaceAll(hint, "{}", place(key, o))})
 	}
+	c.checkServer(add)
+	c.checkNumbers(add)
+	c.checkTimes(add)
+	add(c.TraceEndpoint == "" || validCollector(c.TraceEndpoint), "trace-endpoint", "must begin with http:// or https:// and have no query or user", "write {} as http://127.0.0.1:4318; a collector's key goes into OTEL_EXPORTER_OTLP_HEADERS")
+	add(profilePattern.MatchString(c.Profile), "profile", "must be up to 64 lower-case letters, digits, dots, dashes and underscores", "write {} as staging")
+	add(validURL(c.Server), "server", "must begin with http:// or https:// and have no path, query or user", "write {} as http://127.0.0.1:8081")
+	return found
+}
+
+// adder takes what was looked at; it is a problem if it is not ok.
+type adder func(ok bool, key, text, hint string)
+
+// checkServer looks at what names something: addresses, places, programs, keys; and at
+// how long things are kept.
+func (c *Config) checkServer(add adder) {
 	add(c.Data != "", "data", "has no default here, because there is no home directory", "name a directory with --data")
 	if c.Data != "" {
 		c.absolute()
@@ -69,6 +84,10 @@ func (c *Config) check(already []Problem) []Problem {
 	add(c.SecretsKeyBefore == "" || before != c.SecretsKey, "secrets-key-before", "is the same as secrets-key", "leave it out, or name in {} the key that sealed the secrets until now")
 	add((c.TLSCert == "") == (c.TLSKey == ""), "tls-cert", "and tls-key must be given together", "give both --tls-cert and --tls-key, or neither")
 	add(c.Node != "", "node", "must not be empty", "name the program, such as /usr/bin/node")
+}
+
+// checkNumbers looks at what is counted.
+func (c *Config) checkNumbers(add adder) {
 	for _, n := range []struct {
 		key      string
 		v        int
@@ -84,6 +103,10 @@ func (c *Config) check(already []Problem) []Problem {
 		{"basic-rate", c.BasicRate, 1, 1_000_000}, {"basic-burst", c.BasicBurst, 1, 1_000_000}} {
 		add(n.v >= n.min && n.v <= n.max, n.key, fmt.Sprintf("must be between %d and %d", n.min, n.max), "change {}")
 	}
+}
+
+// checkTimes looks at how long is waited.
+func (c *Config) checkTimes(add adder) {
 	for _, d := range []struct {
 		key string
 		v   time.Duration
@@ -93,10 +116,6 @@ func (c *Config) check(already []Problem) []Problem {
 		{"tunnel-idle", c.TunnelIdle, 100 * time.Millisecond}, {"tunnel-lifetime", c.TunnelLifetime, 100 * time.Millisecond}, {"tunnel-timeout", c.TunnelTimeout, 10 * time.Millisecond}} {
 		add(d.v >= d.min && d.v <= 24*time.Hour, d.key, fmt.Sprintf("must be between %s and 24h", d.min), "change {}")
 	}
-	add(c.TraceEndpoint == "" || validCollector(c.TraceEndpoint), "trace-endpoint", "must begin with http:// or https:// and have no query or user", "write {} as http://127.0.0.1:4318; a collector's key goes into OTEL_EXPORTER_OTLP_HEADERS")
-	add(profilePattern.MatchString(c.Profile), "profile", "must be up to 64 lower-case letters, digits, dots, dashes and underscores", "write {} as staging")
-	add(validURL(c.Server), "server", "must begin with http:// or https:// and have no path, query or user", "write {} as http://127.0.0.1:8081")
-	return found
 }
 
 // absolute makes the paths independent of the directory the server runs in.

@@ -51,34 +51,17 @@ func (p *parser) key(n *yaml.Node) (k platform.AccessKey, err error) {
 		}
 	}
 	err = p.fields(n, "a key", map[string]reader{
-		"id": func(n *yaml.Node) (err error) {
-			if k.ID, err = p.text(n, "id of a key"); err == nil && !accesskey.ValidID(k.ID) {
-				err = p.fail(n, "make one with postern gateway key", "id of a key is none: it begins with pak_")
-			}
-			p.mark(n, "key/"+k.ID)
-			return err
-		},
+		"id":   func(n *yaml.Node) error { return p.keyID(n, &k.ID) },
 		"name": text(&k.DisplayName, "name"),
 		"digest": func(n *yaml.Node) error {
 			digest = true
-			s, err := p.text(n, "digest of a key")
-			sum, ok := strings.CutPrefix(s, digestPrefix)
-			size, bad := hex.Decode(k.SecretHash[:], []byte(sum[:min(len(sum), 64)]))
-			if err == nil && (!ok || bad != nil || size != 32 || len(sum) != 64 || sum != strings.ToLower(sum)) {
-				err = p.fail(n, "postern gateway key prints one", "digest of a key must be sha256: and 64 hexadecimal digits, of the key's secret")
-			}
-			return err
+			return p.digest(n, &k.SecretHash)
 		},
 		"scopes": func(n *yaml.Node) (err error) {
 			k.Scopes, err = p.scopes(n, "scopes of a key")
 			return err
 		},
-		"groups": func(n *yaml.Node) (err error) {
-			if k.Groups, err = p.texts(n, "groups of a key"); err == nil && slices.ContainsFunc(k.Groups, func(g string) bool { return !function.ValidGroup(g) }) {
-				err = p.fail(n, "use at most 64 letters, digits, dots, hyphens and underscores each", "groups of a key has what is no name of a group")
-			}
-			return err
-		},
+		"groups": func(n *yaml.Node) error { return p.groupsOf(n, &k.Groups) },
 		"addresses": func(n *yaml.Node) (err error) {
 			k.AllowedCIDRs, err = p.networks(n, "addresses of a key")
 			return err
@@ -105,6 +88,32 @@ func (p *parser) key(n *yaml.Node) (k platform.AccessKey, err error) {
 		err = p.fail(n, "postern gateway key prints an entry", "a key must have id, name and digest")
 	}
 	return k, err
+}
+
+func (p *parser) keyID(n *yaml.Node, into *string) (err error) {
+	if *into, err = p.text(n, "id of a key"); err == nil && !accesskey.ValidID(*into) {
+		err = p.fail(n, "make one with postern gateway key", "id of a key is none: it begins with pak_")
+	}
+	p.mark(n, "key/"+*into)
+	return err
+}
+
+// digest reads the SHA-256 of a key's secret.
+func (p *parser) digest(n *yaml.Node, into *[32]byte) error {
+	s, err := p.text(n, "digest of a key")
+	sum, ok := strings.CutPrefix(s, digestPrefix)
+	size, bad := hex.Decode(into[:], []byte(sum[:min(len(sum), 64)]))
+	if err == nil && (!ok || bad != nil || size != 32 || len(sum) != 64 || sum != strings.ToLower(sum)) {
+		err = p.fail(n, "postern gateway key prints one", "digest of a key must be sha256: and 64 hexadecimal digits, of the key's secret")
+	}
+	return err
+}
+
+func (p *parser) groupsOf(n *yaml.Node, into *[]string) (err error) {
+	if *into, err = p.texts(n, "groups of a key"); err == nil && slices.ContainsFunc(*into, func(g string) bool { return !function.ValidGroup(g) }) {
+		err = p.fail(n, "use at most 64 letters, digits, dots, hyphens and underscores each", "groups of a key has what is no name of a group")
+	}
+	return err
 }
 
 // quota reads "10000/day" and "10000/month".
