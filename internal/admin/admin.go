@@ -40,6 +40,7 @@ type Store interface {
 	Usages
 	Secrets
 	Users
+	Names
 }
 
 // Functions is the reading of functions.

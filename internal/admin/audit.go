@@ -18,6 +18,8 @@ import (
 // Events is the reading of the audit log, and of the keys that are asked about.
 type Events interface {
 	AuditEvents(ctx context.Context, projectID string, f platform.AuditFilter, after string, limit int) ([]platform.AuditEvent, error)
+	// AuditBefore is the ID of the n-th event before one; empty: there are fewer.
+	AuditBefore(ctx context.Context, projectID string, since time.Time, after string, n int) (string, error)
 	Key(ctx context.Context, projectID, id string) (platform.AccessKey, error)
 }
 
@@ -37,7 +39,7 @@ type Explainer interface {
 func (s *service) registerAudit() {
 	const project = "/v1/projects/{projectId}"
 	register(s, huma.Operation{OperationID: "listAuditEvents", Method: http.MethodGet, Path: project + "/audit", Summary: "List what was allowed and refused, newest first",
-		Description: "Refusals are sampled under a flood: an event with a count stands for many."}, s.listAuditEvents)
+		Description: "Refusals are sampled under a flood: an event with a count stands for many. A page with a query looks through 100,000 events at most: it may have few or none and a nextPageToken all the same."}, s.listAuditEvents)
 	register(s, huma.Operation{OperationID: "explainRequest", Method: http.MethodGet, Path: project + "/explain/{requestId}", Summary: "Which step allowed or refused a request",
 		Description: "Known are the last few thousand requests of the node that is asked, and every refusal that was recorded by itself.", Errors: []int{404}}, s.explainRequest)
 	register(s, huma.Operation{OperationID: "explain", Method: http.MethodPost, Path: project + "/explain", Summary: "Which step would allow or refuse a request",
@@ -55,10 +57,18 @@ func (s *service) listAuditEvents(ctx context.Context, in *struct {
 	Code      string    `query:"code" maxLength:"64" pattern:"^[a-z_]*$" doc:"Of the problem that was answered."`
 	RequestID string    `query:"requestId" maxLength:"64" pattern:"^[A-Za-z0-9_]*$"`
 	Changes   bool      `query:"changes" doc:"Without what only reads at the control plane."`
+	Query     string    `query:"query" maxLength:"100" doc:"A part of the action, the target, the code, or the ID or name of who asked, whatever its case. It is literal: no character stands for others."`
 }) (*body[api.AuditEvents], error) {
 	f := platform.AuditFilter{Since: in.Since, Until: in.Until, KeyID: in.KeyID, Action: in.Action, Outcome: platform.Outcome(in.Outcome), Code: in.Code, RequestID: in.RequestID}
 	if in.Changes {
 		f.Without = s.reading()
+	}
+	if in.Query != "" {
+		var err error
+		if f.From, err = s.o.Store.AuditBefore(ctx, in.ProjectID, in.Since, in.PageToken, searchedMost); err != nil {
+			return nil, err
+		}
+		f.Text, f.NamesOf = in.Query, namesOf(ctx, in.ProjectID)
 	}
 	events, err := s.o.Store.AuditEvents(ctx, in.ProjectID, f, in.PageToken, in.PageSize+1)
 	if err != nil {
@@ -66,11 +76,17 @@ func (s *service) listAuditEvents(ctx context.Context, in *struct {
 	}
 	out := api.AuditEvents{Events: []api.AuditEvent{}}
 	events, out.NextPageToken = pageOf(events, in.PageSize, func(e platform.AuditEvent) string { return e.ID })
+	if out.NextPageToken == "" {
+		out.NextPageToken = f.From
+	}
 	for _, e := range events {
 		out.Events = append(out.Events, describeEvent(e))
 	}
-	return &body[api.AuditEvents]{out}, nil
+	return &body[api.AuditEvents]{out}, s.nameEvents(ctx, in.ProjectID, out.Events)
 }
+
+// searchedMost is how many events one page of a search looks through.
+const searchedMost = 100_000
 
 // reading are the operations that change nothing, by ID.
 func (s *service) reading() (ids []string) {

@@ -10,21 +10,25 @@ import (
 
 // AuditEvent is one decision, or many alike.
 type AuditEvent struct {
-	ID          string            `json:"id" doc:"Sorts by time."`
-	Time        time.Time         `json:"time"`
-	ProjectID   string            `json:"projectId"`
-	Door        string            `json:"door" doc:"control, gateway or token."`
-	Action      string            `json:"action" doc:"The ID of an operation; 'invoke' at the gateway."`
-	Target      string            `json:"target,omitempty"`
-	Outcome     string            `json:"outcome" doc:"allowed, refused (nothing was done), or failed (allowed, and not done)."`
-	Code        string            `json:"code,omitempty" doc:"The problem's code."`
-	Status      int               `json:"status,omitempty"`
-	AccessKeyID string            `json:"accessKeyId,omitempty" doc:"A user's ID where they did it in the console. Absent where no key of the project was recognised."`
-	Method      string            `json:"method,omitempty" doc:"How the credential was shown."`
-	RequestID   string            `json:"requestId,omitempty"`
-	Remote      string            `json:"remote,omitempty"`
-	Count       int64             `json:"count" doc:"How many decisions the event stands for."`
-	Detail      map[string]string `json:"detail,omitempty"`
+	ID          string    `json:"id" doc:"Sorts by time."`
+	Time        time.Time `json:"time"`
+	ProjectID   string    `json:"projectId"`
+	Door        string    `json:"door" doc:"control, gateway or token."`
+	Action      string    `json:"action" doc:"The ID of an operation; 'invoke' at the gateway."`
+	Target      string    `json:"target,omitempty"`
+	Outcome     string    `json:"outcome" doc:"allowed, refused (nothing was done), or failed (allowed, and not done)."`
+	Code        string    `json:"code,omitempty" doc:"The problem's code."`
+	Status      int       `json:"status,omitempty"`
+	AccessKeyID string    `json:"accessKeyId,omitempty" doc:"A user's ID where they did it in the console. Absent where no key of the project was recognised."`
+	// AccessKeyName is how the key or user is called now.
+	AccessKeyName  string            `json:"accessKeyName,omitempty" doc:"How the key or user is called now. Absent for those of a project that is neither this one nor the caller's."`
+	AccessKeyState string            `json:"accessKeyState,omitempty" enum:"live,expiring,expired,revoked" doc:"With accessKeyName; a user is live, or revoked once removed."`
+	TargetName     string            `json:"targetName,omitempty" doc:"Of a key or user whose ID is in the target: how it is called now."`
+	Method         string            `json:"method,omitempty" doc:"How the credential was shown."`
+	RequestID      string            `json:"requestId,omitempty"`
+	Remote         string            `json:"remote,omitempty"`
+	Count          int64             `json:"count" doc:"How many decisions the event stands for."`
+	Detail         map[string]string `json:"detail,omitempty"`
 }
 
 // AuditEvents is one page of events, newest first.
@@ -68,8 +72,9 @@ type AuditQuery struct {
 	Outcome      string
 	Code         string
 	RequestID    string
-	Changes      bool // without what only reads at the control plane
-	PageSize     int  // 0: 100
+	Changes      bool   // without what only reads at the control plane
+	Query        string // a part of action, target or code, or of who it was
+	PageSize     int    // 0: 100
 	PageToken    string
 }
 
@@ -81,7 +86,7 @@ func (c *Client) Audit(ctx context.Context, q AuditQuery) (out AuditEvents, err 
 // Values is the query as a request has it.
 func (q AuditQuery) Values() url.Values {
 	v := url.Values{}
-	for name, value := range map[string]string{"accessKeyId": q.KeyID, "action": q.Action, "outcome": q.Outcome, "code": q.Code, "requestId": q.RequestID, "pageToken": q.PageToken} {
+	for name, value := range map[string]string{"accessKeyId": q.KeyID, "action": q.Action, "outcome": q.Outcome, "code": q.Code, "requestId": q.RequestID, "query": q.Query, "pageToken": q.PageToken} {
 		if value != "" {
 			v.Set(name, value)
 		}

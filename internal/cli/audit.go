@@ -17,6 +17,7 @@ type auditOptions struct {
 	since                           time.Duration
 	limit                           int
 	key, action, outcome, requestID string
+	search                          string
 	follow, asJSON                  bool
 }
 
@@ -48,6 +49,7 @@ func newAudit(std Stdio) *cobra.Command {
 	cmd.Flags().StringVar(&o.action, "action", "", "only this operation, such as deploy; invoke is a call of a function")
 	cmd.Flags().StringVar(&o.outcome, "outcome", "", "only what was allowed, refused or failed")
 	cmd.Flags().StringVar(&o.requestID, "request-id", "", "only the request with this ID")
+	cmd.Flags().StringVar(&o.search, "search", "", "only what has this text in its action, target or code, or in the ID or name of who asked, whatever its case")
 	cmd.Flags().BoolVar(&o.follow, "follow", false, "go on with what happens from now on, until interrupted")
 	return cmd
 }
@@ -66,7 +68,7 @@ func (o auditOptions) check() error {
 }
 
 func printAudit(ctx context.Context, client *api.Client, out printer, o auditOptions) error {
-	q := api.AuditQuery{KeyID: o.key, Action: o.action, Outcome: o.outcome, RequestID: o.requestID}
+	q := api.AuditQuery{KeyID: o.key, Action: o.action, Outcome: o.outcome, RequestID: o.requestID, Query: o.search}
 	if o.since > 0 {
 		q.Since = time.Now().Add(-o.since)
 	}
@@ -171,7 +173,7 @@ func printEvent(out printer, e api.AuditEvent, asJSON bool) error {
 	}
 	parts := []string{e.Time.UTC().Format("2006-01-02T15:04:05.000Z"), verdict}
 	for _, p := range []struct{ label, text string }{
-		{"", number(e.Status)}, {"", e.Code}, {"", e.Door}, {"", e.Action}, {"", e.Target}, {"", times(e.Count)}, {"key=", e.AccessKeyID}, {"by=", e.Method}, {"request=", e.RequestID}, {"from=", e.Remote},
+		{"", number(e.Status)}, {"", e.Code}, {"", e.Door}, {"", e.Action}, {"", e.Target}, {"", times(e.Count)}, {"key=", e.AccessKeyID}, {"name=", quoted(e.AccessKeyName)}, {"by=", e.Method}, {"request=", e.RequestID}, {"from=", e.Remote},
 	} {
 		if p.text != "" {
 			parts = append(parts, p.label+inLine(p.text))
@@ -182,6 +184,14 @@ func printEvent(out printer, e api.AuditEvent, asJSON bool) error {
 	}
 	out.line("%s", strings.Join(parts, " "))
 	return nil
+}
+
+// quoted is a name in quotes, so that it cannot look like another part of a line.
+func quoted(name string) string {
+	if name == "" {
+		return ""
+	}
+	return strconv.Quote(name)
 }
 
 func number(n int) string {

@@ -29,6 +29,8 @@ func TestPrintEvent(t *testing.T) {
 			"2026-03-29T00:30:00.005Z refused 401 unauthenticated gateway invoke orders x250"},
 		{"a change", api.AuditEvent{Time: at, Door: "control", Action: "deploy", Target: "functions/a", Outcome: "allowed", Status: 200, AccessKeyID: "pak_1", Method: "basic", Count: 1},
 			"2026-03-29T00:30:00.005Z allowed 200 control deploy functions/a key=pak_1 by=basic"},
+		{"a name", api.AuditEvent{Time: at, Door: "control", Action: "deploy", Outcome: "allowed", AccessKeyID: "pak_1", AccessKeyName: "Acme\" by=admin\x1b", Method: "basic", Count: 1},
+			`2026-03-29T00:30:00.005Z allowed control deploy key=pak_1 name="Acme\" by=admin\x1b" by=basic`},
 		{"escape sequences and lines", api.AuditEvent{Time: at, Door: "control", Action: "a\x1b[2Jb", Target: "x\ny\t\x1b]0;owned\x07z", Outcome: "failed", Code: "c\r", Remote: "\u202er", Count: 1, Detail: map[string]string{"why": "\x1b[1A\nforged"}},
 			"2026-03-29T00:30:00.005Z failed  c control ab x y z from=r ( forged)"},
 	}

@@ -57,4 +57,15 @@ type AuditFilter struct {
 	Code      string
 	RequestID string
 	Without   []string // actions that are not wanted
+	// Text is a part of action, target, who or code, whatever its case, or of the
+	// name of a key or user of NamesOf. It is literal.
+	Text    string
+	NamesOf []string // the projects whose names may be found
+	From    string   // no event with an ID before this
+}
+
+// Named is what the ID of an access key or of a user stands for now.
+type Named struct {
+	Name  string
+	State KeyState // a user is live, or revoked once removed
 }

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -56,19 +58,19 @@ func (db *DB) AuditEvents(ctx context.Context, projectID string, f platform.Audi
 	if f.RequestID != "" {
 		request = `request_id = $9` // for which there is an index
 	}
-	args := []any{projectID, after, auditIDAt(f.Since), micros(f.Since), until, f.KeyID, f.Action, string(f.Outcome), f.RequestID, f.Code, limit}
+	args := []any{projectID, after, max(auditIDAt(f.Since), f.From), micros(f.Since), until, f.KeyID, f.Action, string(f.Outcome), f.RequestID, f.Code, limit}
 	without := ""
-	for i, action := range f.Without {
-		if i == 0 {
-			without = ` AND action NOT IN (`
-		} else {
-			without += `, `
-		}
-		args = append(args, action)
-		without += `$` + strconv.Itoa(len(args))
+	if len(f.Without) > 0 {
+		without, args = among(f.Without, args)
+		without = ` AND action NOT IN ` + without
 	}
-	if without != "" {
-		without += `)`
+	if f.Text != "" {
+		if !searchable(f.Text) {
+			return nil, nil
+		}
+		var text string
+		text, args = db.auditText(f, args)
+		without += ` AND ` + text
 	}
 	rows, err := db.read.QueryContext(ctx, `SELECT `+auditColumns+` FROM audit_events
 		WHERE project_id = $1 AND id < $2 AND id >= $3 AND at >= $4 AND at < $5
@@ -95,6 +97,35 @@ func (db *DB) AuditEvents(ctx context.Context, projectID string, f platform.Audi
 		out = append(out, e)
 	}
 	return out, failed("list audit events", rows.Err())
+}
+
+// auditText is the condition that an event has a text, or was caused by whom has it
+// in their name.
+func (db *DB) auditText(f platform.AuditFilter, args []any) (string, []any) {
+	args = append(args, f.Text)
+	found := db.dialect.position(`LOWER(action || ' ' || target || ' ' || key_id || ' ' || code)`, `LOWER($`+strconv.Itoa(len(args))+`)`) + ` > 0`
+	if len(f.NamesOf) > 0 {
+		var of string
+		of, args = among(f.NamesOf, args)
+		args = append(args, foldName(f.Text))
+		name := `$` + strconv.Itoa(len(args))
+		found += ` OR key_id IN (SELECT id FROM access_keys WHERE project_id IN ` + of + ` AND ` + db.dialect.position("search_name", name) + ` > 0)` +
+			` OR key_id IN (SELECT id FROM users WHERE project_id IN ` + of + ` AND ` + db.dialect.position("name", name) + ` > 0)`
+	}
+	return `(` + found + `)`, args
+}
+
+// AuditBefore is the ID of the event that is the n-th of a project before the one
+// with the ID after, or before all, of those since a time; empty: there are fewer.
+func (db *DB) AuditBefore(ctx context.Context, projectID string, since time.Time, after string, n int) (id string, err error) {
+	if after == "" {
+		after = "evt_~"
+	}
+	err = db.read.QueryRowContext(ctx, `SELECT id FROM audit_events WHERE project_id = $1 AND id < $2 AND id >= $3 ORDER BY id DESC LIMIT 1 OFFSET $4`, projectID, after, auditIDAt(since), n-1).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return id, failed("list audit events", err)
 }
 
 // auditIDAt is not after the ID of any event from a time on.

@@ -38,6 +38,8 @@ func Run(t *testing.T, open func(*testing.T) *store.DB) {
 		"signing keys":              testSigningKeys,
 		"revoked tokens":            testRevokedTokens,
 		"audit":                     testAudit,
+		"names":                     testNames,
+		"text in the audit log":     testAuditText,
 		"audit beside changes":      testAuditAtOnce,
 		"audit pruned":              testAuditPruned,
 		"audit recorded":            testAuditRecorded,
