@@ -21,7 +21,8 @@ type KeyPath struct {
 	ID string `path:"accessKeyId" maxLength:"64"`
 }
 
-// errNoKey answers for a key that is not there and for one that was revoked.
+// errNoKey answers for a key that is not there and, but where it is only looked at,
+// for one that was revoked.
 var errNoKey = fault.New(fault.NotFound, "there is no such access key").WithHint("list the keys with: postern keys list")
 
 // known refuses an ID that none can have before a database is asked that may
@@ -39,7 +40,7 @@ func (s *service) registerKeys() {
 	register(s, huma.Operation{OperationID: "listAccessKeys", Method: http.MethodGet, Path: all, Summary: "List access keys", Errors: []int{400}}, s.listKeys)
 	register(s, huma.Operation{OperationID: "createAccessKey", Method: http.MethodPost, Path: all, Summary: "Make an access key",
 		Description: "The answer has the key's secret; it is shown this once. The key can be used at once.", Errors: []int{400, 409}}, s.createKey)
-	register(s, huma.Operation{OperationID: "getAccessKey", Method: http.MethodGet, Path: one, Summary: "One access key", Errors: []int{404}}, s.getKey)
+	register(s, huma.Operation{OperationID: "getAccessKey", Method: http.MethodGet, Path: one, Summary: "One access key", Description: "Also one that was revoked, as it was when it ended.", Errors: []int{404}}, s.getKey)
 	register(s, huma.Operation{OperationID: "updateAccessKey", Method: http.MethodPatch, Path: one, Summary: "Change an access key",
 		Description: "What is absent stays as it is. No key can be given more than the one that asks has.", Errors: []int{400, 404, 409}}, s.updateKey)
 	register(s, huma.Operation{OperationID: "rotateAccessKey", Method: http.MethodPost, Path: one + "/rotate", Summary: "Give an access key a new secret",
@@ -60,7 +61,13 @@ func (s *service) liveKey(ctx context.Context, in *KeyPath) (k platform.AccessKe
 }
 
 func (s *service) getKey(ctx context.Context, in *KeyPath) (*body[api.AccessKey], error) {
-	k, err := s.liveKey(ctx, in)
+	if err := in.known(); err != nil {
+		return nil, err
+	}
+	k, err := s.o.Store.Key(ctx, in.ProjectID, in.ID)
+	if fault.KindOf(err) == fault.NotFound {
+		err = errNoKey
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -289,7 +296,7 @@ func describeKey(k platform.AccessKey, now time.Time) api.AccessKey {
 			out.Used = &api.Usage{Since: began}
 		}
 	}
-	if k.PreviousUntil.After(now) {
+	if k.PreviousUntil.After(now) && k.RevokedAt.IsZero() {
 		out.PreviousSecretExpireTime = when(k.PreviousUntil)
 	}
 	return out

@@ -88,13 +88,14 @@ func TestKeys_Life(t *testing.T) {
 	if w.opens(made.Secret) {
 		t.Error("a revoked key is let in")
 	}
-	for method, body := range map[string]string{"GET": "", "PATCH": `{"displayName":"y"}`} {
-		if rec, p := w.do(method, one, w.key["control"], body); rec.Code != 404 || p.Code != "not_found" {
-			t.Errorf("%s of a revoked key: %d %s", method, rec.Code, rec.Body)
+	for _, call := range [][3]string{{"PATCH", one, `{"displayName":"y"}`}, {"POST", one + "/rotate", `{}`}, {"GET", one + "/reach", ""}} {
+		if rec, p := w.do(call[0], call[1], w.key["control"], call[2]); rec.Code != 404 || p.Code != "not_found" {
+			t.Errorf("%s of a revoked key: %d %s", call[:2], rec.Code, rec.Body)
 		}
 	}
-	if rec, p := w.do("POST", one+"/rotate", w.key["control"], `{}`); rec.Code != 404 || p.Code != "not_found" {
-		t.Errorf("rotation of a revoked key: %d %s", rec.Code, rec.Body)
+	ended := ask[api.AccessKey](t, w, "GET", one, w.key["control"], "")
+	if ended.State != "revoked" || ended.RevokeTime == nil || ended.DisplayName != k.DisplayName || ended.PreviousSecretExpireTime != nil {
+		t.Errorf("what a revoked key was: %+v", ended)
 	}
 	w.create(t, "admin", `{"displayName":"billing"}`) // its name is free again
 	bound := w.create(t, "admin", `{"displayName":"bound","binding":"mtls","certThumbprint":"47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"}`)

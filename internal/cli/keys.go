@@ -115,6 +115,9 @@ func printKey(out printer, k api.AccessKey) {
 	add("updated", moment(k.UpdateTime))
 	add("last used", orNever(k.LastUsedTime))
 	add("expires", orNever(k.ExpireTime))
+	if k.RevokeTime != nil {
+		add("revoked", moment(*k.RevokeTime))
+	}
 	if k.PreviousSecretExpireTime != nil {
 		add("old secret", "good until "+moment(*k.PreviousSecretExpireTime))
 	}
