@@ -46,7 +46,7 @@ type Store interface {
 // Functions is the reading of functions.
 type Functions interface {
 	Function(ctx context.Context, projectID, name string) (platform.Function, error)
-	FindFunctions(ctx context.Context, projectID, text, after string, limit int) ([]platform.Function, error)
+	FindFunctions(ctx context.Context, projectID, text, after string, limit int) ([]platform.ListedFunction, error)
 	CountFunctions(ctx context.Context, projectID, text string, most int) (int, error)
 	FunctionByID(ctx context.Context, projectID, id string) (platform.Function, error)
 	Deployment(ctx context.Context, id string) (platform.Deployment, error)

@@ -59,18 +59,16 @@ func (s *service) listFunctions(ctx context.Context, in *struct {
 		return nil, err
 	}
 	out := api.Functions{Functions: []api.Function{}}
-	fs, out.NextPageToken = pageOf(fs, in.PageSize, func(f platform.Function) string { return f.Name })
+	fs, out.NextPageToken = pageOf(fs, in.PageSize, func(f platform.ListedFunction) string { return f.Function.Name })
 	for _, f := range fs {
-		d, err := s.o.Store.Deployment(ctx, f.ActiveDeploymentID)
-		if fault.KindOf(err) == fault.NotFound {
-			continue // ended since the list was read
-		}
-		if err != nil {
-			return nil, err
-		}
-		one := s.describe(f, d, p)
-		if err := s.beside(ctx, &one, f); err != nil {
-			return nil, err
+		one := s.describe(f.Function, f.Deployment, p)
+		if f.Candidate != nil {
+			v := versionOf(f.Function, *f.Candidate)
+			one.Candidate = &v
+		} else if f.Newest != f.Deployment.Number { // of most there is nothing beside
+			if err := s.beside(ctx, &one, f.Function); err != nil {
+				return nil, err
+			}
 		}
 		out.Functions = append(out.Functions, one)
 	}

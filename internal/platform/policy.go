@@ -25,6 +25,12 @@ type ActiveFunction struct {
 	Candidate  *Deployment // that which gets a part of the calls; nil: none does
 }
 
+// ListedFunction is a function as a list has it.
+type ListedFunction struct {
+	ActiveFunction
+	Newest int // the number of its last deployment, whether that serves or not
+}
+
 // Serving lists the deployments that get calls.
 func (f *ActiveFunction) Serving() []Deployment {
 	if f.Candidate == nil {

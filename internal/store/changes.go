@@ -58,7 +58,11 @@ func (db *DB) Load(ctx context.Context, onKey func(platform.AccessKey) error, on
 	return seq, bad
 }
 
-const activeQuery = `SELECT ` + functionColumns + `, p.parent_id, ` + deploymentColumns + ` FROM functions f JOIN deployments d ON d.id = f.active_deployment_id JOIN projects p ON p.id = f.project_id`
+const (
+	activeColumns = functionColumns + `, p.parent_id, ` + deploymentColumns
+	activeTables  = ` FROM functions f JOIN deployments d ON d.id = f.active_deployment_id JOIN projects p ON p.id = f.project_id`
+	activeQuery   = `SELECT ` + activeColumns + activeTables
+)
 
 // ActiveFunction returns a function and its active deployment; NotFound when
 // the function is gone or was never deployed.
@@ -89,9 +93,9 @@ func (db *DB) ActiveFunctions(ctx context.Context, projectID string) (out []plat
 
 const activeOf = activeQuery + ` WHERE f.project_id = $1 ORDER BY f.name`
 
-func scanActive(row scanner) (f platform.Function, d platform.Deployment, err error) {
+func scanActive(row scanner, before ...any) (f platform.Function, d platform.Deployment, err error) {
 	var created, updated int64
-	d, err = scanDeployment(row, &f.ID, &f.ProjectID, &f.Name, &f.Slug, &f.ActiveDeploymentID, &f.CandidateID, &f.CandidatePercent, &created, &updated, &f.ParentProjectID)
+	d, err = scanDeployment(row, append(before, &f.ID, &f.ProjectID, &f.Name, &f.Slug, &f.ActiveDeploymentID, &f.CandidateID, &f.CandidatePercent, &created, &updated, &f.ParentProjectID)...)
 	f.CreatedAt, f.UpdatedAt = fromMicros(created), fromMicros(updated)
 	return f, d, err
 }

@@ -23,32 +23,35 @@ func (db *DB) FunctionByID(ctx context.Context, projectID, id string) (platform.
 	return scanFunction(db.read.QueryRowContext(ctx, `SELECT `+functionColumns+` FROM functions f WHERE f.project_id = $1 AND f.id = $2`, projectID, id))
 }
 
-// Functions lists up to limit functions of a project with a name after the given one.
-func (db *DB) Functions(ctx context.Context, projectID, after string, limit int) ([]platform.Function, error) {
-	return db.FindFunctions(ctx, projectID, "", after, limit)
-}
-
-// FindFunctions lists like Functions those that have a text in their name or
-// slug, whatever its case, or that have an ID which begins with it, prefix included.
-func (db *DB) FindFunctions(ctx context.Context, projectID, text, after string, limit int) ([]platform.Function, error) {
+// FindFunctions lists functions of a project that have a text in their name or slug, whatever its
+// case, or that have an ID which begins with it, prefix included: up to limit with a
+// name after the given one, with what of them serves.
+func (db *DB) FindFunctions(ctx context.Context, projectID, text, after string, limit int) (out []platform.ListedFunction, err error) {
 	where, args := db.functionFilter(projectID, text)
 	if where == "" {
 		return nil, nil
 	}
-	rows, err := db.read.QueryContext(ctx, `SELECT `+functionColumns+` FROM functions f WHERE `+where+` AND f.name > $3 ORDER BY f.name LIMIT $4`, append(args, after, limit)...)
+	rows, err := db.read.QueryContext(ctx, `SELECT (SELECT MAX(n.number) FROM deployments n WHERE n.function_id = f.id), `+activeColumns+activeTables+` WHERE `+where+` AND f.name > $3 ORDER BY f.name LIMIT $4`, append(args, after, limit)...)
 	if err != nil {
 		return nil, failed("list functions", err)
 	}
 	defer rows.Close()
-	var out []platform.Function
 	for rows.Next() {
-		f, err := scanFunction(rows)
-		if err != nil {
+		var f platform.ListedFunction
+		if f.Function, f.Deployment, err = scanActive(rows, &f.Newest); err != nil {
 			return nil, err
 		}
 		out = append(out, f)
 	}
-	return out, failed("list functions", rows.Err())
+	if err := rows.Err(); err != nil {
+		return nil, failed("list functions", err)
+	}
+	for i := range out {
+		if err := addCandidate(ctx, db.read, &out[i].ActiveFunction); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // CountFunctions counts the functions that FindFunctions lists on all pages, up

@@ -136,7 +136,7 @@ func TestPostgres_Away(t *testing.T) {
 		"KeyByID":    func() error { _, err := db.KeyByID(t.Context(), "pak_x"); return err },
 		"Keys":       func() error { _, err := db.Keys(t.Context(), p.ID, "", 1, false); return err },
 		"Function":   func() error { _, err := db.Function(t.Context(), p.ID, "f"); return err },
-		"Functions":  func() error { _, err := db.Functions(t.Context(), p.ID, "", 1); return err },
+		"Functions":  func() error { _, err := db.FindFunctions(t.Context(), p.ID, "", "", 1); return err },
 		"Deployment": func() error { _, err := db.Deployment(t.Context(), "dep_x"); return err },
 		"Changes":    func() error { _, err := db.Changes(t.Context(), 0, 1); return err },
 		"Load":       func() error { _, err := db.Load(t.Context(), nil, nil); return err },

@@ -91,18 +91,26 @@ func deploymentOf(ctx context.Context, from querier, id string) (platform.Deploy
 }
 
 // candidates adds to functions the deployments that get a part of their calls.
-// One that is gone by now, or cannot be read, gets none.
 func candidates(ctx context.Context, from querier, fs []platform.ActiveFunction) error {
 	for i := range fs {
-		if fs[i].Function.CandidateID == "" {
-			continue
-		}
-		d, err := deploymentOf(ctx, from, fs[i].Function.CandidateID)
-		if err == nil {
-			fs[i].Candidate = &d
-		} else if fault.KindOf(err) != fault.NotFound && !isUnreadable(err) {
+		if err := addCandidate(ctx, from, &fs[i]); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// addCandidate adds to a function the deployment that gets a part of its calls. One
+// that is gone by now, or cannot be read, gets none.
+func addCandidate(ctx context.Context, from querier, f *platform.ActiveFunction) error {
+	if f.Function.CandidateID == "" {
+		return nil
+	}
+	d, err := deploymentOf(ctx, from, f.Function.CandidateID)
+	if err == nil {
+		f.Candidate = &d
+	} else if fault.KindOf(err) != fault.NotFound && !isUnreadable(err) {
+		return err
 	}
 	return nil
 }

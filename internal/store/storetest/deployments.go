@@ -137,10 +137,10 @@ func testTenancy(t *testing.T, db *store.DB) {
 	if got, err = db.FunctionByID(t.Context(), a.ID, two.Function.ID); fault.KindOf(err) != fault.NotFound {
 		t.Errorf("in project a it is %v, %v", got, err)
 	}
-	if fs, _ := db.Functions(t.Context(), a.ID, "", 10); len(fs) != 1 || fs[0].ID != one.Function.ID {
+	if fs, _ := db.FindFunctions(t.Context(), a.ID, "", "", 10); len(fs) != 1 || fs[0].Function.ID != one.Function.ID {
 		t.Errorf("project a lists %v", fs)
 	}
-	if fs, _ := db.Functions(t.Context(), a.ID, "f", 10); len(fs) != 0 {
+	if fs, _ := db.FindFunctions(t.Context(), a.ID, "", "f", 10); len(fs) != 0 {
 		t.Errorf("after f come %v", fs)
 	}
 }
@@ -158,7 +158,7 @@ func testFirstDeploys(t *testing.T, db *store.DB) {
 	}
 	wg.Wait()
 	n := won(t, errs, "deploy_raced")
-	fs, err := db.Functions(t.Context(), p.ID, "", 10)
+	fs, err := db.FindFunctions(t.Context(), p.ID, "", "", 10)
 	keys, functions := load(t, db)
 	if n != 1 || err != nil || len(fs) != 1 || len(functions) != 1 || len(keys) != 2 {
 		t.Errorf("%d deploys won; functions %v, %v; %d keys live", n, fs, err, len(keys))

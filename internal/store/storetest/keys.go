@@ -436,7 +436,7 @@ func testSubprojects(t *testing.T, db *store.DB) {
 	want(t, err, fault.NotFound, "")
 	_, err = db.Deploy(t.Context(), deployInput(sub.ID, "fn-2", "late", ""))
 	want(t, err, fault.NotFound, "")
-	if fs, err := db.Functions(t.Context(), sub.ID, "", 10); err != nil || len(fs) != 0 {
+	if fs, err := db.FindFunctions(t.Context(), sub.ID, "", "", 10); err != nil || len(fs) != 0 {
 		t.Errorf("functions of a deleted subproject: %v, %v", fs, err)
 	}
 	gone, _ := db.Subprojects(t.Context(), p.ID, "", 10, false)

@@ -208,7 +208,10 @@ func testFunctionSearch(t *testing.T, db *store.DB) {
 		fs, err := db.FindFunctions(t.Context(), p.ID, text, "", 10)
 		var got []string
 		for _, f := range fs {
-			got = append(got, f.Name)
+			got = append(got, f.Function.Name)
+			if f.Deployment.ID != f.Function.ActiveDeploymentID || f.Newest != f.Deployment.Number {
+				t.Errorf("%q finds %+v", text, f)
+			}
 		}
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("%q finds %q, want %q; %v", text, got, want, err)
@@ -217,7 +220,7 @@ func testFunctionSearch(t *testing.T, db *store.DB) {
 			t.Errorf("%q: counted %d, %v", text, n, err)
 		}
 	}
-	if fs, err := db.FindFunctions(t.Context(), p.ID, "order", "order-mail", 10); err != nil || len(fs) != 1 || fs[0].Name != "orders" {
+	if fs, err := db.FindFunctions(t.Context(), p.ID, "order", "order-mail", 10); err != nil || len(fs) != 1 || fs[0].Function.Name != "orders" {
 		t.Errorf("the second page: %v, %v", fs, err)
 	}
 }
