@@ -16,7 +16,7 @@ func (s *service) registerTraffic() {
 		Description: "Calls by how they ended, how long they took, and cold starts, in steps: of ten seconds in 15 minutes, of five minutes in 24 hours. They are those of the node that was asked, since it started; " +
 			"what counts for ever is under usage. The function is named by its name or its ID.", Errors: []int{404, 422}}, s.functionTraffic)
 	register(s, huma.Operation{OperationID: "getProjectTraffic", Method: http.MethodGet, Path: "/v1/projects/{projectId}/traffic", Summary: "What the functions of a project did in the last 15 minutes",
-		Description: "A row for each function that was called, upstreams among them, on the node that was asked."}, s.projectTraffic)
+		Description: "A row for each function that was called, upstreams among them, on the node that was asked.", Errors: []int{422}}, s.projectTraffic)
 }
 
 func (s *service) functionTraffic(ctx context.Context, in *struct {
@@ -51,10 +51,13 @@ func (s *service) trafficSince(w traffic.Window, now time.Time) time.Time {
 	return begins.UTC()
 }
 
-func (s *service) projectTraffic(_ context.Context, in *ProjectPath) (*body[api.ProjectTraffic], error) {
+func (s *service) projectTraffic(_ context.Context, in *struct {
+	ProjectPath
+	FunctionIDs []string `query:"functionId,explode" maxItems:"100" doc:"Only of these functions; absent: of all. It may be there up to 100 times."`
+}) (*body[api.ProjectTraffic], error) {
 	now := time.Now()
 	out := api.ProjectTraffic{Since: s.trafficSince(traffic.Minutes, now), Functions: []api.TrafficRow{}}
-	for _, r := range s.o.Traffic.Recent(in.ProjectID, now) {
+	for _, r := range s.o.Traffic.Recent(in.ProjectID, now, in.FunctionIDs...) {
 		out.Functions = append(out.Functions, api.TrafficRow{FunctionID: r.FunctionID, Name: r.Name, LastCallTime: r.LastAt, Minutes: r.Minutes[:], BadMinutes: r.Bad[:], TrafficCounts: countsOf(r.Point)})
 	}
 	return &body[api.ProjectTraffic]{out}, nil

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -66,6 +67,13 @@ func TestTraffic_OfAProject(t *testing.T) {
 		}
 		return n
 	}
+	for query, want := range map[string]int{"?functionId=" + id: 1, "?functionId=fn-theirs&functionId=" + id: 1, "?functionId=fn-theirs": 0, "?functionId=f": 0} {
+		var got api.ProjectTraffic
+		rec, _ := w.do("GET", "/v1/projects/"+w.project+"/traffic"+query, w.key["control"], "")
+		if err := json.Unmarshal(rec.Body.Bytes(), &got); err != nil || len(got.Functions) != want {
+			t.Errorf("%s: %d %s", query, rec.Code, rec.Body)
+		}
+	}
 	if r := got.Functions[0]; r.Name != "f" || r.FunctionID != id || len(r.Minutes) != 15 || sum(r.Minutes) != 1 || sum(r.BadMinutes) != 1 || r.LastCallTime.IsZero() {
 		t.Errorf("%+v", got)
 	}
@@ -83,6 +91,7 @@ func TestTraffic_Refused(t *testing.T) {
 		{"no such function", own + "/functions/nosuch/traffic", "control", 404},
 		{"a window that is none", own + "/functions/f/traffic?window=7d", "control", 422},
 		{"another project's key", own + "/functions/f/traffic", "elsewhere", 403},
+		{"101 functions", own + "/traffic?functionId=a" + strings.Repeat("&functionId=a", 100), "control", 422},
 		{"another project's key, all", own + "/traffic", "elsewhere", 403},
 		{"a key for calls", own + "/traffic", "invoke", 403},
 		{"never called", own + "/functions/f/traffic", "control", 200},

@@ -77,7 +77,8 @@ func (c *Client) Traffic(ctx context.Context, name, window string) (out Traffic,
 	return out, c.call(ctx, http.MethodGet, c.project("functions", name, "traffic")+"?window="+url.QueryEscape(window), nil, &out)
 }
 
-// ProjectTraffic returns what the functions of the project did in the last 15 minutes.
-func (c *Client) ProjectTraffic(ctx context.Context) (out ProjectTraffic, err error) {
-	return out, c.call(ctx, http.MethodGet, c.project("traffic"), nil, &out)
+// ProjectTraffic returns what functions of the project did in the last 15 minutes:
+// those of up to a hundred IDs; of none, all of them.
+func (c *Client) ProjectTraffic(ctx context.Context, functionIDs ...string) (out ProjectTraffic, err error) {
+	return out, c.call(ctx, http.MethodGet, c.project("traffic")+"?"+url.Values{"functionId": functionIDs}.Encode(), nil, &out)
 }

@@ -40,11 +40,19 @@ func (c *Console) functions(v *visit) error {
 	if err != nil {
 		return err
 	}
-	lately, err := v.api.ProjectTraffic(v.r.Context())
-	if err != nil {
-		return err
+	var ids []string
+	for _, f := range list.Functions {
+		if f.ID != "" { // else it was never deployed
+			ids = append(ids, f.ID)
+		}
 	}
-	did := make(map[string]*health, len(lately.Functions))
+	var lately api.ProjectTraffic
+	if len(ids) > 0 { // none would be all
+		if lately, err = v.api.ProjectTraffic(v.r.Context(), ids...); err != nil {
+			return err
+		}
+	}
+	did := make(map[string]*health, len(ids))
 	for _, r := range lately.Functions {
 		did[r.FunctionID] = healthOf(r.TrafficCounts, lately.Since, r.Minutes, r.BadMinutes)
 	}

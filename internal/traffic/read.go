@@ -46,9 +46,12 @@ type Row struct {
 }
 
 // Recent gives the functions of a project that were called in the last 15
-// minutes, by name.
-func (b *Book) Recent(projectID string, now time.Time) (rows []Row) {
+// minutes, by name; where IDs are given, those of them alone.
+func (b *Book) Recent(projectID string, now time.Time, ids ...string) (rows []Row) {
 	for _, f := range b.of(projectID, now.Add(-Minutes.Step*time.Duration(Minutes.Steps))) {
+		if len(ids) > 0 && !slices.Contains(ids, f.id) {
+			continue
+		}
 		if r, ok := f.recent(now); ok {
 			rows = append(rows, r)
 		}

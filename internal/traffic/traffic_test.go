@@ -171,6 +171,9 @@ func TestRecent(t *testing.T) {
 	if r.Minutes[0] != 2 || r.Minutes[14] != 2 || r.Bad[14] != 1 || r.All() != 4 || !r.LastAt.Equal(at(14*time.Minute)) {
 		t.Errorf("%+v", r)
 	}
+	if one := b.Recent("prj_1", at(14*time.Minute+50*time.Second), rows[0].FunctionID, "none"); len(one) != 1 || one[0] != rows[0] {
+		t.Errorf("of one: %+v", one)
+	}
 	if diff := cmp.Diff(map[string][]string{"prj_1": {"orders", "billing"}, "prj_2": {"theirs"}}, b.Called(at(13*time.Minute))); diff != "" {
 		t.Error(diff)
 	}
