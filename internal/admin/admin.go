@@ -10,6 +10,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -151,6 +152,7 @@ type service struct {
 	bare  *limit.Book[string] // calls with a bare secret, by key ID
 	open  places              // streams, of logs and of what changes
 	sends places              // requests that are being sent
+	kept  atomic.Pointer[keptTable]
 }
 
 // bareKeys is how many keys that call at the same time have a rate of their

@@ -23,6 +23,8 @@ type Policies interface {
 	Policy(ctx context.Context, projectID string, number int) (platform.Policy, error)
 	PolicyHistory(ctx context.Context, projectID string, before, limit int) ([]platform.Policy, error)
 	ActiveFunctions(ctx context.Context, projectID string) ([]platform.ActiveFunction, error)
+	// LastChange is another when a function, a key or a policy is not what it was.
+	LastChange(ctx context.Context) (seq int64, err error)
 	ApplyPolicy(ctx context.Context, a platform.PolicyApply, decide func(platform.PolicyState) (platform.PolicyInput, error)) (platform.PolicyResult, error)
 }
 
@@ -33,7 +35,8 @@ func (s *service) registerGateway() {
 		Description:  "The document takes the place of all that was in force: what it does not name is not governed, and a key that an earlier one made and that it lacks is ended. All of it is done or nothing. To go back, apply an earlier document.",
 		MaxBodyBytes: 8 << 20, Errors: []int{400, 409, 503}}, s.applyPolicy)
 	register(s, huma.Operation{OperationID: "listGatewayPolicies", Method: http.MethodGet, Path: path + "/history", Summary: "List policies, newest first", Errors: []int{400}}, s.listPolicies)
-	register(s, huma.Operation{OperationID: "listGatewayRoutes", Method: http.MethodGet, Path: path + "/routes", Summary: "Every address and what is in force there"}, s.listRoutes)
+	register(s, huma.Operation{OperationID: "listGatewayRoutes", Method: http.MethodGet, Path: path + "/routes", Summary: "The addresses and what is in force there",
+		Description: "Functions by name, then upstreams, then functions that the policy shuts."}, s.listRoutes)
 }
 
 // noPolicy is what is in force where nothing was applied.
@@ -260,67 +263,4 @@ func (s *service) inForce(ctx context.Context, projectID string) (*platform.Poli
 		return nil, nil
 	}
 	return &p, err
-}
-
-// table is every address of a project, with what is in force there.
-type table struct {
-	number int // of the policy in force; 0: none
-	rows   []policy.Row
-	shut   []string // the functions that answer nobody, because their policy does not fit
-}
-
-func (s *service) table(ctx context.Context, projectID string) (out table, err error) {
-	p, err := s.inForce(ctx, projectID)
-	if err != nil {
-		return out, err
-	}
-	var d *policy.Document
-	if p != nil {
-		d, _ = policy.Parse(policy.File, p.Document) // nil: without lines
-		out.number = p.Number
-	}
-	fs, err := s.o.Store.ActiveFunctions(ctx, projectID)
-	if err != nil {
-		return out, err
-	}
-	listed := map[string]bool{}
-	if p == nil || p.Number > 0 {
-		out.rows = policy.Table(fs, p, d)
-	}
-	for _, r := range out.rows {
-		listed[r.Of] = true
-	}
-	for _, f := range fs {
-		if !listed[f.Function.Name] {
-			out.shut = append(out.shut, f.Function.Name)
-		}
-	}
-	return out, nil
-}
-
-func (s *service) listRoutes(ctx context.Context, in *ProjectPath) (*body[api.GatewayRoutes], error) {
-	table, err := s.table(ctx, in.ProjectID)
-	if err != nil {
-		return nil, err
-	}
-	out := api.GatewayRoutes{Number: table.number, Routes: []api.GatewayRoute{}}
-	for _, r := range table.rows {
-		out.Routes = append(out.Routes, describeRow(r))
-	}
-	for _, name := range table.shut {
-		out.Routes = append(out.Routes, api.GatewayRoute{Function: name, Path: "/", Guard: "shut", Shut: true, From: map[string]string{"auth": policy.FromPolicy}})
-	}
-	return &body[api.GatewayRoutes]{out}, nil
-}
-
-func describeRow(r policy.Row) api.GatewayRoute {
-	out := api.GatewayRoute{Method: r.Method, Path: r.Path, Handler: r.Handler, Guard: function.GuardWord(r.Guard), Public: r.Public(), Private: r.Private, Group: r.Group,
-		Credentials: r.Rule.Methods, Addresses: r.Addresses(), Rate: r.Limits(), BodyLimit: r.Rule.BodyLimit, Timeout: r.TimeoutSeconds(), From: r.From, Line: r.Line}
-	for _, s := range r.Rule.Scopes {
-		out.Scopes = append(out.Scopes, string(s))
-	}
-	if out.Function = r.Of; r.Upstream {
-		out.Function, out.Upstream = "", r.Of
-	}
-	return out
 }

@@ -225,7 +225,7 @@ func TestGateway_Damaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	beside.Close()
-	for path, says := range map[string]string{"/functions": `"routes":[]`, "/functions/orders": `"routes":[]`, "/gateway/routes": `"shut":true`, "/gateway": `auth: key`} {
+	for path, says := range map[string]string{"/functions": `"routes":[]`, "/functions/orders": `"routes":[]`, "/gateway/routes": `"shut":true`, "/gateway/routes?query=SHUT": `"routeCount":1,`, "/gateway/routes?only=key": `"routeCount":0,`, "/gateway": `auth: key`} {
 		if rec, _ := w.do("GET", "/v1/projects/"+w.project+path, w.key["control"], ""); rec.Code != 200 || !strings.Contains(rec.Body.String(), says) || strings.Contains(rec.Body.String(), `"public":true`) {
 			t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
 		}

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,7 +61,12 @@ func (s *service) getMatrix(ctx context.Context, in *MatrixInput) (*body[api.Gat
 	}
 	out := api.GatewayMatrix{Number: table.number, Routes: []api.GatewayRoute{}, Keys: []api.MatrixKey{}, Verdicts: []api.MatrixVerdict{}}
 	keys, out.NextPageToken = pageOf(keys, in.PageSize, func(k platform.AccessKey) string { return k.ID })
-	rows := slices.DeleteFunc(table.rows, func(r policy.Row) bool { return !in.wants(r) })
+	var rows []policy.Row
+	for _, r := range table.rows {
+		if in.wants(r) {
+			rows = append(rows, r)
+		}
+	}
 	out.RouteCount = len(rows)
 	first, _ := strconv.Atoi(in.RoutePageToken) // digits, by its pattern
 	rows, out.NextRoutePageToken = pageOf(rows[min(first, len(rows)):], in.RoutePageSize, func(policy.Row) string { return strconv.Itoa(first + in.RoutePageSize) })
@@ -82,8 +86,7 @@ func (in *MatrixInput) wants(r policy.Row) bool {
 	if in.Guarded && r.Guard != platform.GuardKey {
 		return false
 	}
-	text := strings.ToLower(strings.Join([]string{r.Name(), r.Handler, r.Group, function.GuardWord(r.Guard)}, " "))
-	return strings.Contains(text, strings.ToLower(strings.TrimSpace(in.RouteQuery)))
+	return mentions(r, function.GuardWord(r.Guard), in.RouteQuery)
 }
 
 // fillMatrix puts what is said of each key at each door into a matrix.

@@ -85,8 +85,15 @@ func TestClient_Requests(t *testing.T) {
 			_, err := c.FindFunctions(ctx, api.FunctionQuery{Query: "a&b", WithTotal: true, PageSize: 7, PageToken: "x"})
 			return err
 		}, call{Line: "GET /v1/projects/prj_1/functions?pageSize=7&pageToken=x&query=a%26b&withTotal=true"}},
-		"key":   {func() error { _, err := c.Key(ctx, "pak_2"); return err }, call{Line: "GET /v1/projects/prj_1/accessKeys/pak_2"}},
-		"reach": {func() error { _, err := c.KeyReach(ctx, "pak_2", "50"); return err }, call{Line: "GET /v1/projects/prj_1/accessKeys/pak_2/reach?pageToken=50"}},
+		"routes": {func() error {
+			_, err := c.GatewayRoutes(ctx, api.RouteQuery{Query: "a&b", Only: "public", PageSize: 7, PageToken: "14"})
+			return err
+		}, call{Line: "GET /v1/projects/prj_1/gateway/routes?only=public&pageSize=7&pageToken=14&query=a%26b"}},
+		"all routes":  {func() error { _, err := c.AllGatewayRoutes(ctx, api.RouteQuery{}); return err }, call{Line: "GET /v1/projects/prj_1/gateway/routes?pageSize=1000"}},
+		"all traffic": {func() error { _, err := c.ProjectTraffic(ctx); return err }, call{Line: "GET /v1/projects/prj_1/traffic?"}},
+		"traffic":     {func() error { _, err := c.ProjectTraffic(ctx, "fn-1", "fn-2"); return err }, call{Line: "GET /v1/projects/prj_1/traffic?functionId=fn-1&functionId=fn-2"}},
+		"key":         {func() error { _, err := c.Key(ctx, "pak_2"); return err }, call{Line: "GET /v1/projects/prj_1/accessKeys/pak_2"}},
+		"reach":       {func() error { _, err := c.KeyReach(ctx, "pak_2", "50"); return err }, call{Line: "GET /v1/projects/prj_1/accessKeys/pak_2/reach?pageToken=50"}},
 		"rename": {func() error {
 			_, err := c.UpdateKey(ctx, "pak_2", api.UpdateKeyRequest{DisplayName: &name})
 			return err

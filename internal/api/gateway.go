@@ -55,10 +55,22 @@ type PolicyDiff struct {
 	Changes []PolicyChange `json:"changes" doc:"By meaning: comments and order are none."`
 }
 
-// GatewayRoutes is every address of a project with what is in force there.
+// GatewayRoutes is one page of a project's addresses, with what is in force there.
 type GatewayRoutes struct {
-	Number int            `json:"number" doc:"Of the policy in force; 0: none."`
-	Routes []GatewayRoute `json:"routes"`
+	Number        int            `json:"number" doc:"Of the policy in force; 0: none."`
+	Routes        []GatewayRoute `json:"routes"`
+	RouteCount    int            `json:"routeCount" doc:"How many routes are asked for, on all pages."`
+	AllCount      int            `json:"allCount" doc:"How many routes the project has."`
+	PublicCount   int            `json:"publicCount" doc:"How many of all everybody may call."`
+	NextPageToken string         `json:"nextPageToken" doc:"Empty on the last page."`
+}
+
+// RouteQuery says which routes are wanted; a zero field takes the server's default.
+type RouteQuery struct {
+	Query     string // a part of the address, function, handler, group or guard
+	Only      string // public, key, signature or private; empty: all
+	PageSize  int
+	PageToken string
 }
 
 // GatewayRoute is one address of a function or of an upstream.
@@ -119,7 +131,21 @@ func (c *Client) GatewayDiff(ctx context.Context, before, after int) (out Policy
 	return out, c.call(ctx, http.MethodGet, c.project("gateway", "diff")+"?"+q.Encode(), nil, &out)
 }
 
-// GatewayRoutes returns every address of the project.
-func (c *Client) GatewayRoutes(ctx context.Context) (out GatewayRoutes, err error) {
-	return out, c.call(ctx, http.MethodGet, c.project("gateway", "routes"), nil, &out)
+// GatewayRoutes returns one page of the addresses that a query asks for.
+func (c *Client) GatewayRoutes(ctx context.Context, q RouteQuery) (out GatewayRoutes, err error) {
+	query := listQuery(map[string]string{"query": q.Query, "only": q.Only, "pageToken": q.PageToken}, nil, q.PageSize)
+	return out, c.call(ctx, http.MethodGet, c.project("gateway", "routes")+query, nil, &out)
+}
+
+// AllGatewayRoutes returns the addresses of all pages as one.
+func (c *Client) AllGatewayRoutes(ctx context.Context, q RouteQuery) (all GatewayRoutes, err error) {
+	for q.PageSize = 1000; ; q.PageToken = all.NextPageToken {
+		before := all.Routes
+		if all, err = c.GatewayRoutes(ctx, q); err != nil {
+			return all, err
+		}
+		if all.Routes = append(before, all.Routes...); all.NextPageToken == "" {
+			return all, nil
+		}
+	}
 }

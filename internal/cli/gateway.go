@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -132,6 +131,7 @@ func newGatewayRestore(std Stdio) *cobra.Command {
 
 func newGatewayRoutes(std Stdio) *cobra.Command {
 	var asJSON, public bool
+	var q api.RouteQuery
 	cmd := remote(&cobra.Command{
 		Use:   "routes",
 		Short: "List every address, what is in force there, and who said so",
@@ -141,12 +141,12 @@ func newGatewayRoutes(std Stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			table, err := client.GatewayRoutes(cmd.Context())
+			if public {
+				q.Only = "public"
+			}
+			table, err := client.AllGatewayRoutes(cmd.Context(), q)
 			if err != nil {
 				return err
-			}
-			if public {
-				table.Routes = slices.DeleteFunc(table.Routes, func(r api.GatewayRoute) bool { return !r.Public })
 			}
 			out := newPrinter(std.Out)
 			if asJSON {
@@ -157,6 +157,7 @@ func newGatewayRoutes(std Stdio) *cobra.Command {
 		},
 	}, &asJSON)
 	cmd.Flags().BoolVar(&public, "public", false, "only those that everybody may call")
+	cmd.Flags().StringVar(&q.Query, "query", "", "only those with this text in the address, function, handler, group or guard")
 	return cmd
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"postern.dev/postern/internal/api"
+	"postern.dev/postern/internal/fault"
 )
 
 func (c *Console) registerGateway() {
@@ -16,12 +17,13 @@ func (c *Console) registerGateway() {
 }
 
 // routesShown is how many routes one page has.
-const routesShown = 100
+const routesShown = 50
 
 // routesPage is what the page of routes shows.
 type routesPage struct {
 	Number           int // of the policy in force
 	Query, Only      string
+	Self             string
 	Routes           []route
 	All, Found, Open int
 	Next, First      string
@@ -40,37 +42,21 @@ type route struct {
 type said struct{ What, Value, By string }
 
 func (c *Console) routes(v *visit) error {
-	table, err := v.api.GatewayRoutes(v.r.Context())
+	q := v.r.URL.Query()
+	body := routesPage{Query: strings.TrimSpace(q.Get("q")), Only: q.Get("only"), Self: v.r.URL.RequestURI()}
+	table, err := v.api.GatewayRoutes(v.r.Context(), api.RouteQuery{Query: body.Query, Only: body.Only, PageSize: routesShown, PageToken: q.Get("page")})
+	if fault.KindOf(err) == fault.Invalid { // what is searched for, or an address that somebody made up
+		return v.mistaken(err, "gateway", "gateway", "Routes", body)
+	}
 	if err != nil {
 		return err
 	}
-	q := v.r.URL.Query()
-	body := routesPage{Number: table.Number, Query: q.Get("q"), Only: q.Get("only"), All: len(table.Routes)}
-	var found []api.GatewayRoute
+	body.Number, body.All, body.Found, body.Open = table.Number, table.AllCount, table.RouteCount, table.PublicCount
+	body.Next, body.First = v.pager("page", table.NextPageToken)
 	for _, r := range table.Routes {
-		if r.Public {
-			body.Open++
-		}
-		if body.wants(r) {
-			found = append(found, r)
-		}
-	}
-	first, next := turnAt(len(found), q.Get("from"), routesShown)
-	body.Found = len(found)
-	body.Next, body.First = v.pager("from", next)
-	for _, r := range found[first:min(first+routesShown, len(found))] {
 		body.Routes = append(body.Routes, routeOf(r))
 	}
 	return v.show("gateway", "gateway", "Routes", body)
-}
-
-func (p *routesPage) wants(r api.GatewayRoute) bool {
-	switch {
-	case p.Only == "public" && !r.Public, p.Only == "key" && r.Group == "", p.Only == "signature" && r.Guard != "signature", p.Only == "private" && !r.Private:
-		return false
-	}
-	text := strings.ToLower(strings.Join([]string{r.Function, r.Upstream, r.Method, r.Path, r.Handler, r.Group, r.Guard}, " "))
-	return strings.Contains(text, strings.ToLower(strings.TrimSpace(p.Query)))
 }
 
 func routeOf(r api.GatewayRoute) route {
@@ -139,7 +125,7 @@ type group struct {
 const keysShown = 1000
 
 func (c *Console) groups(v *visit) error {
-	table, err := v.api.GatewayRoutes(v.r.Context())
+	table, err := v.api.AllGatewayRoutes(v.r.Context(), api.RouteQuery{Only: "key"})
 	if err != nil {
 		return err
 	}

@@ -53,10 +53,12 @@ func TestRoutes_Paged(t *testing.T) {
 		fmt.Fprintf(&source, "export function h%03d() { return 1 }\n", i)
 	}
 	s.deploy("many", source.String())
-	s.want(s.get("gateway"), 200, "h000", `href="?from=100">Next page`)
-	p := s.get("gateway?from=100&q=")
-	s.want(p, 200, "h105", "First page")
+	s.want(s.get("gateway"), 200, "h000", "<strong>111 routes</strong>", `href="?page=50">Next page`)
+	p := s.get("gateway?page=100&q=")
+	s.want(p, 200, "h105", "First page", "<strong>111 routes</strong>")
 	s.no(p, "h000", "Next page")
+	s.want(s.get("gateway?page=500"), 200, "There are no more routes", "To the first page")
+	s.want(s.get("gateway?page=50&q=h1"), 200, "<strong>10 routes</strong>", `of 111`, "There are no more routes")
 }
 
 func TestRoutes(t *testing.T) {
@@ -72,7 +74,9 @@ func TestRoutes(t *testing.T) {
 	s.want(s.get("gateway?only=public"), 200, "<strong>2 routes</strong>", "/health", "/status")
 	s.want(s.get("gateway?q=REFUND"), 200, "<strong>1 route</strong>")
 	s.want(s.get("gateway?q="+url.QueryEscape(hostile)), 200, "No route is like that", "&lt;script&gt;")
-	s.want(s.get("gateway?from=-1"), 200, "4 routes")
+	for _, wrong := range []string{"page=-1", "page=x", "only=nosuch", "q=" + strings.Repeat("a", 101)} {
+		s.no(s.get("gateway?"+wrong), "4 routes", "No route is like that")
+	}
 	s.want(s.get("gateway/groups"), 200, "<h2>partner</h2>", "<h2>shop</h2>", "5/m", "1 key for this group", "2 keys open")
 }
 

@@ -1,9 +1,6 @@
 package console
 
-import (
-	"net/url"
-	"strconv"
-)
+import "net/url"
 
 // pager is where a list goes on and where it begins, as addresses of this page with
 // another value of one of its settings; empty: it does not go on, or it begins here.
@@ -29,16 +26,4 @@ func (v *visit) turn(name, value string) string {
 		return ""
 	}
 	return "?" + q.Encode()
-}
-
-// turnAt is where a page of rows begins, and where the next does; empty: it is the last.
-func turnAt(rows int, from string, size int) (first int, next string) {
-	first, err := strconv.Atoi(from)
-	if err != nil || first < 0 || first >= rows {
-		first = 0
-	}
-	if first+size < rows {
-		next = strconv.Itoa(first + size)
-	}
-	return first, next
 }

@@ -26,16 +26,11 @@ type settingsPage struct {
 func (c *Console) settings(v *visit) error {
 	q := v.r.URL.Query()
 	body := settingsPage{Query: q.Get("q"), All: q.Get("all") != "", Project: v.project}
-	table, err := v.api.GatewayRoutes(v.r.Context())
+	table, err := v.api.GatewayRoutes(v.r.Context(), api.RouteQuery{PageSize: 1})
 	if err != nil {
 		return err
 	}
-	body.Policy = table.Number
-	for _, r := range table.Routes {
-		if r.Public {
-			body.Open++
-		}
-	}
+	body.Policy, body.Open = table.Number, table.PublicCount
 	info, err := v.api.ServerInfo(v.r.Context())
 	if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind == fault.Denied { // of a subproject, whose server it is not
 		body.Denied = v.failureOf(err)

@@ -21,7 +21,7 @@ const keepChanges = 100_000
 // twice, the later one last. What cannot be read is left out, and told of by a
 // platform.UnreadableError beside a sequence that is good.
 func (db *DB) Load(ctx context.Context, onKey func(platform.AccessKey) error, onFunction func(platform.Function, platform.Deployment) error) (seq int64, err error) {
-	if seq, err = db.lastChange(ctx); err != nil {
+	if seq, err = db.LastChange(ctx); err != nil {
 		return 0, err
 	}
 	now := micros(time.Now())
@@ -127,7 +127,7 @@ func (db *DB) Changes(ctx context.Context, after int64, limit int) ([]platform.C
 		return nil, failed("read changes", err)
 	}
 	if len(out) == 0 {
-		end, err := db.lastChange(ctx)
+		end, err := db.LastChange(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -138,8 +138,9 @@ func (db *DB) Changes(ctx context.Context, after int64, limit int) ([]platform.C
 	return out, nil
 }
 
-// lastChange is the sequence at which the change log ends.
-func (db *DB) lastChange(ctx context.Context) (seq int64, err error) {
+// LastChange is the sequence at which the change log ends: what was read after it, and
+// is of what the log tells of, is the same until it is another.
+func (db *DB) LastChange(ctx context.Context) (seq int64, err error) {
 	if err := db.read.QueryRowContext(ctx, `SELECT seq FROM change_counter WHERE one = 1`).Scan(&seq); err != nil {
 		return 0, failed("read the change counter", err)
 	}
