@@ -216,6 +216,7 @@ type notice struct {
 var notices = map[string]notice{
 	"signed-out":         {Text: "You are signed out."},
 	"signed-out-before":  {Text: "Your session had ended when the form was sent: nothing was done. Sign in, and send it again.", Nothing: true},
+	"user-made":          {Text: "The first user is made. Sign in as them."},
 	"user-first":         {Text: "You are the first user of this installation. A second factor keeps your account yours."},
 	"password-changed":   {Text: "Your password is changed; your other sessions have ended."},
 	"code-on":            {Text: "The second factor is on. Its recovery codes were shown once: for others, turn it off and set it up again."},

@@ -234,6 +234,10 @@ func (c *Console) setup(v *visit) error {
 		return v.mistaken(err, view, "", title, f)
 	}
 	value, _, err := c.o.Accounts.SignIn(v.r.Context(), f.Name, password, browser(v.r))
+	if fault.KindOf(err) == fault.Unavailable { // others sign in, and the user is there
+		v.said("/signin", "user-made")
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("sign the first user in: %w", err)
 	}
