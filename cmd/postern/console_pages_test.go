@@ -103,6 +103,7 @@ func TestConsole_Pages(t *testing.T) {
 	}
 	host := strings.TrimPrefix(h.control, "http://")
 	for _, s := range screens {
+		cookie := h.signedIn() // each is a browser of its own
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			b := newTab(t).on(s)

@@ -15,13 +15,17 @@ import (
 const (
 	mostOfOld = 4
 	mostOfNew = 32
+	// linger is how long a page waits for the place of the one that it follows in the
+	// same window.
+	linger = 500 * time.Millisecond
 )
 
 // windows counts the streams of each session, which are those of one browser: a page
 // that somebody sees has one. Its zero value has none.
 type windows struct {
-	mu sync.Mutex
-	of map[string]int // by the session's ID; guarded by mu
+	mu   sync.Mutex
+	of   map[string]int // by the session's ID; guarded by mu
+	left chan struct{}  // closed when a place is given back; guarded by mu
 }
 
 // errWindows is refused to a page, which says so and comes back.
@@ -46,7 +50,8 @@ func live(r *http.Request) bool {
 	return events || logs
 }
 
-// open takes a place for a stream of a session, which release gives back.
+// open takes a place for a stream of a session, which release gives back. Where there is
+// none it waits for a moment.
 func (w *windows) open(session string, r *http.Request) (release func(), err error) {
 	most := mostOfOld
 	if r.ProtoMajor > 1 {
@@ -54,18 +59,36 @@ func (w *windows) open(session string, r *http.Request) (release func(), err err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.of[session] >= most {
-		return nil, errWindows
-	}
 	if w.of == nil {
-		w.of = map[string]int{}
+		w.of, w.left = map[string]int{}, make(chan struct{})
+	}
+	for late := time.After(linger); w.of[session] >= most; {
+		if !w.wait(w.left, late) {
+			return nil, errWindows
+		}
 	}
 	w.of[session]++
-	return func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if w.of[session]--; w.of[session] == 0 {
-			delete(w.of, session)
-		}
-	}, nil
+	return func() { w.close(session) }, nil
+}
+
+// wait waits for a place to be given back. It is called with w.mu held, and returns so.
+func (w *windows) wait(left <-chan struct{}, late <-chan time.Time) bool {
+	w.mu.Unlock()
+	defer w.mu.Lock()
+	select {
+	case <-left:
+		return true
+	case <-late:
+		return false
+	}
+}
+
+func (w *windows) close(session string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.of[session]--; w.of[session] == 0 {
+		delete(w.of, session)
+	}
+	close(w.left)
+	w.left = make(chan struct{})
 }
