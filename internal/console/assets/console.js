@@ -12,14 +12,23 @@
   body.addEventListener('click', async (e) => {
     const button = e.target.closest('[data-copy]');
     if (!button) return;
-    const before = button.textContent;
+    const word = button.firstChild; // the rest says what is copied, to who does not see it
     try {
       await navigator.clipboard.writeText(button.dataset.copy);
-      button.textContent = 'Copied';
+      word.data = 'Copied';
     } catch {
-      button.textContent = 'Not copied';
+      word.data = 'Not copied';
     }
-    setTimeout(() => { button.textContent = before; }, 1500);
+    document.querySelector('[data-said]').textContent = word.data;
+    setTimeout(() => { word.data = 'Copy'; }, 1500);
+  });
+
+  // The menu of a phone.
+  const menu = document.querySelector('details.menu');
+  menu?.addEventListener('keydown', (e) => {
+    if (e.key !== 'Escape') return;
+    menu.open = false;
+    menu.firstElementChild.focus();
   });
 
   // htmx sends the token of the forms with what is no form.
@@ -55,13 +64,19 @@
   });
   // Who is somewhere in a part stays there when it is replaced.
   const stops = (part) => [...part.querySelectorAll('a[href], button, summary, [tabindex]')];
+  const leads = (e) => e.getAttribute('href') ?? e.dataset.copy ?? e.textContent;
+  const place = (part, index, to) => {
+    const all = part ? stops(part) : [];
+    const same = all.filter((e) => leads(e) === to);
+    return same.find((e) => e === all[index]) ?? same[0] ?? all[Math.min(index, all.length - 1)];
+  };
   let stay = null;
   body.addEventListener('htmx:beforeSwap', (e) => {
     const part = e.detail.target;
-    stay = part.id && part.dataset.live && part.contains(document.activeElement) ? [part.id, stops(part).indexOf(document.activeElement)] : null;
+    stay = part.id && part.dataset.live && part.contains(document.activeElement) ? [part.id, stops(part).indexOf(document.activeElement), leads(document.activeElement)] : null;
   });
   body.addEventListener('htmx:afterSwap', () => {
-    if (stay) stops(document.getElementById(stay[0]) ?? body)[stay[1]]?.focus({ preventScroll: true });
+    if (stay) place(document.getElementById(stay[0]), stay[1], stay[2])?.focus({ preventScroll: true });
     stay = null;
   });
   let source;

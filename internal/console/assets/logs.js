@@ -67,6 +67,7 @@
     const pause = controls.querySelector('[data-log-pause]');
     const follow = controls.querySelector('[data-log-follow]');
     const empty = part.querySelector('[data-log-empty]');
+    const box = part.querySelector('[data-log-list]'); // hidden while it has nothing
     let last = list.dataset.last;
     let queue = [];
     let skipped = 0;
@@ -102,6 +103,7 @@
       asked = false;
       if (!list.isConnected) return;
       if (empty) empty.hidden = true;
+      box.hidden = false;
       const some = queue.splice(0, batch);
       const rows = document.createDocumentFragment();
       const put = (row) => (isLog ? rows.append(row) : rows.prepend(row));
