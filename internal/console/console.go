@@ -17,6 +17,7 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"path"
 	"strings"
 	"sync/atomic"
 
@@ -123,9 +124,16 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 var errNoPage = fault.New(fault.NotFound, "there is no such page").WithHint("the menu has all of them")
 
-// stray answers what no page takes.
+// stray answers what no page takes. Of an address that takes a form alone, and that a
+// browser has after the form's mistake, the form's page is the one above.
 func (c *Console) stray(w http.ResponseWriter, r *http.Request) {
 	v := &visit{c: c, w: w, r: r, id: httpx.NewRequestID()}
+	sent := *r
+	sent.Method = http.MethodPost
+	if _, pattern := c.mux.Handler(&sent); pattern != "" && r.Method == http.MethodGet {
+		v.to(strings.TrimPrefix(path.Dir(r.URL.Path), Dir))
+		return
+	}
 	v.session, _ = c.session(r)
 	c.fail(v, errNoPage)
 }
