@@ -66,6 +66,9 @@ func (c *Console) setSecret(v *visit) error {
 		}
 		_, wrong = v.api.ChangeSecrets(v.r.Context(), p.Name, api.ChangeSecretsRequest{Set: map[string]string{key: value}})
 	}
+	if p.Wrong != "" || p.Absent != "" {
+		return v.marked(wrong, "function-settings", "functions", "Settings of "+p.Name, p)
+	}
 	if wrong != nil {
 		return v.mistaken(wrong, "function-settings", "functions", "Settings of "+p.Name, p)
 	}

@@ -42,7 +42,8 @@ func (f keyForm) At(name string) *failure {
 }
 
 func (c *Console) newKey(v *visit) error {
-	return v.show("key-new", "keys", "New access key", keyForm{ID: accesskey.NewID(time.Now()), Values: url.Values{"scope": {"invoke"}}})
+	group := v.r.URL.Query().Get("group") // as the page of the groups asks for one
+	return v.show("key-new", "keys", "New access key", keyForm{ID: accesskey.NewID(time.Now()), Values: url.Values{"scope": {"invoke"}, "groups": {group}}, Options: group != ""})
 }
 
 func (c *Console) makeKey(v *visit) error {
@@ -212,5 +213,5 @@ func (v *visit) wrongKey(err error, view, title string, form keyForm) error {
 	if form.Field == "" || f.Status >= http.StatusInternalServerError {
 		return v.mistaken(err, view, "keys", title, form)
 	}
-	return v.answer(f.ofForm(), view, frame{Title: title, Here: "keys", Body: form, Failure: &failure{Text: "Nothing was saved.", Hint: "Correct the field that is marked."}})
+	return v.answer(f.ofForm(), view, frame{Title: title, Here: "keys", Body: form, Failure: &failure{Text: "Nothing was saved.", Hint: "Correct the field that is marked.", InField: true}})
 }

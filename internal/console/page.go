@@ -114,6 +114,7 @@ type failure struct {
 	Code       string
 	RequestID  string // where somebody has to look into the log
 	Status     int
+	InField    bool // a field of the form has it, and gets the focus in place of the note
 }
 
 // In builds a link of the project.
@@ -127,10 +128,20 @@ func (v *visit) show(view, here, title string, body any) error {
 
 // mistaken shows a page again with what was wrong in its form.
 func (v *visit) mistaken(err error, view, here, title string, body any) error {
+	return v.again(err, false, view, here, title, body)
+}
+
+// marked is mistaken for a page that marks the field that is wrong.
+func (v *visit) marked(err error, view, here, title string, body any) error {
+	return v.again(err, true, view, here, title, body)
+}
+
+func (v *visit) again(err error, inField bool, view, here, title string, body any) error {
 	f := v.failureOf(err)
 	if f.Status >= http.StatusInternalServerError {
 		return err
 	}
+	f.InField = inField
 	return v.answer(f.ofForm(), view, frame{Title: title, Here: here, Body: body, Failure: f})
 }
 
@@ -166,6 +177,9 @@ func (v *visit) failureOf(err error) *failure {
 	f := &failure{Text: p.Detail, Hint: p.Hint, Code: p.Code, Status: p.Status}
 	if f.Text == "" {
 		f.Text = p.Title
+	}
+	if c := httpx.CodeOf(err); c.Code == "invalid_request" && f.Hint == c.Remedy {
+		f.Hint = "" // it is for programs: that what is wrong is in the detail
 	}
 	if p.Status >= 500 {
 		f.RequestID = v.id

@@ -144,7 +144,7 @@ func (v *visit) refused(err error, view, title string, body any) error {
 		v.w.Header().Set("Retry-After", strconv.Itoa(seconds))
 		err = fault.New(fault.TooMany, "Too many attempts have failed.").WithCode("signin_locked").WithHint("Wait " + plural(seconds, "second", "seconds") + ", then try again; until then the right one is refused too.")
 	}
-	return v.mistaken(err, view, "", title, body)
+	return v.marked(err, view, "", title, body)
 }
 
 // codeForm is what the page of the second factor shows.
@@ -231,7 +231,7 @@ func (c *Console) setup(v *visit) error {
 		return errNoPage
 	}
 	if err != nil {
-		return v.mistaken(err, view, "", title, f)
+		return v.marked(err, view, "", title, f)
 	}
 	value, _, err := c.o.Accounts.SignIn(v.r.Context(), f.Name, password, browser(v.r))
 	if fault.KindOf(err) == fault.Unavailable { // others sign in, and the user is there

@@ -60,7 +60,7 @@ func (c *Console) makeSubproject(v *visit) error {
 		return loadErr
 	}
 	p.Name, p.Wrong = name, v.failureOf(err)
-	return v.mistaken(err, "subprojects", "subprojects", "Subprojects", p)
+	return v.marked(err, "subprojects", "subprojects", "Subprojects", p)
 }
 
 // subprojectPage is what the page of one subproject shows, and that which asks about it.
@@ -95,7 +95,7 @@ func (c *Console) renameSubproject(v *visit) error {
 	name := v.r.PostForm.Get("displayName")
 	if _, err = v.api.UpdateSubproject(v.r.Context(), p.SubprojectID, api.UpdateSubprojectRequest{DisplayName: &name}); err != nil {
 		p.Name, p.Wrong = name, v.failureOf(err)
-		return v.mistaken(err, "subproject", "subprojects", p.DisplayName, p)
+		return v.marked(err, "subproject", "subprojects", p.DisplayName, p)
 	}
 	v.said(v.in("subprojects/"+p.SubprojectID), "subproject-renamed")
 	return nil
