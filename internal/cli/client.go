@@ -52,6 +52,22 @@ func remote(cmd *cobra.Command, asJSON *bool) *cobra.Command {
 	return cmd
 }
 
+// everyPage reads a list whole; page reads the part of it that a token stands for, the
+// first one for none, and gives the token of the next.
+func everyPage[T any](page func(token string) (part []T, next string, err error)) ([]T, error) {
+	all := []T{}
+	for token := ""; ; {
+		part, next, err := page(token)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, part...)
+		if token = next; token == "" {
+			return all, nil
+		}
+	}
+}
+
 // named says which function is missing where the server, who was told its name,
 // says only that it is.
 func named(err error, name string) error {

@@ -15,6 +15,16 @@ func yesFlag(cmd *cobra.Command, yes *bool) {
 	_ = cmd.Flags().MarkHidden("force") // fails only for a flag that is not there
 }
 
+// askUnlessSure asks a person, if one is there; a script that runs the command means it.
+// What takes functions or what they keep away asks with confirm, which fails where
+// nobody can be asked.
+func askUnlessSure(ctx context.Context, std Stdio, yes bool, question, kept string) error {
+	if yes || !interactive(std.In) {
+		return nil
+	}
+	return confirm(ctx, std, question, "yes", kept)
+}
+
 // confirm asks a person a question on standard error, and fails unless the answer
 // is the one wanted; kept is what stays as it is then. Where nobody can be asked it
 // fails without a look at standard input, which may never end. An interrupt ends the

@@ -58,7 +58,7 @@ func openRegular(path string) (f *os.File, size int64, err error) {
 
 // amount is a number of bytes as people read it.
 func amount(n int64) string {
-	const units = "KMGT"
+	const units = "KMGTPE"
 	if n < 1024 {
 		return fmt.Sprintf("%d B", n)
 	}

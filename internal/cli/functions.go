@@ -53,16 +53,12 @@ func newFunctionsList(std Stdio) *cobra.Command {
 }
 
 func listFunctions(ctx context.Context, client *api.Client, out printer, query string, asJSON bool) error {
-	all := []api.Function{}
-	for q := (api.FunctionQuery{Query: query}); ; {
-		page, err := client.FindFunctions(ctx, q)
-		if err != nil {
-			return err
-		}
-		all = append(all, page.Functions...)
-		if q.PageToken = page.NextPageToken; q.PageToken == "" {
-			break
-		}
+	all, err := everyPage(func(token string) ([]api.Function, string, error) {
+		page, err := client.FindFunctions(ctx, api.FunctionQuery{Query: query, PageToken: token})
+		return page.Functions, page.NextPageToken, err
+	})
+	if err != nil {
+		return err
 	}
 	if asJSON {
 		return out.json(all)

@@ -30,17 +30,12 @@ func newKeys(std Stdio) *cobra.Command {
 
 // allKeys lists those of the project's keys that a query asks for, page by page.
 func allKeys(ctx context.Context, client *api.Client, q api.KeyQuery) ([]api.AccessKey, error) {
-	all := []api.AccessKey{}
-	for q.PageSize = 1000; ; {
+	q.PageSize = 1000
+	return everyPage(func(token string) ([]api.AccessKey, string, error) {
+		q.PageToken = token
 		page, err := client.FindKeys(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, page.AccessKeys...)
-		if q.PageToken = page.NextPageToken; q.PageToken == "" {
-			return all, nil
-		}
-	}
+		return page.AccessKeys, page.NextPageToken, err
+	})
 }
 
 // findKey finds a key by its ID or, where one alone has it, by its display name.

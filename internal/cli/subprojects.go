@@ -26,17 +26,10 @@ func newSubprojects(std Stdio) *cobra.Command {
 
 // allSubprojects lists the project's subprojects, page by page.
 func allSubprojects(ctx context.Context, client *api.Client, deleted bool) ([]api.Subproject, error) {
-	all := []api.Subproject{}
-	for token := ""; ; {
+	return everyPage(func(token string) ([]api.Subproject, string, error) {
 		page, err := client.Subprojects(ctx, token, deleted)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, page.Subprojects...)
-		if token = page.NextPageToken; token == "" {
-			return all, nil
-		}
-	}
+		return page.Subprojects, page.NextPageToken, err
+	})
 }
 
 // findSubproject finds a subproject by its ID or, where one alone has it, by

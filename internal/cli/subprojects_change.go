@@ -99,10 +99,8 @@ func newSubprojectsDelete(std Stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if !yes && interactive(std.In) {
-				if err := confirm(cmd.Context(), std, "End the subproject "+quote(clean(p.DisplayName))+" ("+clean(p.SubprojectID)+") and its keys for good?", "yes", "nothing was ended"); err != nil {
-					return err
-				}
+			if err := askUnlessSure(cmd.Context(), std, yes, "End the subproject "+quote(clean(p.DisplayName))+" ("+clean(p.SubprojectID)+") and its keys for good?", "nothing was ended"); err != nil {
+				return err
 			}
 			if err := client.DeleteSubproject(cmd.Context(), p.SubprojectID); err != nil {
 				return err

@@ -131,7 +131,7 @@ func figures(c api.UsageCounts) []string {
 	if c.Refused > 0 {
 		refused = strconv.FormatInt(c.Refused, 10)
 	}
-	return []string{strconv.FormatInt(c.Invocations, 10), strconv.FormatInt(c.Errors, 10), computeTime(c.ComputeMs), strconv.FormatFloat(c.GBSeconds, 'f', 3, 64), size(c.BytesIn), size(c.BytesOut), refused}
+	return []string{strconv.FormatInt(c.Invocations, 10), strconv.FormatInt(c.Errors, 10), computeTime(c.ComputeMs), strconv.FormatFloat(c.GBSeconds, 'f', 3, 64), amount(c.BytesIn), amount(c.BytesOut), refused}
 }
 
 func computeTime(ms float64) string {
@@ -140,16 +140,4 @@ func computeTime(ms float64) string {
 		return d.Round(time.Millisecond / 10).String()
 	}
 	return d.Round(time.Second / 10).String()
-}
-
-// size is a number of bytes, in units of 1,024.
-func size(n int64) string {
-	if n < 1024 {
-		return strconv.FormatInt(n, 10) + " B"
-	}
-	f, units := float64(n)/1024, "KMGTPE"
-	for f >= 1024 && len(units) > 1 {
-		f, units = f/1024, units[1:]
-	}
-	return strconv.FormatFloat(f, 'f', 1, 64) + " " + units[:1] + "iB"
 }

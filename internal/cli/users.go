@@ -27,17 +27,10 @@ func newUsers(std Stdio) *cobra.Command {
 
 // allUsers lists the project's users, page by page.
 func allUsers(ctx context.Context, client *api.Client) ([]api.User, error) {
-	all := []api.User{}
-	for token := ""; ; {
+	return everyPage(func(token string) ([]api.User, string, error) {
 		page, err := client.Users(ctx, token)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, page.Users...)
-		if token = page.NextPageToken; token == "" {
-			return all, nil
-		}
-	}
+		return page.Users, page.NextPageToken, err
+	})
 }
 
 // findUser finds a user by name or ID.
@@ -101,13 +94,19 @@ func tellUser(out printer, u api.User, asJSON bool) error {
 	if asJSON {
 		return out.json(u)
 	}
-	code, signedIn := "off", "never"
+	code, last := signsIn(u)
+	out.table([]string{"user", u.Name}, [][]string{{"user ID", u.UserID}, {"project", u.ProjectID}, {"second factor", code}, {"signed in last", last}, {"created", moment(u.CreateTime)}})
+	return nil
+}
+
+// signsIn says whether a user needs a code, and when they signed in last.
+func signsIn(u api.User) (code, last string) {
+	code, last = "off", "never"
 	if u.SecondFactor {
 		code = "on"
 	}
 	if u.SignInTime != nil {
-		signedIn = moment(*u.SignInTime)
+		last = moment(*u.SignInTime)
 	}
-	out.table([]string{"user", u.Name}, [][]string{{"user ID", u.UserID}, {"project", u.ProjectID}, {"second factor", code}, {"signed in last", signedIn}, {"created", moment(u.CreateTime)}})
-	return nil
+	return code, last
 }

@@ -15,10 +15,8 @@ func newUsersCodeOff(std Stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if !yes && interactive(std.In) {
-				if err := confirm(cmd.Context(), std, "Let "+quote(clean(u.Name))+" sign in with the password alone?", "yes", "nothing was changed"); err != nil {
-					return err
-				}
+			if err := askUnlessSure(cmd.Context(), std, yes, "Let "+quote(clean(u.Name))+" sign in with the password alone?", "nothing was changed"); err != nil {
+				return err
 			}
 			if u, err = client.ResetSecondFactor(cmd.Context(), u.UserID); err != nil {
 				return err

@@ -29,13 +29,7 @@ func newUsersList(std Stdio) *cobra.Command {
 			}
 			var rows [][]string
 			for _, u := range all {
-				code, last := "off", "never"
-				if u.SecondFactor {
-					code = "on"
-				}
-				if u.SignInTime != nil {
-					last = moment(*u.SignInTime)
-				}
+				code, last := signsIn(u)
 				rows = append(rows, []string{u.Name, u.UserID, code, last, moment(u.CreateTime)})
 			}
 			out.table([]string{"NAME", "USER ID", "SECOND FACTOR", "SIGNED IN", "CREATED"}, rows)

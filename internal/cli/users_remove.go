@@ -15,10 +15,8 @@ func newUsersRemove(std Stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if !yes && interactive(std.In) {
-				if err := confirm(cmd.Context(), std, "Remove the user "+quote(clean(u.Name))+" ("+clean(u.UserID)+") for good?", "yes", "nobody was removed"); err != nil {
-					return err
-				}
+			if err := askUnlessSure(cmd.Context(), std, yes, "Remove the user "+quote(clean(u.Name))+" ("+clean(u.UserID)+") for good?", "nobody was removed"); err != nil {
+				return err
 			}
 			if err := client.DeleteUser(cmd.Context(), u.UserID); err != nil {
 				return err
