@@ -62,23 +62,23 @@ func (db *DB) keyFilter(projectID string, q platform.KeyQuery) (where string, ar
 	case platform.KeyExpired:
 		where += ` AND k.expires_at > 0 AND k.expires_at <= ` + arg(now)
 	}
+	if !searchable(q.Text) {
+		return "", nil
+	}
+	if q.Text != "" { // before what most keys meet: SQLite looks at one after the other
+		text := db.dialect.position("k.search_name", arg(foldName(q.Text))) + ` > 0`
+		if id := strings.ToLower(q.Text); strings.HasPrefix(id, "pak_") {
+			text = `(` + text + ` OR ` + db.dialect.position("k.id", arg(id)) + ` = 1)`
+		}
+		where += ` AND ` + text
+	}
 	if !q.Functions {
 		where += ` AND k.function_id = ''`
 	}
 	if q.Plans { // there are few, and an index has them alone
 		where += ` AND k.id IN (SELECT p.id FROM access_keys p WHERE p.service_plan_id <> '')`
 	}
-	if q.Text == "" {
-		return where, args
-	}
-	if !searchable(q.Text) {
-		return "", nil
-	}
-	text := db.dialect.position("k.search_name", arg(foldName(q.Text))) + ` > 0`
-	if id := strings.ToLower(q.Text); strings.HasPrefix(id, "pak_") {
-		text = `(` + text + ` OR ` + db.dialect.position("k.id", arg(id)) + ` = 1)`
-	}
-	return where + ` AND ` + text, args
+	return where, args
 }
 
 // searchable reports whether a text can be in what is stored as text; another
