@@ -35,9 +35,10 @@ import (
 // The refusals. None says which part of what was shown was wrong.
 var (
 	ErrWrong    = fault.New(fault.Unauthenticated, "the user or the password is wrong").WithCode("signin_failed").WithHint("an administrator can set a new password: postern users password NAME")
-	ErrWrongKey = fault.New(fault.Unauthenticated, "the key ID or the key secret is wrong, or the key has ended").WithCode("signin_failed").WithHint("sign in with a key that lives: postern keys list")
+	ErrWrongKey = fault.New(fault.Unauthenticated, "the key ID or the key secret is wrong, or the key has ended").WithCode("signin_failed").WithHint("check that both are of the same key; without a key that lives, ask somebody who is signed in for one, or start the server with: postern serve --new-admin-key NAME")
 	ErrNoRights = fault.New(fault.Denied, "this access key does not control anything, so it does not open the console").WithHint("use a key with the scope control")
 	ErrCode     = fault.New(fault.Unauthenticated, "the code is wrong, or was used before").WithCode("signin_failed").WithHint("take the code that the app shows now, or one of the recovery codes")
+	errNewCode  = fault.New(fault.Unauthenticated, "the code is wrong").WithCode("signin_failed").WithHint("take the code that the app shows now for this secret; if it is never right, set the clock of the phone")
 	ErrOld      = fault.New(fault.Invalid, "the current password is wrong").WithHint("type the password that you signed in with")
 	errBusy     = fault.New(fault.Unavailable, "too many sign-ins are under way").WithCode("signin_busy").WithHint("try again in a moment")
 )

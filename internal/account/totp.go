@@ -120,7 +120,7 @@ func (s *Service) Confirm(ctx context.Context, in Session, sealed, code, passwor
 	}
 	step, ok := stepOf(secret, code, s.now())
 	if !ok {
-		return nil, ErrCode
+		return nil, errNewCode
 	}
 	kept, err := s.o.Sealer.Seal(ctx, bindTOTP(in.OwnerID), secret)
 	if err != nil {

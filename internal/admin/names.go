@@ -45,7 +45,8 @@ func (s *service) nameEvents(ctx context.Context, projectID string, events []api
 	}
 	for i := range events {
 		e := &events[i]
-		e.AccessKeyName, e.AccessKeyState = names[e.AccessKeyID].Name, string(names[e.AccessKeyID].State)
+		who := names[e.AccessKeyID]
+		e.AccessKeyName, e.AccessKeyState, e.AccessKeyProjectID = who.Name, string(who.State), who.ProjectID
 		e.TargetName = names[targets[i]].Name
 	}
 	return nil

@@ -68,7 +68,7 @@ func TestAudit_Names(t *testing.T) {
 		events := w.list(t, project, w.key[as], "action=a").Events
 		for i := len(events) - 1; i >= 0; i-- {
 			e := events[i]
-			if out += fmt.Sprintf("%s %s|", e.AccessKeyName, e.AccessKeyState); e.TargetName != e.AccessKeyName {
+			if out += fmt.Sprintf("%s %s|", e.AccessKeyName, e.AccessKeyState); e.TargetName != e.AccessKeyName || (e.AccessKeyProjectID == "") != (e.AccessKeyName == "") {
 				t.Errorf("to %s the target of %+v has another name", as, e)
 			}
 		}

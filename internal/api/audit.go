@@ -21,14 +21,15 @@ type AuditEvent struct {
 	Status      int       `json:"status,omitempty"`
 	AccessKeyID string    `json:"accessKeyId,omitempty" doc:"A user's ID where they did it in the console. Absent where no key of the project was recognised."`
 	// AccessKeyName is how the key or user is called now.
-	AccessKeyName  string            `json:"accessKeyName,omitempty" doc:"How the key or user is called now. Absent for those of a project that is neither this one nor the caller's."`
-	AccessKeyState string            `json:"accessKeyState,omitempty" enum:"live,expiring,expired,revoked" doc:"With accessKeyName; a user is live, or revoked once removed."`
-	TargetName     string            `json:"targetName,omitempty" doc:"Of a key or user whose ID is in the target: how it is called now."`
-	Method         string            `json:"method,omitempty" doc:"How the credential was shown."`
-	RequestID      string            `json:"requestId,omitempty"`
-	Remote         string            `json:"remote,omitempty"`
-	Count          int64             `json:"count" doc:"How many decisions the event stands for."`
-	Detail         map[string]string `json:"detail,omitempty"`
+	AccessKeyName      string            `json:"accessKeyName,omitempty" doc:"How the key or user is called now. Absent for those of a project that is neither this one nor the caller's."`
+	AccessKeyState     string            `json:"accessKeyState,omitempty" enum:"live,expiring,expired,revoked" doc:"With accessKeyName; a user is live, or revoked once removed."`
+	AccessKeyProjectID string            `json:"accessKeyProjectId,omitempty" doc:"With accessKeyName: whose the key or user is."`
+	TargetName         string            `json:"targetName,omitempty" doc:"Of a key or user whose ID is in the target: how it is called now."`
+	Method             string            `json:"method,omitempty" doc:"How the credential was shown."`
+	RequestID          string            `json:"requestId,omitempty"`
+	Remote             string            `json:"remote,omitempty"`
+	Count              int64             `json:"count" doc:"How many decisions the event stands for."`
+	Detail             map[string]string `json:"detail,omitempty"`
 }
 
 // AuditEvents is one page of events, newest first.

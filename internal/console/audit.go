@@ -21,13 +21,14 @@ const eventsShown = 50
 
 // auditPage is what the page of the audit log shows.
 type auditPage struct {
-	Since, Until, Outcome, Action, Key, Code, Request string
-	Reads                                             bool // what only reads, too
-	Narrow                                            bool // some of these are set
-	Events                                            []event
-	Names                                             map[string]string // of users, by their IDs
-	Next, First                                       string
-	JSON                                              string // the same over the API
+	Query, Since, Until, Outcome, Action, Key, Code, Request string
+
+	Reads       bool // what only reads, too
+	Narrow      bool // some of these are set
+	More        bool // some of those are that are folded away
+	Events      []event
+	Next, First string
+	JSON        string // the same over the API
 }
 
 // event is one decision, ready to be told.
@@ -40,9 +41,10 @@ type event struct {
 
 func (c *Console) audit(v *visit) error {
 	q := v.r.URL.Query()
-	body := auditPage{Since: q.Get("since"), Until: q.Get("until"), Outcome: q.Get("outcome"), Action: strings.TrimSpace(q.Get("action")), Key: strings.TrimSpace(q.Get("key")), Code: strings.TrimSpace(q.Get("code")), Request: strings.TrimSpace(q.Get("request")), Reads: q.Get("reads") != ""}
-	body.Narrow = body.Since+body.Until+body.Outcome+body.Action+body.Key+body.Code+body.Request != ""
-	ask := api.AuditQuery{Outcome: body.Outcome, Action: body.Action, KeyID: body.Key, Code: body.Code, RequestID: body.Request, Changes: !body.Reads && body.Action == "" && body.Request == "", PageSize: eventsShown, PageToken: q.Get("page")}
+	body := auditPage{Query: strings.TrimSpace(q.Get("q")), Since: q.Get("since"), Until: q.Get("until"), Outcome: q.Get("outcome"), Action: strings.TrimSpace(q.Get("action")), Key: strings.TrimSpace(q.Get("key")), Code: strings.TrimSpace(q.Get("code")), Request: strings.TrimSpace(q.Get("request")), Reads: q.Get("reads") != ""}
+	body.More = body.Since+body.Until+body.Action+body.Key+body.Code+body.Request != ""
+	body.Narrow = body.More || body.Query+body.Outcome != ""
+	ask := api.AuditQuery{Query: body.Query, Outcome: body.Outcome, Action: body.Action, KeyID: body.Key, Code: body.Code, RequestID: body.Request, Changes: !body.Reads && body.Action == "" && body.Request == "", PageSize: eventsShown, PageToken: q.Get("page")}
 	var err error
 	if ask.Since, err = instant(body.Since); err == nil {
 		ask.Until, err = instant(body.Until)
@@ -55,11 +57,6 @@ func (c *Console) audit(v *visit) error {
 		return v.mistaken(err, "audit", "audit", "Audit log", body)
 	}
 	body.Events = tellEvents(events)
-	ids := make([]string, len(events.Events))
-	for i, e := range events.Events {
-		ids[i] = e.AccessKeyID
-	}
-	body.Names = v.userNames(ids...)
 	body.Next, body.First = v.pager("page", events.NextPageToken)
 	ask.PageToken, ask.PageSize = "", 1000
 	body.JSON = Dir + "/api/v1/projects/" + url.PathEscape(v.project) + "/audit?" + ask.Values().Encode()
@@ -93,21 +90,49 @@ func tellEvents(events api.AuditEvents) (out []event) {
 
 // refusalsPage is what the page of refusals shows.
 type refusalsPage struct {
-	Code, Key   string
+	Query, Code, Key string
+
 	Events      []event
 	Next, First string
 }
 
 func (c *Console) refusals(v *visit) error {
 	q := v.r.URL.Query()
-	body := refusalsPage{Code: strings.TrimSpace(q.Get("code")), Key: strings.TrimSpace(q.Get("key"))}
-	events, err := v.api.Audit(v.r.Context(), api.AuditQuery{Action: "invoke", Outcome: "refused", Code: body.Code, KeyID: body.Key, PageSize: eventsShown, PageToken: q.Get("page")})
+	body := refusalsPage{Query: strings.TrimSpace(q.Get("q")), Code: strings.TrimSpace(q.Get("code")), Key: strings.TrimSpace(q.Get("key"))}
+	events, err := v.api.Audit(v.r.Context(), api.AuditQuery{Action: "invoke", Outcome: "refused", Query: body.Query, Code: body.Code, KeyID: body.Key, PageSize: eventsShown, PageToken: q.Get("page")})
 	if err != nil {
 		return v.mistaken(err, "refusals", "gateway/refusals", "Refusals", body)
 	}
 	body.Events = tellEvents(events)
 	body.Next, body.First = v.pager("page", events.NextPageToken)
 	return v.show("refusals", "gateway/refusals", "Refusals", body)
+}
+
+// Page is where who caused an event has a page, below [Dir]; empty: they have none, or
+// not for who looks.
+func (e event) Page() string {
+	kind := "keys"
+	if e.User() {
+		kind = "users"
+	}
+	if e.AccessKeyName == "" || e.User() && e.Ended() != "" {
+		return ""
+	}
+	return "/p/" + url.PathEscape(e.AccessKeyProjectID) + "/" + kind + "/" + url.PathEscape(e.AccessKeyID)
+}
+
+// User reports whether it was a user, and not a key.
+func (e event) User() bool { return strings.HasPrefix(e.AccessKeyID, "usr_") }
+
+// Ended says that who caused an event opens nothing any more; empty: they do.
+func (e event) Ended() string {
+	switch {
+	case e.AccessKeyState == "revoked" && e.User():
+		return "removed"
+	case e.AccessKeyState == "revoked", e.AccessKeyState == "expired":
+		return e.AccessKeyState
+	}
+	return ""
 }
 
 // From is the address that a request came from.

@@ -58,6 +58,30 @@ func TestAudit(t *testing.T) {
 	if p := s.get("audit?action=" + url.QueryEscape(hostile)); p.status != 422 || strings.Contains(p.body, "<script>alert") || !strings.Contains(p.body, "&lt;script&gt;") {
 		t.Errorf("a hostile action: %d", p.status)
 	}
+	// Who did it is told by name, and both are found by it.
+	name := `<img src=x>"Acme" 100%`
+	acme, err := s.api.CreateKey(t.Context(), api.CreateKeyRequest{DisplayName: name, Scopes: []string{"control"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := &api.Client{Server: s.api.Server, ProjectID: s.project, KeyID: acme.AccessKey.AccessKeyID, Secret: acme.Secret}
+	if _, err := own.CreateKey(t.Context(), api.CreateKeyRequest{DisplayName: "by acme", Scopes: []string{"control"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.api.RevokeKey(t.Context(), acme.AccessKey.AccessKeyID); err != nil {
+		t.Fatal(err)
+	}
+	link := `<a href="/console/p/` + s.project + "/keys/" + acme.AccessKey.AccessKeyID + `">&lt;img src=x&gt;&#34;Acme&#34; 100%</a>`
+	found := s.get("audit?action=createAccessKey&q=" + url.QueryEscape("ACME\" 100%"))
+	s.want(found, 200, link, `<span class="tag bad">revoked</span>`, `title="Only what is of this key"`, `value="ACME&#34; 100%"`, `<details class="whole" open>`)
+	s.no(found, "/keys/"+s.api.KeyID, "<img")
+	s.want(s.get("audit?q="+url.QueryEscape("REVOKEaccesskey accesskeys/")), 200, ">administrator</a>", `<span class="soft">&lt;img src=x&gt;&#34;Acme&#34; 100%</span>`)
+	for _, none := range []string{"acme%100", "_cme", "acme' OR ''='", "\x00", "\xff"} {
+		s.want(s.get("audit?q="+url.QueryEscape(none)), 200, "No events are like that")
+	}
+	s.want(s.get("audit?q="+strings.Repeat("x", 101)), 422, "query")
+	s.want(s.get("gateway/refusals?q=SHOP"), 200, "unauthenticated", id)
+	s.want(s.get("gateway/refusals?q=acme"), 200, "No refusal is like that")
 	r := s.get("gateway/refusals")
 	s.want(r, 200, "3 authenticate", "unauthenticated", "gateway/explain?request="+id, "shop", "refund")
 	s.want(s.get("gateway/refusals?code=rate_limited"), 200, "No refusal is like that")

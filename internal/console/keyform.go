@@ -1,6 +1,8 @@
 package console
 
 import (
+	"cmp"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -51,13 +53,11 @@ func (c *Console) makeKey(v *visit) error {
 	change, err := form.read(nil)
 	var made api.CreatedKey
 	if err == nil {
-		in := api.CreateKeyRequest{AccessKeyID: form.ID, DisplayName: *change.DisplayName, Scopes: change.Scopes, Groups: change.Groups, AllowedCIDRs: change.AllowedCIDRs, Quota: change.Quota}
-		if change.RatePerSecond != nil {
-			in.RatePerSecond = *change.RatePerSecond
-		}
-		if change.ExpireTime != nil {
-			in.ExpireTime = *change.ExpireTime
-		}
+		in := api.CreateKeyRequest{AccessKeyID: form.ID, DisplayName: *change.DisplayName, Scopes: change.Scopes, Groups: change.Groups, AllowedCIDRs: change.AllowedCIDRs, Quota: change.Quota, Metadata: change.Metadata}
+		set(&in.RatePerSecond, change.RatePerSecond)
+		set(&in.ExpireTime, change.ExpireTime)
+		set(&in.Binding, change.Binding)
+		set(&in.CertThumbprint, change.CertThumbprint)
 		made, err = v.api.CreateKey(v.r.Context(), in)
 	}
 	if err != nil {
@@ -66,8 +66,15 @@ func (c *Console) makeKey(v *visit) error {
 	return v.showSecret(made.AccessKey, made.Secret, false, false)
 }
 
+// set writes a value where there is one.
+func set[T any](into, value *T) {
+	if value != nil {
+		*into = *value
+	}
+}
+
 func (c *Console) editKey(v *visit) error {
-	k, err := v.api.Key(v.r.Context(), v.r.PathValue("key"))
+	k, err := v.liveKey()
 	if err != nil {
 		return err
 	}
@@ -75,7 +82,7 @@ func (c *Console) editKey(v *visit) error {
 }
 
 func (c *Console) changeKey(v *visit) error {
-	k, err := v.api.Key(v.r.Context(), v.r.PathValue("key"))
+	k, err := v.liveKey()
 	if err != nil {
 		return err
 	}
@@ -93,7 +100,12 @@ func (c *Console) changeKey(v *visit) error {
 
 // valuesOf is a key as it stands in a form.
 func valuesOf(k api.AccessKey) url.Values {
-	values := url.Values{"displayName": {k.DisplayName}, "scope": k.Scopes, "groups": {strings.Join(k.Groups, "\n")}, "allowedCidrs": {strings.Join(k.AllowedCIDRs, "\n")}, "seen": {k.UpdateTime.Format(time.RFC3339Nano)}}
+	values := url.Values{"displayName": {k.DisplayName}, "scope": k.Scopes, "groups": {strings.Join(k.Groups, "\n")}, "allowedCidrs": {strings.Join(k.AllowedCIDRs, "\n")}, "seen": {k.UpdateTime.Format(time.RFC3339Nano)},
+		"binding": {cmp.Or(k.Binding, "none")}, "certThumbprint": {k.CertThumbprint}}
+	for _, name := range slices.Sorted(maps.Keys(k.Metadata)) {
+		values.Add("metadataName", name)
+		values.Add("metadataValue", k.Metadata[name])
+	}
 	if k.ExpireTime != nil {
 		values.Set("expireTime", k.ExpireTime.UTC().Format(expiresForm))
 	}
@@ -132,8 +144,64 @@ func (f *keyForm) read(before *api.AccessKey) (in api.UpdateKeyRequest, err erro
 	if limit > 0 || before != nil {
 		in.Quota = &api.Quota{Limit: limit, Per: f.Get("per")}
 	}
+	if f.Values.Has("binding") {
+		binding, of := f.Get("binding"), strings.TrimSpace(f.Get("certThumbprint"))
+		in.Binding, in.CertThumbprint = &binding, &of
+	}
+	if in.Metadata, err = f.metadata(); err != nil {
+		return in, err
+	}
 	in.ExpireTime, err = f.end(before)
 	return in, err
+}
+
+// entry is a row of the form for metadata.
+type entry struct{ Name, Value string }
+
+// How many rows for metadata are empty, and how many there are at most.
+const freeEntries, mostEntries = 3, 32
+
+// Entries are the rows of metadata as they were typed, and some to type more into.
+func (f keyForm) Entries() (out []entry) {
+	names, values := f.Values["metadataName"], f.Values["metadataValue"]
+	for i := range max(len(names), len(values)) {
+		e := entry{nth(names, i), nth(values, i)}
+		if e != (entry{}) {
+			out = append(out, e)
+		}
+	}
+	return append(out, make([]entry, max(0, min(freeEntries, mostEntries-len(out))))...)
+}
+
+// nth is a text of a list; empty beyond its end.
+func nth(list []string, i int) string {
+	if i < len(list) {
+		return list[i]
+	}
+	return ""
+}
+
+// metadata is what was typed; nil: the form does not ask for it.
+func (f keyForm) metadata() (map[string]string, error) {
+	if !f.Values.Has("metadataName") {
+		return nil, nil
+	}
+	out := map[string]string{}
+	for _, e := range f.Entries() {
+		if _, twice := out[e.Name]; twice {
+			return nil, fault.New(fault.Invalid, "metadata has a name twice").WithHint("give each entry a name of its own")
+		}
+		if e != (entry{}) {
+			out[e.Name] = e.Value
+		}
+	}
+	return out, nil
+}
+
+// More says that what is folded away was filled in, or is wrong.
+func (f keyForm) More() bool {
+	return f.Get("binding") != "" && f.Get("binding") != "none" || f.Get("certThumbprint") != "" || f.Entries()[0] != (entry{}) ||
+		f.Wrong != nil && slices.Contains([]string{"binding", "certThumbprint", "metadata"}, f.Field)
 }
 
 // end is when the key is to end, as the API reads it; nil: as it is.
@@ -182,11 +250,11 @@ func addresses(from []string) []string {
 }
 
 // keyFields are the fields of a key's form, by the names that the API has for them.
-var keyFields = []string{"displayName", "servicePlanId", "scopes", "groups", "allowedCidrs", "ratePerSecond", "quota", "expireTime"}
+var keyFields = []string{"displayName", "servicePlanId", "scopes", "groups", "allowedCidrs", "ratePerSecond", "quota", "expireTime", "certThumbprint", "binding", "metadata"}
 
 // fieldWords say them as the form does, at the beginning of what is wrong.
 var fieldWords = map[string]string{"displayName": "the name", "servicePlanId": "the service plan ID", "scopes": "what it may do", "groups": "the list of groups",
-	"allowedCidrs": "the list of addresses", "ratePerSecond": "the rate", "quota": "the quota", "expireTime": "the end"}
+	"allowedCidrs": "the list of addresses", "ratePerSecond": "the rate", "quota": "the quota", "expireTime": "the end", "certThumbprint": "the certificate", "binding": "the binding", "metadata": "the metadata"}
 
 var errNoPlan = fault.New(fault.Invalid, "servicePlanId is missing").WithHint("write the ID of the service plan that the token is for")
 
@@ -200,16 +268,19 @@ func (v *visit) wrongKey(err error, view, title string, form keyForm) error {
 	case "display_name_taken":
 		form.Field = "displayName"
 	}
-	for _, name := range keyFields {
-		if form.Field == "" && strings.Contains(f.Text, name) {
-			form.Field = name
+	first, _, _ := strings.Cut(f.Text, " ")
+	for _, text := range []string{first, f.Text} { // what is wrong may quote a text with the name of another field
+		for _, name := range keyFields {
+			if form.Field == "" && strings.Contains(text, name) {
+				form.Field = name
+			}
 		}
 	}
 	if field, wrong, _ := strings.Cut(f.Text, " "); form.Field != "" && strings.HasPrefix(field, form.Field) {
 		f.Text = fieldWords[form.Field] + " " + wrong
 	}
 	form.Wrong = f
-	form.Options = form.Options || form.Field != "displayName" || len(lines(form.Get("groups")+form.Get("allowedCidrs")+form.Get("ratePerSecond")+form.Get("quota")+form.Get("expireTime"))) > 0
+	form.Options = form.Options || form.More() || form.Field != "displayName" || len(lines(form.Get("groups")+form.Get("allowedCidrs")+form.Get("ratePerSecond")+form.Get("quota")+form.Get("expireTime"))) > 0
 	if form.Field == "" || f.Status >= http.StatusInternalServerError {
 		return v.mistaken(err, view, "keys", title, form)
 	}

@@ -1,7 +1,9 @@
 package console
 
 import (
+	"errors"
 	"strings"
+	"time"
 
 	"postern.dev/postern/internal/api"
 	"postern.dev/postern/internal/fault"
@@ -12,11 +14,11 @@ func (c *Console) registerKeys() {
 	c.page("GET /p/{project}/keys/new", c.newKey)
 	c.page("POST /p/{project}/keys/new", c.makeKey)
 	c.page("GET /p/{project}/keys/{key}", c.key)
-	c.page("GET /p/{project}/keys/{key}/edit", c.editKey)
-	c.page("POST /p/{project}/keys/{key}/edit", c.changeKey)
-	c.page("GET /p/{project}/keys/{key}/rotate", c.askRotate)
-	c.page("POST /p/{project}/keys/{key}/rotate", c.rotateKey)
-	c.page("GET /p/{project}/keys/{key}/revoke", c.askRevoke)
+	c.page("GET /p/{project}/keys/{key}/edit", ofLiveKey(c.editKey))
+	c.page("POST /p/{project}/keys/{key}/edit", ofLiveKey(c.changeKey))
+	c.page("GET /p/{project}/keys/{key}/rotate", ofLiveKey(c.askRotate))
+	c.page("POST /p/{project}/keys/{key}/rotate", ofLiveKey(c.rotateKey))
+	c.page("GET /p/{project}/keys/{key}/revoke", ofLiveKey(c.askRevoke))
 	c.page("POST /p/{project}/keys/{key}/revoke", c.revokeKey)
 }
 
@@ -71,9 +73,35 @@ type keyPage struct {
 	Grace string
 }
 
+// errKeyEnded says that a page is about a key that was revoked, to which nothing can
+// be done.
+var errKeyEnded = errors.New("the key was revoked")
+
+// ofLiveKey is a page that does something to a key. Of one that was revoked, as in a
+// tab that was left open, it leads to what there is to see.
+func ofLiveKey(h func(*visit) error) func(*visit) error {
+	return func(v *visit) error {
+		err := h(v)
+		if errors.Is(err, errKeyEnded) {
+			v.said(v.keyPath(v.r.PathValue("key")), "key-ended")
+			return nil
+		}
+		return err
+	}
+}
+
+// liveKey reads the key of a page.
+func (v *visit) liveKey() (api.AccessKey, error) {
+	k, err := v.api.Key(v.r.Context(), v.r.PathValue("key"))
+	if err == nil && k.State == "revoked" {
+		err = errKeyEnded
+	}
+	return k, err
+}
+
 // loadKey reads a key and what it opens.
 func (v *visit) loadKey() (p keyPage, err error) {
-	if p.Key, err = v.api.Key(v.r.Context(), v.r.PathValue("key")); err != nil {
+	if p.Key, err = v.liveKey(); err != nil {
 		return p, err
 	}
 	if p.Reach, err = v.api.KeyReach(v.r.Context(), p.Key.AccessKeyID, ""); err != nil {
@@ -88,10 +116,45 @@ func (v *visit) keyPath(id string) string { return v.in("keys/" + id) }
 
 func (c *Console) key(v *visit) error {
 	p, err := v.loadKey()
+	if errors.Is(err, errKeyEnded) {
+		return v.showEnded(p.Key)
+	}
 	if err != nil {
 		return err
 	}
 	return v.show("key", "keys", p.Key.DisplayName, p)
+}
+
+// Function is the name of the function that was given the key; empty: people made it.
+func (p keyPage) Function() string {
+	if p.Key.FunctionID == "" {
+		return ""
+	}
+	return strings.TrimPrefix(p.Key.DisplayName, "function:")
+}
+
+// endedPage is what there is to see of a key that was revoked.
+type endedPage struct {
+	keyPage
+	By *event // who revoked it; nil: it ended otherwise, or the audit log has it no more
+}
+
+// The event of a revocation has the time of the request, which is that of its end but
+// for what the one waited and the clocks of nodes differ.
+const aboutThen = time.Minute
+
+func (v *visit) showEnded(k api.AccessKey) error {
+	p := endedPage{keyPage: keyPage{Key: k}}
+	if k.RevokeTime != nil {
+		events, err := v.api.Audit(v.r.Context(), api.AuditQuery{Action: "revokeAccessKey", Outcome: "allowed", Query: "accessKeys/" + k.AccessKeyID, Since: k.RevokeTime.Add(-aboutThen), Until: k.RevokeTime.Add(aboutThen), PageSize: 1000})
+		if err != nil {
+			return err
+		}
+		if told := tellEvents(events); len(told) > 0 {
+			p.By = &told[len(told)-1] // the first: to end it again changes nothing
+		}
+	}
+	return v.show("key-ended", "keys", k.DisplayName, p)
 }
 
 func (c *Console) askRevoke(v *visit) error {

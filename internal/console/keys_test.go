@@ -103,6 +103,14 @@ func TestKeys_FormRefuses(t *testing.T) {
 		"a rate too large":     {url.Values{"ratePerSecond": {"99999999999"}}, "ratePerSecond", 422},
 		"no quota":             {url.Values{"quota": {"1.5"}}, "quota", 422},
 		"a quota of no time":   {url.Values{"quota": {"5"}, "per": {"year"}}, "quota", 422},
+		"no binding":           {url.Values{"binding": {"rope"}}, "binding", 422},
+		"a certificate alone":  {url.Values{"binding": {"none"}, "certThumbprint": {"47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"}}, "certThumbprint", 422},
+		"a certificate not so": {url.Values{"binding": {"mtls"}, "certThumbprint": {"quota"}}, "certThumbprint", 422},
+		"a name twice":         {url.Values{"metadataName": {"a", "a"}, "metadataValue": {"1", "2"}}, "metadata", 422},
+		"a value of no name":   {url.Values{"metadataName": {""}, "metadataValue": {"1"}}, "metadata", 422},
+		"a value too long":     {url.Values{"metadataName": {"scopes"}, "metadataValue": {strings.Repeat("x", 257)}}, "metadata", 422},
+		"a secret in metadata": {url.Values{"metadataName": {"a"}, "metadataValue": {secretText.FindString(taken.body)}}, "metadata", 422},
+		"too much metadata":    {url.Values{"metadataName": strings.Split("abcdefghijklmnopqrstuvwxyzABCDEFG", ""), "metadataValue": {""}}, "metadata", 422},
 	} {
 		form := s.newKeyForm("typed <b>" + name)
 		form.Set("groups", "partners")
@@ -132,6 +140,46 @@ func TestKeys_FormRefuses(t *testing.T) {
 	if list, err := s.api.FindKeys(t.Context(), api.KeyQuery{WithTotal: true}); err != nil || list.Total.Count != 2 {
 		t.Errorf("%+v keys were made, %v", list.Total, err)
 	}
+}
+
+// What is folded away under More is kept as it was typed, and taken as it is there.
+func TestKeys_BindingAndMetadata(t *testing.T) {
+	s := newSite(t)
+	form := s.newKeyForm("bound")
+	form["binding"], form["certThumbprint"] = []string{"mtls"}, []string{" 47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU "}
+	form["metadataName"], form["metadataValue"] = []string{"", "a=b", "", `<i>"owner"</i>`}, []string{"", "c=d ", "", "Ann & Ben"}
+	form.Set("ratePerSecond", "many")
+	wrong := s.post("keys/new", form)
+	s.want(wrong, 422, `<details open><summary>More</summary>`, `value="mtls" selected`, `value="a=b"`, `value="c=d "`, "&lt;i&gt;", "Ann &amp; Ben")
+	form.Set("ratePerSecond", "")
+	s.want(s.post("keys/new", form), 200, "The secret opens nothing by itself", "bound by mtls")
+	one := "keys/" + form.Get("id")
+	read := func() api.AccessKey {
+		t.Helper()
+		k, err := s.api.Key(t.Context(), form.Get("id"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	before := read()
+	if before.Binding != "mtls" || before.CertThumbprint == "" || len(before.Metadata) != 2 || before.Metadata["a=b"] != "c=d " {
+		t.Fatalf("%+v", before)
+	}
+	edit := s.get(one + "/edit")
+	s.want(edit, 200, `<details open><summary>More</summary>`, `value="mtls" selected`, `value="a=b"`, "47DEQpj8HBSa")
+	same := url.Values{"seen": {s.field(edit, hiddenSeen)}, "displayName": {"bound"}, "scope": {"invoke"}}
+	s.want(s.post(one+"/edit", same), 303)
+	if k := read(); k.Binding != "mtls" || len(k.Metadata) != 2 {
+		t.Errorf("a form without these fields took them away: %+v", k)
+	}
+	none := url.Values{"seen": {s.field(s.get(one+"/edit"), hiddenSeen)}, "displayName": {"bound"}, "scope": {"invoke"}, "binding": {"none"}, "certThumbprint": {""}, "metadataName": {"", ""}, "metadataValue": {"", ""}}
+	s.want(s.post(one+"/edit", none), 303)
+	if k := read(); k.Binding != "" || k.CertThumbprint != "" || len(k.Metadata) != 0 {
+		t.Errorf("what was taken away is there: %+v", k)
+	}
+	s.no(s.get(one+"/edit"), "<details open>")
+	s.no(s.get("keys/new"), "<details open>")
 }
 
 // Names full of markup are text, wherever they stand.
@@ -202,9 +250,22 @@ func TestKeys_ChangedRotatedRevoked(t *testing.T) {
 	}
 	s.want(s.get("keys?said=key-revoked"), 200, "The key is revoked")
 	s.no(s.get("keys"), "life II")
-	s.want(s.get("keys?state=revoked"), 200, "life II", "revoked")
-	for _, path := range []string{one, one + "/edit", one + "/rotate", one + "/revoke", "keys/nothing", "keys/pak_00000000000000000000000000"} {
-		s.want(s.get(path), 404, "there is no such access key")
+	s.want(s.get("keys?state=revoked"), 200, `/keys/`+form.Get("id")+`">life II</a>`, "revoked")
+	gone := s.get(one)
+	s.want(gone, 200, "life II", `<span class="tag bad">revoked</span>`, `by <a href="/console/p/`+s.project+"/keys/"+s.api.KeyID+`">administrator</a>`, "orders, other", "1,000 a month", "<dt>Revoked</dt>", "<dt>Last used</dt>", "make a new key")
+	s.no(gone, "/edit", "/rotate", one+"/revoke", "Older secret", "nobody can read it again", `method="post" action="/console/p/`)
+	for _, does := range []string{"edit", "rotate", "revoke"} {
+		for _, p := range []page{s.get(one + "/" + does), s.post(one+"/edit", change), s.post(one+"/rotate", rotate)} {
+			if to := p.header.Get("Location"); p.status != 303 || !strings.HasSuffix(to, "/keys/"+form.Get("id")+"?said=key-ended") {
+				t.Errorf("%s of a key that has ended: %d %s", does, p.status, to)
+			}
+		}
+	}
+	s.want(s.get(one+"?said=key-ended"), 200, "Nothing was done: the key was revoked")
+	for _, path := range []string{"keys/nothing", "keys/pak_00000000000000000000000000", "/p/prj_00000000000000000000000000/" + one} {
+		if p := s.get(path); p.status != 404 && p.status != 403 {
+			t.Errorf("%s: %d", path, p.status)
+		}
 	}
 	s.want(s.post(one+"/revoke", nil), 303) // it has ended already
 	s.want(s.post("keys/nothing/revoke", nil), 404)

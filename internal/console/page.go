@@ -240,6 +240,7 @@ var notices = map[string]notice{
 	"user-password":      {Text: "The password is set; the user's sessions have ended."},
 	"user-removed":       {Text: "The user is removed."},
 	"key-changed":        {Text: "The key is changed, at once and everywhere."},
+	"key-ended":          {Text: "Nothing was done: the key was revoked, and does not come back.", Nothing: true},
 	"key-revoked":        {Text: "The key is revoked. Calls with it are refused from now on."},
 	"promoted":           {Text: "The calls go to the versions as you said."},
 	"rolled-back":        {Text: "The earlier version serves again."},

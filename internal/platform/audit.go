@@ -66,6 +66,7 @@ type AuditFilter struct {
 
 // Named is what the ID of an access key or of a user stands for now.
 type Named struct {
-	Name  string
-	State KeyState // a user is live, or revoked once removed
+	Name      string
+	ProjectID string
+	State     KeyState // a user is live, or revoked once removed
 }

@@ -14,8 +14,8 @@ import (
 func (db *DB) Names(ctx context.Context, projectIDs, ids []string, at time.Time) (map[string]platform.Named, error) {
 	out := map[string]platform.Named{}
 	for _, kind := range []struct{ prefix, query string }{
-		{"pak_", `SELECT id, display_name, expires_at, revoked_at FROM access_keys WHERE project_id IN `},
-		{"usr_", `SELECT id, name, 0, deleted_at FROM users WHERE project_id IN `},
+		{"pak_", `SELECT id, project_id, display_name, expires_at, revoked_at FROM access_keys WHERE project_id IN `},
+		{"usr_", `SELECT id, project_id, name, 0, deleted_at FROM users WHERE project_id IN `},
 	} {
 		var asked []string
 		for _, id := range ids {
@@ -35,7 +35,7 @@ func (db *DB) Names(ctx context.Context, projectIDs, ids []string, at time.Time)
 	return out, nil
 }
 
-// named reads names into a map: rows of ID, name, expiry and end.
+// named reads names into a map: rows of ID, project, name, expiry and end.
 func (db *DB) named(ctx context.Context, into map[string]platform.Named, at time.Time, query string, args []any) error {
 	rows, err := db.read.QueryContext(ctx, query, args...)
 	if err != nil {
@@ -43,12 +43,12 @@ func (db *DB) named(ctx context.Context, into map[string]platform.Named, at time
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var id, name string
+		var id, project, name string
 		var expires, ended int64
-		if err := rows.Scan(&id, &name, &expires, &ended); err != nil {
+		if err := rows.Scan(&id, &project, &name, &expires, &ended); err != nil {
 			return failed("read names", err)
 		}
-		into[id] = platform.Named{Name: name, State: platform.AccessKey{ExpiresAt: fromMicros(expires), RevokedAt: fromMicros(ended)}.StateAt(at)}
+		into[id] = platform.Named{Name: name, ProjectID: project, State: platform.AccessKey{ExpiresAt: fromMicros(expires), RevokedAt: fromMicros(ended)}.StateAt(at)}
 	}
 	return failed("read names", rows.Err())
 }

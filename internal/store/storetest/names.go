@@ -54,8 +54,8 @@ func newPeople(t *testing.T, db *store.DB) (p people) {
 func testNames(t *testing.T, db *store.DB) {
 	p := newPeople(t, db)
 	all := []string{p.live, p.expiring, p.revoked, p.user, p.removed, p.stranger, "pak_none", "usr_none", "fn-x", "", "pak_\x00", "pak_' OR ''='", p.live}
-	own := map[string]platform.Named{p.live: {Name: "Straße_100%", State: platform.KeyLive}, p.expiring: {Name: "ends", State: platform.KeyExpiring}, p.revoked: {Name: "gone", State: platform.KeyRevoked},
-		p.user: {Name: "ann", State: platform.KeyLive}, p.removed: {Name: "bob", State: platform.KeyRevoked}}
+	own := map[string]platform.Named{p.live: {Name: "Straße_100%", ProjectID: p.project, State: platform.KeyLive}, p.expiring: {Name: "ends", ProjectID: p.project, State: platform.KeyExpiring}, p.revoked: {Name: "gone", ProjectID: p.project, State: platform.KeyRevoked},
+		p.user: {Name: "ann", ProjectID: p.project, State: platform.KeyLive}, p.removed: {Name: "bob", ProjectID: p.project, State: platform.KeyRevoked}}
 	for name, tc := range map[string]struct {
 		projects, ids []string
 		want          map[string]platform.Named
@@ -63,9 +63,9 @@ func testNames(t *testing.T, db *store.DB) {
 		"nobody":          {[]string{p.project}, nil, map[string]platform.Named{}},
 		"of no project":   {nil, all, map[string]platform.Named{}},
 		"of none that is": {[]string{"prj_none", "' OR ''='"}, all, map[string]platform.Named{}},
-		"of another":      {[]string{p.other}, all, map[string]platform.Named{p.stranger: {Name: "Straße elsewhere", State: platform.KeyLive}}},
+		"of another":      {[]string{p.other}, all, map[string]platform.Named{p.stranger: {Name: "Straße elsewhere", ProjectID: p.other, State: platform.KeyLive}}},
 		"of one":          {[]string{p.project}, all, own},
-		"some":            {[]string{p.project, p.other}, []string{p.stranger, p.user}, map[string]platform.Named{p.stranger: {Name: "Straße elsewhere", State: platform.KeyLive}, p.user: own[p.user]}},
+		"some":            {[]string{p.project, p.other}, []string{p.stranger, p.user}, map[string]platform.Named{p.stranger: {Name: "Straße elsewhere", ProjectID: p.other, State: platform.KeyLive}, p.user: own[p.user]}},
 	} {
 		got, err := db.Names(t.Context(), tc.projects, tc.ids, at)
 		if d := cmp.Diff(tc.want, got); err != nil || d != "" {
