@@ -132,6 +132,9 @@ func (c *Console) stray(w http.ResponseWriter, r *http.Request) {
 	sent.Method = http.MethodPost
 	if _, pattern := c.mux.Handler(&sent); pattern != "" && r.Method == http.MethodGet {
 		v.to(strings.TrimPrefix(path.Dir(r.URL.Path), Dir))
+	above := path.Dir(r.URL.Path)
+	if _, pattern := c.mux.Handler(&sent); pattern != "" && r.Method == http.MethodGet && above != Dir {
+		v.to(strings.TrimPrefix(above, Dir))
 		return
 	}
 	v.session, _ = c.session(r)
