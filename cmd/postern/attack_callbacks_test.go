@@ -279,7 +279,7 @@ func TestCallback_AgainAtOnce(t *testing.T) {
 	for try := range 20 {
 		conn := g.dial()
 		defer conn.Close()
-		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		conn.SetDeadline(time.Now().Add(time.Minute))
 		io.WriteString(conn, h.text())
 		if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 500 ") {
 			t.Fatalf("try %d: %q, %v", try, line, err)
@@ -330,7 +330,7 @@ func TestCallback_CutOff(t *testing.T) {
 
 // readAnswer is the status of the first answer on a connection.
 func readAnswer(conn net.Conn) (status int, err error) {
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		return 0, err

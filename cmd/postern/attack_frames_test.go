@@ -70,7 +70,7 @@ func (g *target) frames() *frames {
 		g.Fatal(err)
 	}
 	g.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	f := &frames{conn, g}
 	f.send(preface + frame(frameSettings, 0, 0, "") + frame(frameSettings, 1, 0, ""))
 	return f
@@ -298,7 +298,7 @@ func TestAttack_HTTP2Floods(t *testing.T) {
 		if ends {
 			select {
 			case <-ended:
-			case <-time.After(10 * time.Second):
+			case <-time.After(time.Minute):
 				t.Errorf("%s: after %d the connection has not ended", name, sent)
 			}
 		}
@@ -308,7 +308,7 @@ func TestAttack_HTTP2Floods(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		res.Body.Close()
-		if took := time.Since(began); res.StatusCode != 200 || took > 15*time.Second {
+		if took := time.Since(began); res.StatusCode != 200 || took > time.Minute {
 			t.Errorf("%s: beside it a call got %d after %s", name, res.StatusCode, took)
 		}
 		f.Close()

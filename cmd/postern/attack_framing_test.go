@@ -20,7 +20,7 @@ func (g *target) answers(request string) (statuses []int) {
 	go io.WriteString(conn, request) // a large request may be answered before it is read
 	r := bufio.NewReader(conn)
 	// The first answer is waited for; more are not expected and come at once.
-	for patience := 10 * time.Second; ; patience = 500 * time.Millisecond {
+	for patience := time.Minute; ; patience = 500 * time.Millisecond {
 		conn.SetReadDeadline(time.Now().Add(patience))
 		res, err := http.ReadResponse(r, nil)
 		if err != nil {

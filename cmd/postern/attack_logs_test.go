@@ -78,7 +78,7 @@ func TestAttack_Logs(t *testing.T) {
 	tried(t, "written", "12 MB at once")
 	began := time.Now()
 	v.get("/fn/says/much")
-	if took := time.Since(began); took > 20*time.Second {
+	if took := time.Since(began); took > time.Minute {
 		t.Errorf("a function that writes much waits for who reads it: %v", took)
 	}
 	v.untilEnd(events, "much")
@@ -107,7 +107,7 @@ func (v *vault) get(path string) {
 // an event is one that the server sends, and its data is JSON.
 func (v *vault) untilEnd(events <-chan string, what string) {
 	v.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		select {
 		case line, ok := <-events:

@@ -105,12 +105,12 @@ func (g *target) voiceRan(name string) (n int) {
 // exchange sends bytes and returns the answer with its body.
 func (g *target) exchange(request string) (int, string) {
 	g.Helper()
-	conn, err := net.DialTimeout("tcp", g.addr, 5*time.Second)
+	conn, err := net.DialTimeout("tcp", g.addr, time.Minute)
 	if err != nil {
 		g.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	go io.WriteString(conn, request)
 	answers := bufio.NewReader(conn)
 	res, err := http.ReadResponse(answers, nil)

@@ -50,10 +50,10 @@ func (s *site) target() *target {
 	return &target{site: s, client: http.DefaultClient, addr: strings.TrimPrefix(s.gateway, "http://"), basic: "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))}
 }
 
-// dial opens a connection on which HTTP/1.1 is spoken, for ten seconds.
+// dial opens a connection on which HTTP/1.1 is spoken, for a minute.
 func (g *target) dial() net.Conn {
 	g.Helper()
-	conn, err := net.DialTimeout("tcp", g.addr, 5*time.Second)
+	conn, err := net.DialTimeout("tcp", g.addr, time.Minute)
 	if err != nil {
 		g.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func (g *target) dial() net.Conn {
 		config.ServerName, config.NextProtos = "127.0.0.1", []string{"http/1.1"}
 		conn = tls.Client(conn, config)
 	}
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	return conn
 }
 
@@ -332,7 +332,7 @@ func TestAttack_PipelinedPrincipals(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	with := "GET /fn/f/webhook HTTP/1.1\r\nHost: h\r\nAuthorization: " + g.basic + "\r\n\r\n"
 	without := "GET /fn/f/webhook HTTP/1.1\r\nHost: h\r\n\r\n"
 	if _, err := io.WriteString(conn, with+without+with+without); err != nil {

@@ -116,7 +116,7 @@ func httpCmd(ts *testscript.TestScript, neg bool, args []string) {
 func eventuallyCmd(ts *testscript.TestScript, neg bool, args []string) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for late := time.After(20 * time.Second); ; {
+	for late := time.After(time.Minute); ; {
 		got, want, body := request(ts, neg, args)
 		if got == want {
 			return
@@ -191,7 +191,7 @@ func codeCmd(ts *testscript.TestScript, neg bool, args []string) {
 
 // nothingLeftCmd fails if a worker of the story's data directory still runs.
 func nothingLeftCmd(ts *testscript.TestScript, neg bool, args []string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

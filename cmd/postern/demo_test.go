@@ -38,7 +38,7 @@ func newDemonstration(t *testing.T, args ...string) *demonstration {
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	limit := time.AfterFunc(60*time.Second, func() { d.cmd.Process.Kill() })
+	limit := time.AfterFunc(3*time.Minute, func() { d.cmd.Process.Kill() })
 	t.Cleanup(func() { limit.Stop(); d.cmd.Process.Kill() })
 	d.out = bufio.NewReader(out)
 	return d

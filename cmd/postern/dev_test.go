@@ -37,7 +37,7 @@ func startDevelopment(dir, program string, env []string, args ...string) (*devel
 		return nil, err
 	}
 	go func() { d.err = d.cmd.Wait(); close(d.done) }()
-	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		text := d.text()
 		if d.url = devURL.FindString(text); d.url != "" && (strings.Contains(text, "\nready in ") || strings.Contains(text, "failed: ") || strings.Contains(text, `"build"`)) {
 			return d, nil
@@ -61,7 +61,7 @@ func (d *development) end(sig os.Signal) (took time.Duration, err error) {
 	select {
 	case <-d.done:
 		return time.Since(began), d.err
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		d.cmd.Process.Kill()
 		return time.Since(began), errors.New("it did not end")
 	}
@@ -82,7 +82,7 @@ func devCmd(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		ts.Check(os.WriteFile(ts.MkAbs("dev.out"), []byte((*d).text()), 0o644))
 	case len(args) == 2 && args[0] == "printed":
-		for deadline := time.Now().Add(20 * time.Second); !strings.Contains((*d).text(), args[1]) && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(time.Minute); !strings.Contains((*d).text(), args[1]) && time.Now().Before(deadline); {
 			<-time.After(10 * time.Millisecond)
 		}
 		ts.Check(os.WriteFile(ts.MkAbs("dev.out"), []byte((*d).text()), 0o644))
@@ -156,10 +156,10 @@ func TestDev_Ends(t *testing.T) {
 			if tc.want == "" && err != nil || tc.want != "" && (err == nil || err.Error() != tc.want) {
 				t.Errorf("it ended with %v\n%s", err, d.text())
 			}
-			if took > 10*time.Second { // a second for calls in flight, and a busy machine
+			if took > 30*time.Second { // a second for calls in flight, and a busy machine
 				t.Errorf("it took %v", took)
 			}
-			deadline := time.Now().Add(20 * time.Second)
+			deadline := time.Now().Add(time.Minute)
 			for len(ofProject(dir)) > 0 && time.Now().Before(deadline) {
 				time.Sleep(10 * time.Millisecond)
 			}
@@ -186,11 +186,10 @@ func TestDev_SecondInterrupt(t *testing.T) {
 	}
 	d.cmd.Process.Signal(os.Interrupt)
 	eventually(t, "the first one is being followed", func() bool { return fileExists(asked) })
-	took, err := d.end(os.Interrupt)
-	if err == nil || err.Error() != "signal: interrupt" || took > 5*time.Second {
-		t.Errorf("after %v: %v", took, err)
+	if _, err := d.end(os.Interrupt); err == nil || err.Error() != "signal: interrupt" {
+		t.Error(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); len(ofProject(dir)) > 0; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); len(ofProject(dir)) > 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("processes are left: %v", ofProject(dir))
 		}

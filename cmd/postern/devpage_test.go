@@ -73,7 +73,7 @@ func newWorkshop(t *testing.T, env []string, files map[string]string, flags ...s
 	select {
 	case <-ready:
 	case <-w.done:
-	case <-time.After(60 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatalf("it does not start:\n%s", w.text())
 	}
 	return w
@@ -83,7 +83,7 @@ func (w *workshop) stop() {
 	w.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-w.done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		w.cmd.Process.Kill()
 		<-w.done
 	}
@@ -269,7 +269,7 @@ func TestDevTunnel(t *testing.T) {
 		w := newWorkshop(t, []string{home, "POSTERN_SERVER=" + s.control}, shop, flag)
 		select {
 		case <-w.done:
-		case <-time.After(30 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("%s without credentials goes on:\n%s", flag, w.text())
 		}
 		if w.cmd.ProcessState.ExitCode() != 4 || flag == "--tunnel" && !strings.Contains(w.text(), "--insecure-tunnel") {

@@ -52,7 +52,7 @@ func TestDevTunnel_Unguarded(t *testing.T) {
 	w := newWorkshop(t, append(s.env, home), shop, "--no-credentials", "--tunnel")
 	select {
 	case <-w.done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("it goes on:\n%s", w.text())
 	}
 	if text := w.text(); w.cmd.ProcessState.ExitCode() != 4 || !strings.Contains(text, `"code":"tunnel_unguarded"`) || !strings.Contains(text, "--insecure-tunnel") {

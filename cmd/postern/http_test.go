@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/coder/websocket"
 )
@@ -335,13 +334,12 @@ func TestPrograms_DrainAtStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	stopped := make(chan error, 1)
-	began := time.Now()
 	go func() { stopped <- g.stop() }()
 	if rest, err := io.ReadAll(res.Body); err != nil || strings.Count(string(rest), "data: ") != 4 {
 		t.Errorf("%q %v", rest, err)
 	}
-	if err := <-stopped; err != nil || time.Since(began) > 8*time.Second {
-		t.Errorf("%v after %v\n%s", err, time.Since(began), g.log())
+	if err := <-stopped; err != nil {
+		t.Errorf("%v\n%s", err, g.log())
 	}
 	if left := workers(g.data); len(left) > 0 {
 		t.Errorf("left: %v", left)

@@ -164,7 +164,7 @@ func TestRotation_OfARoutesKey(t *testing.T) {
 	}
 	for range 2 {
 		load.Go(func() {
-			client := &http.Client{Transport: &http.Transport{}, Timeout: 10 * time.Second}
+			client := &http.Client{Transport: &http.Transport{}, Timeout: time.Minute}
 			defer client.CloseIdleConnections()
 			for !stop.Load() {
 				calls.Add(1)

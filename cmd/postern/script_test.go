@@ -113,7 +113,7 @@ func TestStories(t *testing.T) {
 			env.Setenv("GORACE", "atexit_sleep_ms=0")                            // a second for each command is a long story
 			env.Setenv("TMPDIR", filepath.Join(env.WorkDir, ".tmp"))
 			env.Values[devWorld{}] = new(*development)
-			env.Values[worldKey{}] = &world{client: &http.Client{Timeout: 20 * time.Second}}
+			env.Values[worldKey{}] = &world{client: &http.Client{Timeout: time.Minute}}
 			return nil
 		},
 	})

@@ -46,7 +46,7 @@ type office struct {
 func newOffice(t *testing.T, flags ...string) *office {
 	t.Helper()
 	s := newSite(t)
-	o := &office{site: s, client: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, Timeout: 20 * time.Second}}
+	o := &office{site: s, client: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, Timeout: time.Minute}}
 	o.at()
 	o.deploy(ledgerPassword)
 	return o

@@ -43,7 +43,7 @@ export function setup(runtime: any) {
 // talk opens a WebSocket of the function.
 func (g *target) talk(path string, header http.Header) (*websocket.Conn, *http.Response, error) {
 	g.Helper()
-	ctx, cancel := context.WithTimeout(g.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(g.Context(), time.Minute)
 	defer cancel()
 	c, res, err := websocket.Dial(ctx, g.gateway+"/fn/f"+path, &websocket.DialOptions{HTTPHeader: header})
 	if err == nil {
@@ -56,7 +56,7 @@ func (g *target) talk(path string, header http.Header) (*websocket.Conn, *http.R
 // says sends a text and returns what comes back.
 func says(t *testing.T, c *websocket.Conn, text string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := c.Write(ctx, websocket.MessageText, []byte(text)); err != nil {
 		t.Fatal(err)
@@ -71,7 +71,7 @@ func says(t *testing.T, c *websocket.Conn, text string) string {
 // ending is how a WebSocket ends.
 func ending(t *testing.T, c *websocket.Conn) websocket.StatusCode {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
 		if _, _, err := c.Read(ctx); err != nil {

@@ -133,7 +133,7 @@ func (v *vault) token(k platform.AccessKey, change map[string]any) string {
 func (v *vault) send(url, request string, cert *tls.Certificate) (*http.Response, string) {
 	v.Helper()
 	scheme, addr, _ := strings.Cut(url, "://")
-	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	conn, err := net.DialTimeout("tcp", addr, time.Minute)
 	if err != nil {
 		v.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func (v *vault) send(url, request string, cert *tls.Certificate) (*http.Response
 		conn = tls.Client(conn, config)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	go io.WriteString(conn, request) // a large request may be answered before it is read
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {

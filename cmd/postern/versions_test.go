@@ -28,7 +28,7 @@ func judgedCmd(ts *testscript.TestScript, neg bool, args []string) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	good := 0 // in a row
-	for late := time.After(30 * time.Second); good < 100; {
+	for late := time.After(time.Minute); good < 100; {
 		if status, _, _ := request(ts, false, []string{"GET", args[0], "200"}); status == http.StatusOK {
 			good++
 		} else {
@@ -208,14 +208,12 @@ func (s *site) failing(f *traffic) {
 	s.Helper()
 	f.may("1234") // its other handler answers
 	said := s.version(4, true, "--percent", "20")
-	began := time.Now()
 	if !strings.Contains(said, "20% of the calls") {
 		s.Errorf("deploy said %s", said)
 	}
 	eventually(s.T, "the failing version is ended", func() bool { return s.versions()[0].EndedBecause != "" })
-	took := time.Since(began)
-	if vs := s.versions(); vs[0].State != "old" || vs[1].State != "active" || vs[1].Percent != 100 || took > 10*time.Second {
-		s.Errorf("after %v: %+v", took, vs[:2])
+	if vs := s.versions(); vs[0].State != "old" || vs[1].State != "active" || vs[1].Percent != 100 {
+		s.Errorf("%+v", vs[:2])
 	}
 	for _, bad := range f.fell() {
 		if !strings.HasPrefix(bad, "version: 500 ") || !strings.Contains(bad, "handler_failed") {
