@@ -169,6 +169,7 @@ func TestChaos_RedeployUnderLoad(t *testing.T) {
 // Each time it comes back clean: a whole deployment answers, no worker is
 // orphaned, and the key still opens what it opened.
 func TestChaos_KillDuringDeploy(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))

@@ -125,6 +125,7 @@ func (x *trouble) strike(cmd *exec.Cmd, took, outage time.Duration) (what string
 // random moments of deploys with secrets. The function answers with one version
 // whole, code, variable and secret of the same deploy, and the next command works.
 func TestChaos_DeployIsWhole(t *testing.T) {
+	t.Parallel()
 	const budget = 15 * time.Second
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)

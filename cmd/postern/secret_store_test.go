@@ -68,6 +68,7 @@ func (s *site) refused(what string, err error, code string) {
 // TestSecretStore_Push: a new value is there without a deploy, no call fails for
 // it, and one with which the function does not start changes nothing.
 func TestSecretStore_Push(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	c := s.own()
 	hash := s.upload(c, `{"name":"tell","runtime":"node","variables":{"PLAIN":"x"},"secrets":["SECRET_VALUE"]}`, teller)
@@ -112,6 +113,7 @@ func TestSecretStore_Push(t *testing.T) {
 // two projects, never see each other's values: not in their environment, with
 // keys of each other, in a log, or in any byte of any file.
 func TestSecretStore_Apart(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	a := s.own()
 	sub, err := a.CreateSubproject(t.Context(), api.CreateSubprojectRequest{DisplayName: "b"})
@@ -235,6 +237,7 @@ func (s *site) onDisk(values map[string][]byte) {
 // rotations. It comes back with the old value or the new one, whole; everything
 // opens, and the next command works.
 func TestSecretStore_Killed(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))

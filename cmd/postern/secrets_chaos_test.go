@@ -22,6 +22,7 @@ var pairTeller = strings.ReplaceAll(teller, "?? 'none'", "+ '/' + process.env.PA
 // random moments of `secrets push` and `secrets rotate-keys`. The function has both
 // values of one push, the old or the new, and the next command works.
 func TestChaos_SecretsAreWhole(t *testing.T) {
+	t.Parallel()
 	const budget = 10 * time.Second
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -130,6 +131,7 @@ func (s *site) keepers() (of map[string]int, all int) {
 // next start goes on and ends it, and everything opens; the keeper before opens
 // nothing any more.
 func TestChaos_KeeperRotation(t *testing.T) {
+	t.Parallel()
 	const projects, rounds = 60, 6
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)

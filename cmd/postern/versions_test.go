@@ -264,6 +264,7 @@ func (c socket) tell(t *testing.T) string {
 // and a roll-back. Each time it comes back with what was or with what was asked
 // for, and that is what answers.
 func TestVersions_KillDuringShift(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
