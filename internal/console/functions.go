@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"postern.dev/postern/internal/api"
+	"postern.dev/postern/internal/say"
 )
 
 func (c *Console) registerFunctions() {
@@ -121,7 +122,7 @@ func (h *health) FailedShare() string {
 	if h.Calls == h.Refused {
 		return "–" // none ran
 	}
-	return percent(h.Failed)
+	return say.Percent(h.Failed)
 }
 
 // TurnedTag is the class of a tag that tells how many calls were refused: of a
@@ -143,7 +144,7 @@ func perMinute(n int64, over time.Duration) string {
 	case rate < 10:
 		return strings.TrimSuffix(strconv.FormatFloat(rate, 'f', 1, 64), ".0")
 	default:
-		return count(int64(math.Round(rate)))
+		return say.Count(int64(math.Round(rate)))
 	}
 }
 
@@ -164,7 +165,7 @@ func sparkOf(minutes, bad []int64) spark {
 	for _, n := range minutes {
 		most, all = max(most, n), all+n
 	}
-	s := spark{Width: len(minutes)*(sparkBar+1) - 1, Height: sparkHeight, Words: fmt.Sprintf("%s in 15 minutes, %s at most in one", plural(int(all), "call", "calls"), count(most))}
+	s := spark{Width: len(minutes)*(sparkBar+1) - 1, Height: sparkHeight, Words: fmt.Sprintf("%s in 15 minutes, %s at most in one", say.Plural(int(all), "call", "calls"), say.Count(most))}
 	bars := func(list []int64) string {
 		var b strings.Builder
 		for i, n := range list {

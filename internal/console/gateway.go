@@ -9,6 +9,7 @@ import (
 
 	"postern.dev/postern/internal/api"
 	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/say"
 )
 
 func (c *Console) registerGateway() {
@@ -89,7 +90,7 @@ func routeOf(r api.GatewayRoute) route {
 		add("rate", "rate "+rate, rate)
 	}
 	if r.BodyLimit > 0 {
-		add("body", "bodyLimit", size(r.BodyLimit))
+		add("body", "bodyLimit", say.Size(r.BodyLimit))
 	}
 	if r.Timeout > 0 {
 		add("timeout", "timeout", time.Duration(r.Timeout*float64(time.Second)).String())

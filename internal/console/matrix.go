@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"postern.dev/postern/internal/api"
+	"postern.dev/postern/internal/say"
 )
 
 func (c *Console) registerMatrix() {
@@ -66,7 +67,7 @@ func (c cell) Says() string {
 	case len(c.From) > 0:
 		from := "from " + strings.Join(c.From, ", ")
 		if c.More > 0 {
-			from += " and " + plural(c.More, "network more", "networks more")
+			from += " and " + say.Plural(c.More, "network more", "networks more")
 		}
 		return from
 	}

@@ -9,6 +9,7 @@ import (
 
 	"postern.dev/postern/internal/api"
 	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/say"
 )
 
 // overviewPage is what the page of one function shows first.
@@ -122,10 +123,10 @@ func (p overviewPage) Summary() string {
 	if t.Calls == 0 {
 		return "No calls in the last " + p.Lately() + "."
 	}
-	text := fmt.Sprintf("In the last %s: %s, of which %s succeeded, %s redirected, %s answered 4xx, %s answered 5xx, %s refused and %s cut off.", p.Lately(), plural(int(t.Calls), "call", "calls"),
-		count(t.Successes), count(t.Redirects), count(t.ClientErrors), count(t.ServerErrors), count(t.Refused), count(t.CutOff))
+	text := fmt.Sprintf("In the last %s: %s, of which %s succeeded, %s redirected, %s answered 4xx, %s answered 5xx, %s refused and %s cut off.", p.Lately(), say.Plural(int(t.Calls), "call", "calls"),
+		say.Count(t.Successes), say.Count(t.Redirects), say.Count(t.ClientErrors), say.Count(t.ServerErrors), say.Count(t.Refused), say.Count(t.CutOff))
 	if t.P50Ms > 0 {
-		text += fmt.Sprintf(" Half took no longer than %s, 90 of 100 no longer than %s, 99 no longer than %s.", took(t.P50Ms), took(t.P90Ms), took(t.P99Ms))
+		text += fmt.Sprintf(" Half took no longer than %s, 90 of 100 no longer than %s, 99 no longer than %s.", say.Took(t.P50Ms), say.Took(t.P90Ms), say.Took(t.P99Ms))
 	}
 	return text
 }

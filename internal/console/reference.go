@@ -15,6 +15,7 @@ import (
 
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/openapi"
+	"postern.dev/postern/internal/say"
 )
 
 func (c *Console) registerReference() {
@@ -197,7 +198,7 @@ func (c *Console) try(v *visit, asked *openapi.Request) (*got, error) {
 	var pretty bytes.Buffer
 	switch {
 	case !utf8.Valid(data) && out.Cut == "":
-		out.Body = size(int64(len(data))) + " that are no text"
+		out.Body = say.Size(int64(len(data))) + " that are no text"
 	case json.Indent(&pretty, data, "", "  ") == nil:
 		out.Body = pretty.String()
 	default:

@@ -16,6 +16,7 @@ import (
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/fault"
 	"postern.dev/postern/internal/httpx"
+	"postern.dev/postern/internal/say"
 	"postern.dev/postern/internal/signin"
 )
 
@@ -142,7 +143,7 @@ func (v *visit) refused(err error, view, title string, body any) error {
 	if locked, ok := account.IsLocked(err); ok {
 		seconds := int((locked.RetryAfter() + time.Second - 1) / time.Second)
 		v.w.Header().Set("Retry-After", strconv.Itoa(seconds))
-		err = fault.New(fault.TooMany, "Too many attempts have failed.").WithCode("signin_locked").WithHint("Wait " + plural(seconds, "second", "seconds") + ", then try again; until then the right one is refused too.")
+		err = fault.New(fault.TooMany, "Too many attempts have failed.").WithCode("signin_locked").WithHint("Wait " + say.Plural(seconds, "second", "seconds") + ", then try again; until then the right one is refused too.")
 	}
 	return v.marked(err, view, "", title, body)
 }

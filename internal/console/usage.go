@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"postern.dev/postern/internal/api"
+	"postern.dev/postern/internal/say"
 )
 
 func (c *Console) registerUsage() { c.page("GET /p/{project}/usage", c.usage) }
@@ -109,7 +110,7 @@ func (p usagePage) Share() string {
 	if p.Report.Total.Invocations == 0 {
 		return "–"
 	}
-	return percent(float64(p.Report.Total.Errors) / float64(p.Report.Total.Invocations))
+	return say.Percent(float64(p.Report.Total.Errors) / float64(p.Report.Total.Invocations))
 }
 
 // Noun is what a row is of.

@@ -3,12 +3,9 @@ package console
 import (
 	"fmt"
 	"html/template"
-	"math"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"postern.dev/postern/internal/say"
 )
@@ -17,9 +14,9 @@ import (
 func (c *Console) words() template.FuncMap {
 	return template.FuncMap{
 		"dir": func() string { return Dir }, "issuer": func() string { return c.o.Issuer }, "gateway": func() string { return c.o.Gateway },
-		"time": moment, "ago": ago, "count": count, "size": size, "took": took, "percent": percent,
-		"plain": plain, "join": func(s []string) string { return strings.Join(s, ", ") }, "query": url.QueryEscape, "segment": url.PathEscape, "ownURL": ownURL,
-		"list": func(s ...any) []any { return s }, "plural": plural, "browser": browserName, "methodClass": methodClass,
+		"time": moment, "ago": func(t *time.Time) string { return say.Ago(*t, time.Now()) }, "count": say.Count, "size": say.Size, "took": say.Took, "percent": say.Percent,
+		"plain": say.Plain, "join": func(s []string) string { return strings.Join(s, ", ") }, "query": url.QueryEscape, "segment": url.PathEscape, "ownURL": ownURL,
+		"list": func(s ...any) []any { return s }, "plural": say.Plural, "browser": say.Browser, "methodClass": methodClass,
 		"lines": func(s []string) string { return strings.Join(s, "\n") },
 	}
 }
@@ -125,45 +122,4 @@ func ownURL(address string) string {
 		return address
 	}
 	return "/" + path
-}
-
-// plural is a number with its noun.
-func plural(n int, one, more string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return count(n) + " " + more
-}
-
-// plain shows characters that would not be seen, or that would turn the text around
-// them, as what they are: a name must not look like another.
-func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' {
-			return r
-		}
-		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Zl, unicode.Zp) || r == unicode.ReplacementChar {
-			return '␦'
-		}
-		return r
-	}, s)
-}
-
-// browserName is a browser and its system as people call them, of what it calls
-// itself; what is no browser is told as it is.
-func browserName(agent string) string {
-	first := func(of [][2]string) string {
-		for _, o := range of {
-			if strings.Contains(agent, o[0]) {
-				return o[1]
-			}
-		}
-		return ""
-	}
-	name := first([][2]string{{"Edg", "Edge"}, {"OPR/", "Opera"}, {"Firefox/", "Firefox"}, {"FxiOS/", "Firefox"}, {"CriOS/", "Chrome"}, {"Chrome/", "Chrome"}, {"Safari/", "Safari"}})
-	system := first([][2]string{{"iPhone", "an iPhone"}, {"iPad", "an iPad"}, {"Android", "Android"}, {"Windows", "Windows"}, {"Macintosh", "a Mac"}, {"CrOS", "ChromeOS"}, {"Linux", "Linux"}})
-	if !strings.HasPrefix(agent, "Mozilla/5.0 (") || name == "" || system == "" {
-		return agent
-	}
-	return name + " on " + system
 }
