@@ -16,8 +16,9 @@ func (c *Console) registerFunctions() {
 	c.page("GET /p/{project}/functions/{name}", c.overview)
 }
 
-// functionsShown is how many functions one page has.
-const functionsShown = 50
+// functionsShown is how many functions one page has: a little more than a screen, for
+// what is below it is laid out before anything is seen.
+const functionsShown = 25
 
 // functionsPage is what the list of functions shows.
 type functionsPage struct {

@@ -24,7 +24,7 @@ func (c *Console) registerKeys() {
 
 // How many of each a page shows.
 const (
-	keysListed     = 50
+	keysListed     = 25
 	projectsListed = 5
 )
 
