@@ -130,8 +130,6 @@ func (c *Console) stray(w http.ResponseWriter, r *http.Request) {
 	v := &visit{c: c, w: w, r: r, id: httpx.NewRequestID()}
 	sent := *r
 	sent.Method = http.MethodPost
-	if _, pattern := c.mux.Handler(&sent); pattern != "" && r.Method == http.MethodGet {
-		v.to(strings.TrimPrefix(path.Dir(r.URL.Path), Dir))
 	above := path.Dir(r.URL.Path)
 	if _, pattern := c.mux.Handler(&sent); pattern != "" && r.Method == http.MethodGet && above != Dir {
 		v.to(strings.TrimPrefix(above, Dir))

@@ -38,8 +38,15 @@ func Count(n any) string {
 func Ago(t, now time.Time) string {
 	d := now.Sub(t)
 	past := d >= 0
-	if !past {
-		d = -d
+	if !past { // rounded: a session of twelve hours has no eleven at its beginning
+		switch d = -d; {
+		case d >= 48*time.Hour:
+			d = d.Round(24 * time.Hour)
+		case d >= time.Hour:
+			d = d.Round(time.Hour)
+		case d >= time.Minute:
+			d = d.Round(time.Minute)
+		}
 	}
 	var text string
 	switch {
