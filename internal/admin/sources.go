@@ -42,11 +42,7 @@ func (s *service) downloadSources(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	data, err := s.o.Artefacts.Read(ctx, d.ProjectID, d.Artefact)
-	if err != nil {
-		return nil, err
-	}
-	archive, err := bundle.Open(data)
+	archive, err := s.archive(ctx, d)
 	if err != nil {
 		return nil, err
 	}
@@ -58,6 +54,15 @@ func (s *service) downloadSources(ctx context.Context, in *struct {
 		return nil, err
 	}
 	return &zipped{"application/zip", d.Number, zip}, nil
+}
+
+// archive is what a deployment was made of.
+func (s *service) archive(ctx context.Context, d platform.Deployment) (*bundle.Archive, error) {
+	data, err := s.o.Artefacts.Read(ctx, d.ProjectID, d.Artefact)
+	if err != nil {
+		return nil, err
+	}
+	return bundle.Open(data)
 }
 
 // version is a deployment of a function by its number; 0 is the active one.

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"postern.dev/postern/internal/api"
-	"postern.dev/postern/internal/bundle"
 	"postern.dev/postern/internal/deploy"
 	"postern.dev/postern/internal/platform"
 )
@@ -57,11 +56,7 @@ func (s *service) manifestVariables(ctx context.Context, d platform.Deployment) 
 	if len(d.Variables) == 0 {
 		return nil, nil
 	}
-	data, err := s.o.Artefacts.Read(ctx, d.ProjectID, d.Artefact)
-	if err != nil {
-		return nil, err
-	}
-	archive, err := bundle.Open(data)
+	archive, err := s.archive(ctx, d)
 	if err != nil {
 		return nil, err
 	}

@@ -32,6 +32,16 @@ func allSubprojects(ctx context.Context, client *api.Client, deleted bool) ([]ap
 	})
 }
 
+// namedSubproject is the subproject that a command is about, and the client that found it.
+func namedSubproject(cmd *cobra.Command, nameOrID string) (*api.Client, api.Subproject, error) {
+	client, err := signedIn(cmd)
+	if err != nil {
+		return nil, api.Subproject{}, err
+	}
+	p, err := findSubproject(cmd.Context(), client, nameOrID)
+	return client, p, err
+}
+
 // findSubproject finds a subproject by its ID or, where one alone has it, by
 // its name.
 func findSubproject(ctx context.Context, client *api.Client, nameOrID string) (api.Subproject, error) {
@@ -120,11 +130,7 @@ func newSubprojectsShow(std Stdio) *cobra.Command {
 		Short: "Show one subproject, named by ID or name",
 		Args:  exactly("SUBPROJECT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := signedIn(cmd)
-			if err != nil {
-				return err
-			}
-			p, err := findSubproject(cmd.Context(), client, args[0])
+			_, p, err := namedSubproject(cmd, args[0])
 			if err != nil {
 				return err
 			}

@@ -65,11 +65,7 @@ func newSubprojectsUpdate(std Stdio) *cobra.Command {
 			if reflect.ValueOf(in).IsZero() {
 				return usageError{"nothing to change was named", "give --name or --label"}
 			}
-			client, err := signedIn(cmd)
-			if err != nil {
-				return err
-			}
-			p, err := findSubproject(cmd.Context(), client, args[0])
+			client, p, err := namedSubproject(cmd, args[0])
 			if err != nil {
 				return err
 			}
@@ -91,11 +87,7 @@ func newSubprojectsDelete(std Stdio) *cobra.Command {
 		Short: "End a subproject and its keys; its functions must be gone",
 		Args:  exactly("SUBPROJECT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := signedIn(cmd)
-			if err != nil {
-				return err
-			}
-			p, err := findSubproject(cmd.Context(), client, args[0])
+			client, p, err := namedSubproject(cmd, args[0])
 			if err != nil {
 				return err
 			}
