@@ -28,10 +28,10 @@ func TestConsole_Ways(t *testing.T) {
 		h.function("shop-"+s.name, "", "export const auth = ['order'];\nexport const order = () => 'the second';\n", "--percent", "10")
 	}
 	h.function("prices", "", "export const list = () => 'all prices';\n")
-	ways := map[string]func(p *hand){"signs in and out": signsInAndOut, "a key's life": keysLife, "versions": versions, "logs": logs, "a flood of lines": flood, "gateway": gatewayWays, "without JavaScript": plainly, "menu by keyboard": menuByKeyboard}
+	ways := map[string]func(p *hand){"signs in and out": signsInAndOut, "a key's life": keysLife, "versions": versions, "logs": logs, "a flood of lines": flood, "gateway": gatewayWays, "without JavaScript": plainly, "menu by keyboard": menuByKeyboard, "many windows": manyWindows}
 	for _, s := range screens {
 		for name, way := range ways {
-			if name == "a flood of lines" && s.phone || name == "menu by keyboard" && !s.phone { // once is enough; there is no such menu
+			if (name == "a flood of lines" || name == "many windows") && s.phone || name == "menu by keyboard" && !s.phone { // once is enough; there is no such menu
 				continue
 			}
 			cookie := "" // of each another, as of as many browsers

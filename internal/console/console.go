@@ -20,6 +20,7 @@ import (
 	"path"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"postern.dev/postern/internal/account"
 	"postern.dev/postern/internal/fault"
@@ -152,7 +153,7 @@ func (c *Console) home(v *visit) error {
 func (c *Console) page(pattern string, h func(*visit) error) {
 	method, path, _ := strings.Cut(pattern, " ")
 	c.mux.HandleFunc(method+" "+Dir+path, func(w http.ResponseWriter, r *http.Request) {
-		v := &visit{c: c, w: w, r: r, id: httpx.NewRequestID(), project: r.PathValue("project")}
+		v := &visit{c: c, w: w, r: r, id: httpx.NewRequestID(), at: time.Now(), project: r.PathValue("project")}
 		if err := v.enter(method == http.MethodPost); err != nil {
 			c.fail(v, err)
 			return

@@ -11,6 +11,7 @@ import (
 var files = map[string]struct{ path, kind string }{
 	"style.css":     {"assets/style.css", "text/css; charset=utf-8"},
 	"console.js":    {"assets/console.js", "text/javascript; charset=utf-8"},
+	"live.js":       {"assets/live.js", "text/javascript; charset=utf-8"},
 	"logs.js":       {"assets/logs.js", "text/javascript; charset=utf-8"},
 	"chart.js":      {"assets/chart.js", "text/javascript; charset=utf-8"},
 	"icon.svg":      {"assets/icon.svg", "image/svg+xml"},

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"net/http"
 	"net/url"
+	"time"
 
 	"postern.dev/postern/internal/api"
 	"postern.dev/postern/internal/fault"
@@ -18,6 +19,7 @@ type visit struct {
 	w       http.ResponseWriter
 	r       *http.Request
 	id      string // of the request
+	at      time.Time
 	session Session
 	project string      // of the path; empty on pages of no project
 	api     *api.Client // of that project, or of the person's own
@@ -98,7 +100,8 @@ type frame struct {
 	Here    string // the entry of the menu, such as "keys"
 	Project string // empty: a page without a menu
 	Session Session
-	Signed  bool // somebody is signed in
+	Signed  bool   // somebody is signed in
+	Since   string // the time as of which the page knows everything
 	Stamp   string
 	Version string
 	Notice  notice
@@ -159,7 +162,7 @@ func (v *visit) answer(status int, view string, f frame) error {
 	if f.Project == "" && f.Signed {
 		f.Project = v.session.ProjectID
 	}
-	f.Charts, f.Script = v.charts, v.script
+	f.Charts, f.Script, f.Since = v.charts, v.script, v.at.UTC().Format(time.RFC3339Nano)
 	f.Notice = notices[v.r.URL.Query().Get("said")]
 	var out bytes.Buffer
 	if err := v.c.views.ExecuteTemplate(&out, view+".html", f); err != nil {

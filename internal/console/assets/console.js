@@ -79,30 +79,20 @@
     if (stay) place(document.getElementById(stay[0]), stay[1], stay[2])?.focus({ preventScroll: true });
     stay = null;
   });
-  let source;
-  let wait = 5000;
-  const listen = (again) => {
-    source = new EventSource('/console/api/v1/projects/' + encodeURIComponent(project) + '/events');
+  if (project && parts().length) {
     sign.hidden = false;
-    source.addEventListener('open', () => {
-      sign.classList.add('on');
-      word.textContent = 'live';
-      wait = 5000;
-      if (again) tell(null);
+    live({
+      url: '/console/api/v1/projects/' + encodeURIComponent(project) + '/events?since=' + encodeURIComponent(body.dataset.since),
+      state: (why) => {
+        sign.classList.toggle('on', !why);
+        word.textContent = why ? 'not live: ' + why : 'live';
+      },
+      told: (event, data) => {
+        if (event === 'resync') tell(null);
+        if (event !== 'changed') return;
+        const { kind, names } = JSON.parse(data);
+        tell([kind], names);
+      },
     });
-    source.addEventListener('error', () => {
-      sign.classList.remove('on');
-      word.textContent = 'not live';
-      if (source.readyState !== EventSource.CLOSED) return; // it tries again by itself
-      setTimeout(() => listen(true), wait);
-      wait = Math.min(2 * wait, 60000);
-    });
-    source.addEventListener('resync', () => tell(null));
-    source.addEventListener('changed', (e) => {
-      const { kind, names } = JSON.parse(e.data);
-      tell([kind], names);
-    });
-  };
-  if (project && parts().length) listen(false);
-  addEventListener('pagehide', () => source?.close());
+  }
 })();

@@ -1,6 +1,5 @@
 // Live logs and requests: [data-stream] is the address of a stream of server-sent events,
-// data-last the event to go on behind. It is read by fetch and not by EventSource, because
-// that cannot say where to begin.
+// data-last the event to go on behind.
 //
 // However much comes, the page stays as it is asked for: what was read waits in a queue of
 // a fixed length, each frame of the screen takes some of it, and what has no room is counted
@@ -68,14 +67,12 @@
     const follow = controls.querySelector('[data-log-follow]');
     const empty = part.querySelector('[data-log-empty]');
     const box = part.querySelector('[data-log-list]'); // hidden while it has nothing
-    let last = list.dataset.last;
     let queue = [];
     let skipped = 0;
     let asked = false; // for a frame
     let idleUntil = 0;
     let following = true;
     let paused = false;
-    let reading = null; // how to end the connection
     controls.hidden = false;
     const say = (text) => { if (state.textContent !== text) state.textContent = text; };
 
@@ -123,53 +120,18 @@
       if (queue.length) soon();
     };
 
-    // read takes one connection's events until it ends, and returns why.
-    const read = async (signal) => {
-      const headers = { Accept: 'text/event-stream' };
-      if (last) headers['Last-Event-ID'] = last;
-      const answer = await fetch(list.dataset.stream, { headers, signal, cache: 'no-store' });
-      if (!answer.ok) return answer.status;
-      say('Live');
-      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-      let rest = '';
-      for (;;) {
-        const { value, done } = await reader.read();
-        if (done) return 0;
-        const blocks = (rest + value).split('\n\n');
-        rest = blocks.pop();
-        for (const block of blocks) {
-          let id, event, data = '';
-          for (const field of block.split('\n')) {
-            if (field.startsWith('id: ')) id = field.slice(4);
-            else if (field.startsWith('event: ')) event = field.slice(7);
-            else if (field.startsWith('data: ')) data += field.slice(6);
-          }
-          if (event && data) add([event, data]);
-          if (id) last = id;
-        }
-      }
-    };
-    const run = async () => {
-      for (let wait = 500; list.isConnected && !paused; wait = Math.min(wait * 2, 10000)) {
-        const began = Date.now();
-        reading = new AbortController();
-        let why = 0;
-        try { why = await read(reading.signal); } catch { why = 0; }
-        if (paused || !list.isConnected) return;
-        if (why === 401 || why === 403) { say('You are signed out. Load the page again to sign in.'); return; }
-        if (why === 404) { say('There is no such function any more.'); return; }
-        if (Date.now() - began > 10000) wait = 500;
-        say('Connecting again…');
-        await new Promise((done) => setTimeout(done, wait));
-      }
-    };
+    const stream = live({
+      url: list.dataset.stream,
+      last: list.dataset.last,
+      told: (event, data) => add([event, data]),
+      state: (why) => { if (!paused) say(why ? 'Not live: ' + why : 'Live'); },
+    });
 
     pause.addEventListener('click', () => {
       paused = !paused;
       pause.textContent = paused ? 'Go on' : 'Pause';
-      if (!paused) { run(); return; }
-      reading.abort(); // nobody holds anything for this page: it goes on behind the last that it was told
-      say('Paused');
+      say(paused ? 'Paused' : 'Going on…');
+      stream.hold(paused); // nobody holds anything for this page: it goes on behind the last that it was told
     });
     if (isLog) {
       list.scrollTop = list.scrollHeight;
@@ -179,9 +141,7 @@
       }, { passive: true });
       follow.addEventListener('click', () => { following = true; list.scrollTop = list.scrollHeight; list.focus(); });
     }
-    addEventListener('pagehide', () => { if (reading) reading.abort(); });
-    ends.push(() => { if (reading) reading.abort(); });
-    run();
+    ends.push(stream.end);
   };
 
   let ends = [];
