@@ -469,7 +469,7 @@ func TestConfirm_Refuses(t *testing.T) {
 		sealed, code, password string
 	}{
 		"a wrong code": {ann, e.Sealed, "000000x", password}, "an old code": {ann, e.Sealed, w.code(secret, -3), password}, "a wrong password": {ann, e.Sealed, w.code(secret, 0), "x"},
-		"another's": {ben, e.Sealed, w.code(secret, 0), password}, "nothing sealed": {ann, "", w.code(secret, 0), password}, "something altered": {ann, "A" + e.Sealed[1:], w.code(secret, 0), password},
+		"another's": {ben, e.Sealed, w.code(secret, 0), password}, "nothing sealed": {ann, "", w.code(secret, 0), password}, "something altered": {ann, e.Sealed[1:] + e.Sealed[:1], w.code(secret, 0), password},
 		"a session of nobody": {account.Session{}, e.Sealed, w.code(secret, 0), password},
 	} {
 		if codes, err := w.Confirm(t.Context(), tc.by, tc.sealed, tc.code, tc.password); err == nil || codes != nil {
