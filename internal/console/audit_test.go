@@ -37,6 +37,7 @@ func (s *site) refused(path string) (requestID string) {
 }
 
 func TestAudit(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.want(s.get("gateway/refusals"), 200, "Nothing was refused")
 	s.deploy("shop", shop)

@@ -20,6 +20,7 @@ import (
 )
 
 func TestStrangers_AreLedToSignIn(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.client.Jar = nil
 	for _, path := range []string{"", "/", "/p/x", "/p/" + s.project + "/functions", "/api/v1/whoami"} {
@@ -35,6 +36,7 @@ func TestStrangers_AreLedToSignIn(t *testing.T) {
 }
 
 func TestStrayPaths_AreAPageOfTheirOwn(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for _, path := range []string{"/nothing", "/assets/x/nothing.js", "/p/a/b/c/d"} {
 		s.want(s.get(path), http.StatusNotFound, "there is no such page", "Sign out")
@@ -42,6 +44,7 @@ func TestStrayPaths_AreAPageOfTheirOwn(t *testing.T) {
 }
 
 func TestEveryAnswer_HasItsShield(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for _, path := range []string{"/", "/nothing", "/assets/x/style.css", "/api/v1/whoami"} {
 		h := s.get(path).header
@@ -56,6 +59,7 @@ func TestEveryAnswer_HasItsShield(t *testing.T) {
 }
 
 func TestAPI_TakesTheSession(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.want(s.get("/api/v1/whoami"), 200, s.project)
 	if p := s.send("POST", "/api/v1/projects/"+s.project+"/accessKeys", nil); p.status != 403 || !strings.Contains(p.body, "signin_forged") {

@@ -9,6 +9,7 @@ import (
 )
 
 func TestFunctionSettings(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	page := "functions/shop/settings"
 	s.want(s.get(page), 404, "there is no such function")

@@ -53,6 +53,7 @@ export function open() { return 'o' }
 export function broken() { throw new Error('no') }`
 
 func TestFunctions_Empty(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.want(s.get("functions"), 200, "No functions yet", "postern functions deploy", "postern auth login --server", `aria-current="page">Functions`)
 	s.want(s.get("functions?q=none"), 200, "No function is called that")
@@ -61,6 +62,7 @@ func TestFunctions_Empty(t *testing.T) {
 }
 
 func TestFunctions_AtAGlance(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.deploy("orders", moody)
 	s.deploy("quiet", `export function a() { return 1 }`)
@@ -78,6 +80,7 @@ func TestFunctions_AtAGlance(t *testing.T) {
 
 // What is searched for, and who sent a page, is text and nothing else.
 func TestFunctions_Hostile(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	text := `"><script>alert(1)</script>` + "\u202e"
 	p := s.get("functions?q=" + url.QueryEscape(text))
@@ -94,6 +97,7 @@ func TestFunctions_Hostile(t *testing.T) {
 }
 
 func TestFunctions_Paged(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for _, name := range []string{"a", "b", "c"} {
 		s.deploy(name, `export function x() { return 1 }`)
@@ -104,6 +108,7 @@ func TestFunctions_Paged(t *testing.T) {
 }
 
 func TestOverview(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.deploy("orders", moody)
 	p := s.get("functions/orders")
@@ -125,6 +130,7 @@ func TestOverview(t *testing.T) {
 // A deploy that failed is told with what to do, of a function that runs and of one
 // that never came to be.
 func TestOverview_FailedDeploys(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.deploy("orders", moody)
 	s.fails("orders", `throw new Error('<b>loud</b>'); export function a() {}`)
@@ -148,6 +154,7 @@ func (s *site) fails(name, source string) {
 
 // Somebody who is told of a change finds it: the page and the stream are of one node.
 func TestOverview_Live(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.deploy("orders", moody)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -47,6 +47,7 @@ func (s *site) apply(document string) {
 
 // From the last of several pages there is no way on, and one to the first.
 func TestRoutes_Paged(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	var source strings.Builder
 	for i := range 110 {
@@ -62,6 +63,7 @@ func TestRoutes_Paged(t *testing.T) {
 }
 
 func TestRoutes(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.want(s.get("gateway"), 200, "No routes yet", "No policy is in force")
 	s.want(s.get("gateway/groups"), 200, "No groups yet")

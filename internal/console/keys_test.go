@@ -42,6 +42,7 @@ func (s *site) newKeyForm(name string) url.Values {
 // S3: a display name and Confirm; Key ID and Key Secret once; back on the list the
 // new key is there, and its secret nowhere.
 func TestKeys_MadeAndShownOnce(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.deploy("orders", `export async function status() { return "ok" }`)
 	s.want(s.get("keys"), 200, "New key", s.project, "This project")
@@ -81,6 +82,7 @@ func TestKeys_MadeAndShownOnce(t *testing.T) {
 
 // What the API refuses the form says beside the field, and has what was typed.
 func TestKeys_FormRefuses(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	taken := s.post("keys/new", s.newKeyForm("taken"))
 	s.want(taken, 200, "Key Secret")
@@ -184,6 +186,7 @@ func TestKeys_BindingAndMetadata(t *testing.T) {
 
 // Names full of markup are text, wherever they stand.
 func TestKeys_HostileNames(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for _, name := range []string{`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `'}};{{.Session.CSRF}}`, `javascript:alert(1)`, `a&lt;b`, strings.Repeat("W", 100), "pay\u200bpal"} {
 		form := s.newKeyForm(name)
@@ -204,6 +207,7 @@ func TestKeys_HostileNames(t *testing.T) {
 }
 
 func TestKeys_ChangedRotatedRevoked(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.deploy("orders", `export async function status() { return "ok" }`)
 	form := s.newKeyForm("life")
@@ -273,6 +277,7 @@ func TestKeys_ChangedRotatedRevoked(t *testing.T) {
 
 // The keys of functions and of policies are shown, and are others' to change.
 func TestKeys_OfFunctionsAndPolicies(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.deploy("orders", `export async function status() { return "ok" }`)
 	id := accesskey.NewID(time.Now())
@@ -299,6 +304,7 @@ func TestKeys_OfFunctionsAndPolicies(t *testing.T) {
 
 // The list is in pages, newest first, and a search narrows it.
 func TestKeys_PagesAndSearch(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for i := range 45 {
 		if _, err := s.api.CreateKey(t.Context(), api.CreateKeyRequest{DisplayName: fmt.Sprintf("caller %02d", i)}); err != nil {
@@ -323,6 +329,7 @@ func TestKeys_PagesAndSearch(t *testing.T) {
 // The line to try a key with does in a shell what it says, whatever a route is
 // called, and what is copied is what is seen.
 func TestKeys_LineIsSafeToPaste(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.deployWith("hostile", `export const a = () => 1`, `, "routes": [{"path": "GET /it's;$(id)[1-9]\u009b201~\u202e!!`+"`id`"+`", "handler": "a"}]`, api.DeployRequest{})
 	made := s.post("keys/new", url.Values{"id": {accesskey.NewID(time.Now())}, "displayName": {"pasted"}, "scope": {"invoke"}})

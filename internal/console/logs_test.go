@@ -3,6 +3,7 @@ package console_test
 import "testing"
 
 func TestFunctionLogs(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.want(s.get("functions/nosuch/logs"), 404, "there is no such function")
 	s.deploy("shop", talking)

@@ -9,6 +9,7 @@ import (
 )
 
 func TestPolicy(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.deploy("shop", shop)
 	s.want(s.get("gateway/policy"), 200, "No policy was applied yet", "version: 1", "None yet.")

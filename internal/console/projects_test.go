@@ -12,6 +12,7 @@ import (
 )
 
 func TestServicePlans(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.want(s.get("service-plans"), 200, "No API tokens yet", "SERVICE_PLAN_ID", "/xms/v1/")
 	open := func() url.Values {
@@ -48,6 +49,7 @@ func TestServicePlans(t *testing.T) {
 }
 
 func TestSubprojects(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.want(s.get("subprojects"), 200, "No subprojects yet", s.project)
 	for name, typed := range map[string]string{"no name": " ", "too long": strings.Repeat("x", 256), "a line break": "a\nb"} {
@@ -85,6 +87,7 @@ func TestSubprojects(t *testing.T) {
 
 // One with functions is not deleted, and the page says so where it was asked.
 func TestSubprojects_NotEmpty(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	made, err := s.api.CreateSubproject(t.Context(), api.CreateSubprojectRequest{DisplayName: "full"})
 	if err != nil {
@@ -99,6 +102,7 @@ func TestSubprojects_NotEmpty(t *testing.T) {
 }
 
 func TestSigningKeys(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.get("signing-keys")
 	s.want(p, 200, "EdDSA", "signing", "/.well-known/jwks.json", "it is replaced", "Rotate now")
@@ -117,6 +121,7 @@ func TestSigningKeys(t *testing.T) {
 
 // A key of a subproject sees its own project, and no other.
 func TestProjects_OfTenants(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	made, err := s.api.CreateSubproject(t.Context(), api.CreateSubprojectRequest{DisplayName: "tenant"})
 	if err != nil {
@@ -150,6 +155,7 @@ func TestProjects_OfTenants(t *testing.T) {
 // Who signed in with a password does all of it as a key does, and cannot go beyond
 // the project.
 func TestKeys_OfUsers(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	other, err := s.api.CreateSubproject(t.Context(), api.CreateSubprojectRequest{DisplayName: "tenant"})
 	if err != nil {

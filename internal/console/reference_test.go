@@ -10,6 +10,7 @@ import (
 var operations = regexp.MustCompile(`href="/console(/p/[^"]*/api/[A-Za-z]+)"`)
 
 func TestReference(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.get("api")
 	s.want(p, 200, "<h2>Access keys</h2>", "Make an access key", "/v1/projects/{projectId}/gateway/matrix", "OpenAPI document")
@@ -32,6 +33,7 @@ func TestReference(t *testing.T) {
 }
 
 func TestReference_TriesOperations(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	key := func(more ...string) url.Values {
 		form := url.Values{"path.projectId": {s.project}, "body": {`{"displayName": "tried <b>"}`}}

@@ -35,6 +35,7 @@ func (s *site) call(method, path string, header ...string) string {
 }
 
 func TestRequests(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.want(s.get("functions/nosuch/requests"), 404, "there is no such function")
 	s.deploy("shop", talking)
@@ -58,6 +59,7 @@ func TestRequests(t *testing.T) {
 }
 
 func TestRequests_Sent(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.deploy("shop", talking)
 	page := "functions/shop/requests/new"
@@ -100,6 +102,7 @@ func TestRequests_Sent(t *testing.T) {
 
 // A private function has no address, and its requests are sent as it calls others.
 func TestRequests_OfPrivateFunction(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.deployWith("inner", talking, `, "visibility": "private"`, api.DeployRequest{})
 	page := "functions/inner/requests/new"
@@ -110,6 +113,7 @@ func TestRequests_OfPrivateFunction(t *testing.T) {
 // Who may send requests can do by that what their key can do at the gateway, and
 // reach the function that is named and no other.
 func TestRequests_SentReachNothingElse(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.deploy("shop", talking)
 	s.deployWith("inner", talking, `, "visibility": "private"`, api.DeployRequest{})
@@ -144,6 +148,7 @@ func TestRequests_SentReachNothingElse(t *testing.T) {
 
 // A user has no key to send a request with, and is told what to do instead.
 func TestRequests_SentByUser(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.deploy("shop", talking)
 	if _, err := s.api.CreateUser(s.Context(), api.CreateUserRequest{Name: "ann", Password: "correct horse battery"}); err != nil {

@@ -10,6 +10,7 @@ import (
 )
 
 func TestUsage(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.want(s.get("usage"), 200, "Nothing ran from")
 	s.deploy("shop", shop)
@@ -44,6 +45,7 @@ func TestUsage(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.get("settings")
 	s.want(p, 200, s.project, "SQLite", `<span class="tag good">ready</span>`, "flag --listen", "POSTERN_LISTEN", "127.0.0.1:0")

@@ -15,6 +15,7 @@ export const fails = () => { throw new Error('it <b>broke</b>'); };
 `
 
 func TestVersions_RefusalsSayWhatToDo(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.want(s.get("functions/nosuch/versions"), 404, "there is no such function")
 	s.deploy("shop", talking)
@@ -33,6 +34,7 @@ func TestVersions_RefusalsSayWhatToDo(t *testing.T) {
 }
 
 func TestVersions_PromoteAndRollBack(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.deploy("shop", talking)
 	s.deployPart("shop", talking+"// two\n", 10)
