@@ -14,8 +14,8 @@ func (c *Console) registerMatrix() {
 
 // How much of the matrix one page shows, and at most: more the API does not give.
 const (
-	matrixKeys, mostKeys     = 25, 50
-	matrixRoutes, mostRoutes = 50, 200
+	matrixKeys, mostKeys     = 20, 50
+	matrixRoutes, mostRoutes = 30, 200
 )
 
 // matrixPage is what the page of keys and routes shows.
