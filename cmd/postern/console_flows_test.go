@@ -9,12 +9,12 @@ import (
 	"fmt"
 	"net/http"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 )
 
@@ -28,14 +28,14 @@ func TestConsole_Ways(t *testing.T) {
 		h.function("shop-"+s.name, "", "export const auth = ['order'];\nexport const order = () => 'the second';\n", "--percent", "10")
 	}
 	h.function("prices", "", "export const list = () => 'all prices';\n")
-	ways := map[string]func(p *hand){"signs in and out": signsInAndOut, "a key's life": keysLife, "versions": versions, "logs": logs, "a flood of lines": flood, "gateway": gatewayWays, "without JavaScript": plainly, "menu by keyboard": menuByKeyboard, "many windows": manyWindows}
+	ways := map[string]func(p *hand){"signs in and out": signsInAndOut, "a key's life": keysLife, "versions": versions, "logs": logs, "a flood of lines": flood, "gateway": gatewayWays, "without JavaScript": plainly, "menu by keyboard": menuByKeyboard, "by keyboard": byKeyboard, "many windows": manyWindows}
 	for _, s := range screens {
 		for name, way := range ways {
-			if (name == "a flood of lines" || name == "many windows") && s.phone || name == "menu by keyboard" && !s.phone { // once is enough; there is no such menu
+			if slices.Contains([]string{"a flood of lines", "many windows", "without JavaScript", "by keyboard"}, name) && s.phone || name == "menu by keyboard" && !s.phone { // once is enough; there is no such menu
 				continue
 			}
 			cookie := "" // of each another, as of as many browsers
-			if name != "signs in and out" {
+			if !slices.Contains([]string{"signs in and out", "without JavaScript", "by keyboard"}, name) {
 				cookie = h.signedIn()
 			}
 			t.Run(s.name+", "+name, func(t *testing.T) {
@@ -223,46 +223,6 @@ func flood(p *hand) {
 	}
 }
 
-// plainly is what can be done in a browser that runs no scripts.
-func plainly(p *hand) {
-	if _, err := chromedp.Call(p.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
-		p.Fatal(err)
-	}
-	name := "no scripts, " + p.s.name
-	p.to("keys/new")
-	p.sees("/keys/new", "Display name")
-	p.types("displayName", name)
-	p.press("Confirm")
-	p.sees("/keys/new", "will not be shown again")
-	p.press("Confirm")
-	p.sees("/keys", name, "new")
-	p.types("q", "NO SCRIPTS, "+p.s.name)
-	p.press("Search")
-	p.sees("/keys", name, "1 key")
-	p.to("functions/shop-" + p.s.name + "/versions")
-	p.sees("/versions", "Version 1")
-	p.to("gateway/matrix")
-	p.sees("/matrix", name, "yes")
-}
-
-func menuByKeyboard(p *hand) {
-	p.to("keys")
-	p.sees("/keys", "Access keys")
-	for range 6 {
-		if p.do(chromedp.KeyEvent("\t")); p.eval("document.activeElement.tagName") == "SUMMARY" {
-			break
-		}
-	}
-	p.do(chromedp.KeyEvent("\r"))
-	p.until("the menu is open", "document.querySelector('details.menu').open")
-	p.do(chromedp.KeyEvent("\t"))
-	if got := p.eval("document.activeElement.innerText"); got != "Functions" {
-		p.Errorf("the first entry is %q", got)
-	}
-	p.do(chromedp.KeyEvent("\r"))
-	p.sees("/functions", "shop-phone")
-}
-
 func gatewayWays(p *hand) {
 	p.to("gateway/explain")
 	p.sees("/explain", "One that is not made")
@@ -305,6 +265,9 @@ func TestConsole_FirstUser(t *testing.T) {
 			t.Parallel()
 			h := newHall(t)
 			p := h.someone(t, s, "")
+			if s.phone {
+				p.scriptless()
+			}
 			v := p.watched()
 			p.do(chromedp.Navigate(h.control + "/"))
 			p.sees("/console/signin", "There is no user yet")
@@ -318,6 +281,7 @@ func TestConsole_FirstUser(t *testing.T) {
 			p.types("again", password+"?")
 			p.press("Make the user and sign in")
 			p.sees("/console/setup", "same")
+			p.clear()
 			p.types("key-secret", h.api.Secret)
 			p.types("new-password", password)
 			p.types("again", password)
@@ -325,11 +289,13 @@ func TestConsole_FirstUser(t *testing.T) {
 			p.sees("/console/account", "Second factor", "Off")
 			p.press("Set it up")
 			p.sees("/console/account/code", "Scan this")
+			p.clear()
 			secret := strings.ReplaceAll(p.text("main code"), " ", "")
 			p.types("code", codeAt(t, secret, time.Now()))
 			p.types("password", password)
 			p.press("Turn it on")
 			p.sees("", "Recovery codes")
+			p.clear()
 			p.press("I have kept them")
 			p.sees("/console/account", "On")
 			p.press("Sign out")
@@ -341,9 +307,23 @@ func TestConsole_FirstUser(t *testing.T) {
 			p.types("code", "000000")
 			p.press("Go on")
 			p.sees("/console/signin/code", "Your code", "wrong")
+			p.faulty("wrong")
+			p.clear()
 			p.types("code", codeAt(t, secret, time.Now().Add(30*time.Second))) // that of now was used
 			p.press("Go on")
 			p.sees("/functions", "ada")
+			if s.phone {
+				p.touch("the menu", "document.querySelector('details.menu summary')")
+				p.touch("users", "[...document.querySelectorAll('details.menu a')].find((e) => e.innerText === 'Users')")
+			} else {
+				p.to("users")
+			}
+			p.sees("/users", "you")
+			p.touch("the user", "document.querySelector('tbody a')")
+			p.sees("", "Turn the second factor off")
+			p.clear()
+			p.press("Turn it off")
+			p.sees("", "The second factor is off")
 			v.quiet(t)
 			if status, _ := call(t, http.DefaultClient, "GET", h.control+"/console/setup", "", "", ""); status != 404 {
 				t.Errorf("the first user can be made twice: %d", status)

@@ -115,3 +115,14 @@ func (p *hand) text(selector string) string {
 	p.Helper()
 	return p.eval(`document.querySelector(` + quoted(selector) + `)?.innerText ?? ''`)
 }
+
+// faulty is after a form's mistake: who uses a keyboard or hears the page is where it
+// says what is wrong, or in the field that is marked with that.
+func (p *hand) faulty(text string) {
+	p.Helper()
+	eventually(p.T, "the focus is where "+text+" is said", func() bool {
+		got, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](`(() => { const e = document.activeElement; if (e.id !== 'problem' && e.ariaInvalid !== 'true') return '';
+			return [e, ...(e.getAttribute('aria-describedby') ?? '').split(' ').map((id) => document.getElementById(id))].map((e) => e?.innerText ?? '').join(' '); })()`))
+		return err == nil && strings.Contains(got, text)
+	})
+}

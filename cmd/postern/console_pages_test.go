@@ -102,6 +102,7 @@ func TestConsole_Pages(t *testing.T) {
 		}
 	}
 	host := strings.TrimPrefix(h.control, "http://")
+	t.Run("after forms", func(t *testing.T) { h.states(t, cookie) })
 	for _, s := range screens {
 		cookie := h.signedIn() // each is a browser of its own
 		t.Run(s.name, func(t *testing.T) {
