@@ -47,7 +47,7 @@ var states = []state{
 	{path: "audit?action=nothing", text: "No events are like that"},
 	{path: "audit?since=2026-11-01T09:30&until=2026-11-01T09:29&outcome=refused", text: "Audit log"},
 	{path: "users", fields: map[string]string{"username": "axe", "new-password": "four words nobody knows", "again": "five"}, press: "Add the user", text: "not alike", wrong: true},
-	{path: "subprojects", fields: map[string]string{"displayName": ""}, press: "Create", text: "displayName", wrong: true},
+	{path: "subprojects", fields: map[string]string{"displayName": ""}, press: "Create", text: "the name", wrong: true},
 	{path: "settings?q=nothing-like-it", text: "No setting is like that"},
 	{path: "api?q=nothing-like-it", text: "No operation is like that"},
 	{path: "api/createSubproject", fields: map[string]string{"body": "{"}, press: "Show what would be sent", text: "the body is no JSON", wrong: true},

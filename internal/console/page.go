@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+	"strings"
 
 	"postern.dev/postern/internal/api"
 	"postern.dev/postern/internal/fault"
@@ -144,7 +145,7 @@ func (v *visit) again(err error, inField bool, view, here, title string, body an
 	if f.Status >= http.StatusInternalServerError {
 		return err
 	}
-	f.InField = inField
+	f.inWords().InField = inField
 	return v.answer(f.ofForm(), view, frame{Title: title, Here: here, Body: body, Failure: f})
 }
 
@@ -172,6 +173,14 @@ func (v *visit) answer(status int, view string, f frame) error {
 	v.w.WriteHeader(status)
 	_, _ = v.w.Write(out.Bytes()) // whoever went away needs none
 	return nil
+}
+
+// inWords says a field as its form does, where the API begins with its own name for it.
+func (f *failure) inWords() *failure {
+	if name, wrong, _ := strings.Cut(f.Text, " "); fieldWords[name] != "" {
+		f.Text = fieldWords[name] + " " + wrong
+	}
+	return f
 }
 
 // failureOf is what a page says of an error; nothing of one that is our own mistake.

@@ -59,7 +59,7 @@ func (c *Console) makeSubproject(v *visit) error {
 	if loadErr != nil {
 		return loadErr
 	}
-	p.Name, p.Wrong = name, v.failureOf(err)
+	p.Name, p.Wrong = name, v.failureOf(err).inWords()
 	return v.marked(err, "subprojects", "subprojects", "Subprojects", p)
 }
 
@@ -94,7 +94,7 @@ func (c *Console) renameSubproject(v *visit) error {
 	}
 	name := v.r.PostForm.Get("displayName")
 	if _, err = v.api.UpdateSubproject(v.r.Context(), p.SubprojectID, api.UpdateSubprojectRequest{DisplayName: &name}); err != nil {
-		p.Name, p.Wrong = name, v.failureOf(err)
+		p.Name, p.Wrong = name, v.failureOf(err).inWords()
 		return v.marked(err, "subproject", "subprojects", p.DisplayName, p)
 	}
 	v.said(v.in("subprojects/"+p.SubprojectID), "subproject-renamed")
