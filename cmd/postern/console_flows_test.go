@@ -231,7 +231,7 @@ func gatewayWays(p *hand) {
 	p.sees("/explain", "refused", "401")
 	p.to("gateway/matrix")
 	p.sees("/matrix", "shop-"+p.s.name)
-	p.touch("a cell of the administrator's", "document.querySelector('.matrix tbody td a')")
+	p.follows("a cell of the administrator's", "[...document.querySelectorAll('.matrix tbody tr')].find((r) => r.innerText.startsWith('administrator')).querySelector('td a')", "/explain")
 	p.sees("/explain", "passed")
 	if p.s.phone { // a project has one policy
 		return

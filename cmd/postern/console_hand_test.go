@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 )
@@ -79,6 +80,22 @@ func (p *hand) touch(what, script string) {
 	} else {
 		p.do(chromedp.MouseClickXY(x, y))
 	}
+}
+
+// follows touches a link of a list that others change, until it has led to a page: what
+// was there a moment ago may be a line lower.
+func (p *hand) follows(what, script, path string) {
+	p.Helper()
+	for range 5 {
+		p.touch(what, script)
+		for range 20 {
+			if at, err := chromedp.Run(p.ctx, chromedp.Evaluate[string]("location.pathname")); err == nil && strings.HasSuffix(at, path) {
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+	p.Errorf("%s does not lead to %s", what, path)
 }
 
 // press clicks the button, link or summary of the page that begins with a text.

@@ -5,8 +5,8 @@ import (
 	"crypto/subtle"
 	"net/http"
 	"net/url"
-	"time"
 	"strings"
+	"time"
 
 	"postern.dev/postern/internal/api"
 	"postern.dev/postern/internal/fault"

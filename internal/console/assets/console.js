@@ -70,9 +70,22 @@
     const same = all.filter((e) => leads(e) === to);
     return same.find((e) => e === all[index]) ?? same[0] ?? all[Math.min(index, all.length - 1)];
   };
+  // What somebody presses is not replaced under their finger: it waits for the click.
+  let pressed = null;
+  const late = new Set();
+  addEventListener('pointerdown', (e) => { pressed = e.target; });
+  ['pointerup', 'pointercancel'].forEach((end) => addEventListener(end, () => {
+    pressed = null;
+    if (late.size) setTimeout(() => { [...late].forEach((id) => document.getElementById(id)?.dispatchEvent(new CustomEvent('changed'))); late.clear(); }, 300);
+  }));
   let stay = null;
   body.addEventListener('htmx:beforeSwap', (e) => {
     const part = e.detail.target;
+    if (pressed && part.id && part.dataset.live && part.contains(pressed)) {
+      e.detail.shouldSwap = false;
+      late.add(part.id);
+      return;
+    }
     stay = part.id && part.dataset.live && part.contains(document.activeElement) ? [part.id, stops(part).indexOf(document.activeElement), leads(document.activeElement)] : null;
   });
   body.addEventListener('htmx:afterSwap', () => {
