@@ -54,12 +54,15 @@ func (s *service) getPolicy(ctx context.Context, in *struct {
 	if err != nil && !damaged(err) { // of what is damaged the document may be whole
 		return nil, err
 	}
-	out := describePolicy(p)
-	if out.Document = string(p.Document); in.WithKeys {
-		out.Document, err = s.withKeys(ctx, in.ProjectID, p.Document)
-		return &body[api.GatewayPolicy]{out}, err
+	out := []api.GatewayPolicy{describePolicy(p)}
+	if err := nameOf(ctx, s, in.ProjectID, out, appliedBy); err != nil {
+		return nil, err
 	}
-	return &body[api.GatewayPolicy]{out}, nil
+	if out[0].Document = string(p.Document); in.WithKeys {
+		out[0].Document, err = s.withKeys(ctx, in.ProjectID, p.Document)
+		return &body[api.GatewayPolicy]{out[0]}, err
+	}
+	return &body[api.GatewayPolicy]{out[0]}, nil
 }
 
 func damaged(err error) bool {
@@ -94,6 +97,8 @@ func describePolicy(p platform.Policy) api.GatewayPolicy {
 	return api.GatewayPolicy{Number: p.Number, ApplyTime: when(p.AppliedAt), AppliedBy: p.AppliedBy}
 }
 
+func appliedBy(p *api.GatewayPolicy) (id string, name *string) { return p.AppliedBy, &p.AppliedByName }
+
 func (s *service) listPolicies(ctx context.Context, in *struct {
 	ProjectPath
 	Page
@@ -114,7 +119,7 @@ func (s *service) listPolicies(ctx context.Context, in *struct {
 	for _, p := range ps {
 		out.Policies = append(out.Policies, describePolicy(p))
 	}
-	return &body[api.GatewayPolicies]{out}, nil
+	return &body[api.GatewayPolicies]{out}, nameOf(ctx, s, in.ProjectID, out.Policies, appliedBy)
 }
 
 func (s *service) applyPolicy(ctx context.Context, in *struct {

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"regexp"
+	"slices"
 	"time"
 
 	"postern.dev/postern/internal/api"
@@ -48,6 +49,25 @@ func (s *service) nameEvents(ctx context.Context, projectID string, events []api
 		who := names[e.AccessKeyID]
 		e.AccessKeyName, e.AccessKeyState, e.AccessKeyProjectID = who.Name, string(who.State), who.ProjectID
 		e.TargetName = names[targets[i]].Name
+	}
+	return nil
+}
+
+// nameOf says who is behind an ID of each of a list, with one look into the store.
+func nameOf[T any](ctx context.Context, s *service, projectID string, list []T, of func(*T) (id string, name *string)) error {
+	var ids []string
+	for i := range list {
+		if id, _ := of(&list[i]); id != "" && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	names, err := s.o.Store.Names(ctx, namesOf(ctx, projectID), ids, time.Now())
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		id, name := of(&list[i])
+		*name = names[id].Name
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"strings"
@@ -104,6 +105,51 @@ func TestAudit_Names(t *testing.T) {
 	}
 	if rec, _ := w.do("GET", "/v1/projects/"+w.project+"/audit?query="+strings.Repeat("x", 101), w.key["control"], ""); rec.Code != 422 && rec.Code != 400 {
 		t.Errorf("a text without end: %d", rec.Code)
+	}
+}
+
+// Who applied a policy and who set a secret is told as who did anything is.
+func TestNames_OfPoliciesAndSecrets(t *testing.T) {
+	t.Parallel()
+	w, tenant := newTenant(t)
+	own := "/v1/projects/" + tenant.ProjectID
+	if rec, _ := w.do("PUT", own+"/gateway", w.key["control"], `{"document": "version: 1\n"}`); rec.Code != 200 {
+		t.Fatal(rec.Body)
+	}
+	if rec, _ := w.do("PUT", own+"/gateway", w.key["tenant"], `{"document": "version: 1\ngroups:\n  a: { rate: 1/s }\n"}`); rec.Code != 200 {
+		t.Fatal(rec.Body)
+	}
+	key := platform.DataKey{ID: "dk_1", OwnerID: tenant.ProjectID, Keeper: "here", Sealed: []byte("sealed"), CreatedAt: time.Now()}
+	for i, by := range []string{w.id["control"], tenant.ID} {
+		in := platform.SecretInput{OwnerID: tenant.ProjectID, Key: key, Set: []platform.SealedSecret{{Secret: platform.Secret{Name: string("AB"[i]), Version: 1}, Sealed: []byte("sealed")}}, By: by, At: time.Now()}
+		if i > 0 {
+			in.ExpectKey = key.ID
+		}
+		if _, err := w.db.ChangeSecrets(t.Context(), in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for as, want := range map[string]string{
+		"control": "tenant's|tenant's control|control tenant's",
+		"tenant":  "tenant's|tenant's | tenant's",
+	} {
+		var now api.GatewayPolicy
+		var history api.GatewayPolicies
+		var secrets api.Secrets
+		for path, into := range map[string]any{"/gateway": &now, "/gateway/history": &history, "/secrets": &secrets} {
+			if rec, _ := w.do("GET", own+path, w.key[as], ""); json.Unmarshal(rec.Body.Bytes(), into) != nil {
+				t.Fatal(rec.Body)
+			}
+		}
+		if len(history.Policies) != 2 || len(secrets.Secrets) != 2 {
+			t.Fatal(history, secrets)
+		}
+		if got := now.AppliedByName + "|" + history.Policies[0].AppliedByName + " " + history.Policies[1].AppliedByName + "|" + secrets.Secrets[0].UpdatedByName + " " + secrets.Secrets[1].UpdatedByName; got != want {
+			t.Errorf("to %s: %s, want %s", as, got, want)
+		}
+		if history.Policies[1].AppliedBy != w.id["control"] || secrets.Secrets[0].UpdatedBy != w.id["control"] {
+			t.Errorf("the IDs: %+v %+v", history, secrets)
+		}
 	}
 }
 

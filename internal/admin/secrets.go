@@ -60,6 +60,9 @@ func (s *service) listSecrets(ctx context.Context, in *struct {
 		return nil, err
 	}
 	out, err := s.secretsFor(ctx, f, d)
+	if err == nil {
+		err = nameOf(ctx, s, in.ProjectID, out.Secrets, updatedBy)
+	}
 	if err == nil && in.Variables {
 		out.Variables, err = s.variablesOf(ctx, d)
 	}
@@ -94,8 +97,13 @@ func (s *service) secretsFor(ctx context.Context, f platform.Function, d platfor
 
 func (s *service) listShared(ctx context.Context, in *ProjectPath) (*body[api.Secrets], error) {
 	out, err := s.secretsOf(ctx, in.ProjectID, true, nil)
+	if err == nil {
+		err = nameOf(ctx, s, in.ProjectID, out, updatedBy)
+	}
 	return &body[api.Secrets]{api.Secrets{Secrets: out}}, err
 }
+
+func updatedBy(x *api.Secret) (id string, name *string) { return x.UpdatedBy, &x.UpdatedByName }
 
 // secretsOf lists the secrets of an owner that pass a filter beside others, by
 // name.

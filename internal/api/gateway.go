@@ -13,7 +13,9 @@ type GatewayPolicy struct {
 	Number    int        `json:"number" doc:"Counts the policies of the project, from 1; 0: none was applied yet."`
 	Document  string     `json:"document,omitempty" doc:"As it was applied; see docs/gateway.md. In a history it is left out."`
 	ApplyTime *time.Time `json:"applyTime,omitempty"`
-	AppliedBy string     `json:"appliedBy,omitempty" doc:"The ID of the key that applied it."`
+	AppliedBy string     `json:"appliedBy,omitempty" doc:"The ID of the key or user who applied it."`
+	// AppliedByName is empty where that is of a project that is not the caller's to know.
+	AppliedByName string `json:"appliedByName,omitempty" doc:"What that key or user is called."`
 }
 
 // GatewayPolicies is one page of a project's policies, newest first.

@@ -13,7 +13,9 @@ type Secret struct {
 	Shared     bool      `json:"shared,omitempty" doc:"It is the project's: every function that declares its name and has none of its own gets it."`
 	CreateTime time.Time `json:"createTime"`
 	UpdateTime time.Time `json:"updateTime" doc:"When it got its value."`
-	UpdatedBy  string    `json:"updatedBy,omitempty" doc:"The access key that set it."`
+	UpdatedBy  string    `json:"updatedBy,omitempty" doc:"The ID of the key or user who set it."`
+	// UpdatedByName is empty where that is of a project that is not the caller's to know.
+	UpdatedByName string `json:"updatedByName,omitempty" doc:"What that key or user is called."`
 }
 
 // Secrets are the secrets of a function, or those that a project's functions

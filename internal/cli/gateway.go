@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -87,7 +88,7 @@ func newGatewayHistory(std Stdio) *cobra.Command {
 			}
 			var rows [][]string
 			for _, p := range page.Policies {
-				rows = append(rows, []string{strconv.Itoa(p.Number), moment(value(p.ApplyTime)), p.AppliedBy})
+				rows = append(rows, []string{strconv.Itoa(p.Number), moment(value(p.ApplyTime)), cmp.Or(p.AppliedByName, p.AppliedBy)})
 			}
 			if len(rows) == 0 {
 				out.line("no policy was applied yet: functions are guarded as they say themselves")

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -205,7 +206,7 @@ func listShared(ctx context.Context, out printer, client *api.Client, o listSecr
 	}
 	var rows [][]string
 	for _, s := range all.Secrets {
-		rows = append(rows, []string{s.Name, strconv.Itoa(s.Version), moment(s.UpdateTime), s.UpdatedBy})
+		rows = append(rows, []string{s.Name, strconv.Itoa(s.Version), moment(s.UpdateTime), cmp.Or(s.UpdatedByName, s.UpdatedBy)})
 	}
 	out.table([]string{"NAME", "VERSION", "SET", "BY"}, rows)
 	return nil

@@ -22,7 +22,6 @@ type policyPage struct {
 	Text              string // of the form
 	Restores          int    // the number that the form begins with; 0: that in force
 	History           []applied
-	Names             map[string]string // of users, by their IDs
 	Next, First       string
 	Would             *api.AppliedPolicy // what applying the text would do; nil: nobody asked
 	Changes           []changed
@@ -66,12 +65,9 @@ func (v *visit) policyInForce() (body policyPage, err error) {
 	if err != nil {
 		return body, err
 	}
-	by := []string{body.AppliedBy}
 	for _, p := range history.Policies {
 		body.History = append(body.History, applied{p, p.Number - 1})
-		by = append(by, p.AppliedBy)
 	}
-	body.Names = v.userNames(by...)
 	body.Next, body.First = v.pager("before", history.NextPageToken)
 	return body, nil
 }

@@ -1,9 +1,6 @@
 package console
 
 import (
-	"slices"
-	"strings"
-
 	"postern.dev/postern/internal/api"
 	"postern.dev/postern/internal/fault"
 )
@@ -30,28 +27,6 @@ func (v *visit) usersBody() (usersBody, error) {
 	b := usersBody{List: list.Users, Name: v.r.PostForm.Get("username"), Own: v.session.UserID}
 	b.Next, b.First = v.pager("page", list.NextPageToken)
 	return b, err
-}
-
-// userNames are the names of some of the users that IDs are of, by the IDs: for whoever
-// is a user, since keys may not see them, and a page asks for nothing that is refused.
-func (v *visit) userNames(ids ...string) map[string]string {
-	names := map[string]string{}
-	if v.session.UserID == "" {
-		return names
-	}
-	names[v.session.UserID] = v.session.Name
-	others := slices.ContainsFunc(ids, func(id string) bool { return strings.HasPrefix(id, "usr_") && names[id] == "" })
-	if !others {
-		return names
-	}
-	list, err := v.api.Users(v.r.Context(), "")
-	if err != nil {
-		return names // the page has their IDs
-	}
-	for _, u := range list.Users {
-		names[u.UserID] = u.Name
-	}
-	return names
 }
 
 func (c *Console) users(v *visit) error {
