@@ -10,17 +10,16 @@ import (
 
 // AuditEvent is one decision, or many alike.
 type AuditEvent struct {
-	ID          string    `json:"id" doc:"Sorts by time."`
-	Time        time.Time `json:"time"`
-	ProjectID   string    `json:"projectId"`
-	Door        string    `json:"door" doc:"control, gateway or token."`
-	Action      string    `json:"action" doc:"The ID of an operation; 'invoke' at the gateway."`
-	Target      string    `json:"target,omitempty"`
-	Outcome     string    `json:"outcome" doc:"allowed, refused (nothing was done), or failed (allowed, and not done)."`
-	Code        string    `json:"code,omitempty" doc:"The problem's code."`
-	Status      int       `json:"status,omitempty"`
-	AccessKeyID string    `json:"accessKeyId,omitempty" doc:"A user's ID where they did it in the console. Absent where no key of the project was recognised."`
-	// AccessKeyName is how the key or user is called now.
+	ID                 string            `json:"id" doc:"Sorts by time."`
+	Time               time.Time         `json:"time"`
+	ProjectID          string            `json:"projectId"`
+	Door               string            `json:"door" doc:"control, gateway or token."`
+	Action             string            `json:"action" doc:"The ID of an operation; 'invoke' at the gateway."`
+	Target             string            `json:"target,omitempty"`
+	Outcome            string            `json:"outcome" doc:"allowed, refused (nothing was done), or failed (allowed, and not done)."`
+	Code               string            `json:"code,omitempty" doc:"The problem's code."`
+	Status             int               `json:"status,omitempty"`
+	AccessKeyID        string            `json:"accessKeyId,omitempty" doc:"A user's ID where they did it in the console. Absent where no key of the project was recognised."`
 	AccessKeyName      string            `json:"accessKeyName,omitempty" doc:"How the key or user is called now. Absent for those of a project that is neither this one nor the caller's."`
 	AccessKeyState     string            `json:"accessKeyState,omitempty" enum:"live,expiring,expired,revoked" doc:"With accessKeyName; a user is live, or revoked once removed."`
 	AccessKeyProjectID string            `json:"accessKeyProjectId,omitempty" doc:"With accessKeyName: whose the key or user is."`
