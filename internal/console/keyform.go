@@ -188,12 +188,13 @@ func (f keyForm) metadata() (map[string]string, error) {
 	}
 	out := map[string]string{}
 	for _, e := range f.Entries() {
+		if e == (entry{}) {
+			continue
+		}
 		if _, twice := out[e.Name]; twice {
 			return nil, fault.New(fault.Invalid, "metadata has a name twice").WithHint("give each entry a name of its own")
 		}
-		if e != (entry{}) {
-			out[e.Name] = e.Value
-		}
+		out[e.Name] = e.Value
 	}
 	return out, nil
 }

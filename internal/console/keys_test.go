@@ -124,6 +124,9 @@ func TestKeys_FormRefuses(t *testing.T) {
 			t.Errorf("%s: %d\n%s", name, p.status, p.text())
 			continue
 		}
+		if twice := strings.Contains(p.body, "a name twice"); twice != (name == "a name twice") {
+			t.Errorf("%s: that a name is there twice is told: %v", name, twice)
+		}
 		if strings.Contains(p.body, `id="wrong-`+tc.field+`">`+tc.field) {
 			t.Errorf("%s: the form has no %s, its reader sees other words\n%s", name, tc.field, p.text())
 		}
@@ -146,6 +149,7 @@ func TestKeys_FormRefuses(t *testing.T) {
 
 // What is folded away under More is kept as it was typed, and taken as it is there.
 func TestKeys_BindingAndMetadata(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	form := s.newKeyForm("bound")
 	form["binding"], form["certThumbprint"] = []string{"mtls"}, []string{" 47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU "}
