@@ -158,20 +158,8 @@ func (s *service) unhurried(p auth.Principal, now time.Time) error {
 	if ok {
 		return nil
 	}
-	return &hurry{fault.New(fault.TooMany, fmt.Sprintf("calls that show a bare secret are limited to %d a second; get a token at POST /oauth2/token, whose calls are not", s.o.BasicRate)).WithCode("basic_limited"), wait}
+	return httpx.Later(fault.New(fault.TooMany, fmt.Sprintf("calls that show a bare secret are limited to %d a second; get a token at POST /oauth2/token, whose calls are not", s.o.BasicRate)).WithCode("basic_limited"), wait)
 }
-
-// hurry is the refusal of a call that came too soon.
-type hurry struct {
-	error // a *fault.Error
-	wait  time.Duration
-}
-
-// Unwrap gives the fault, for errors.As.
-func (h *hurry) Unwrap() error { return h.error }
-
-// RetryAfter is how long to wait.
-func (h *hurry) RetryAfter() time.Duration { return h.wait }
 
 // record writes down who asked for what, and what became of it.
 func (s *service) record(r *http.Request, operation string, p auth.Principal, status int, began time.Time) {

@@ -12,6 +12,7 @@ import (
 
 	"postern.dev/postern/internal/auth"
 	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/httpx"
 )
 
 const (
@@ -22,7 +23,7 @@ const (
 	slowest          = 30 * time.Second       // that a reader may take for what is sent at once
 )
 
-var errStreams = &hurry{fault.New(fault.TooMany, "as many streams as the project may have at the moment are open").WithCode("streams_limited"), 5 * time.Second}
+var errStreams = httpx.Later(fault.New(fault.TooMany, "as many streams as the project may have at the moment are open").WithCode("streams_limited"), 5*time.Second)
 
 // sse is one reader of server-sent events, of whatever. It has one buffer, which is
 // sent before more is taken.

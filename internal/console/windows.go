@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"postern.dev/postern/internal/fault"
+	"postern.dev/postern/internal/httpx"
 )
 
 // Over HTTP/1 a browser has six connections to a server, whatever its windows want: where
@@ -29,19 +30,7 @@ type windows struct {
 }
 
 // errWindows is refused to a page, which says so and comes back.
-var errWindows = &later{fault.New(fault.TooMany, "as many windows of the console as a browser has connections for are live").WithCode("windows_limited"), 2 * time.Second}
-
-// later is a refusal that passes.
-type later struct {
-	error // a *fault.Error
-	wait  time.Duration
-}
-
-// Unwrap gives the fault, for errors.As.
-func (l *later) Unwrap() error { return l.error }
-
-// RetryAfter is how long to wait.
-func (l *later) RetryAfter() time.Duration { return l.wait }
+var errWindows = httpx.Later(fault.New(fault.TooMany, "as many windows of the console as a browser has connections for are live").WithCode("windows_limited"), 2*time.Second)
 
 // live reports whether a request is for a stream.
 func live(r *http.Request) bool {

@@ -78,7 +78,7 @@ func TestWriteProblem(t *testing.T) {
 		"unknown shows none":  {errors.New("secret path /x"), 500, "internal", "", ""},
 		"internal shows none": {fault.Wrap(errors.New("cause"), fault.Internal, "text"), 500, "internal", "", ""},
 		"unavailable retries": {fault.New(fault.Unavailable, "full").WithCode("queue_full"), 503, "queue_full", "full", "1"},
-		"rate":                {late{fault.New(fault.TooMany, "slow down")}, 429, "rate_limited", "slow down", "3"},
+		"rate":                {httpx.Later(fault.New(fault.TooMany, "slow down"), 2100*time.Millisecond), 429, "rate_limited", "slow down", "3"},
 	} {
 		rec := httptest.NewRecorder()
 		httpx.WriteProblem(rec, tc.err, "req_1")
@@ -95,11 +95,6 @@ func TestWriteProblem(t *testing.T) {
 		}
 	}
 }
-
-type late struct{ error }
-
-func (late) RetryAfter() time.Duration { return 2100 * time.Millisecond }
-func (l late) Unwrap() error           { return l.error }
 
 func TestNewRequestID_IsUnique(t *testing.T) {
 	t.Parallel()

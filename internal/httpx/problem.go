@@ -87,6 +87,20 @@ var (
 // RetryAfter is implemented by errors that know when to try again.
 type RetryAfter interface{ RetryAfter() time.Duration }
 
+// Later is err as a [RetryAfter]: a refusal that passes, after a while.
+func Later(err error, wait time.Duration) error { return &later{err, wait} }
+
+type later struct {
+	error
+	wait time.Duration
+}
+
+// Unwrap gives err.
+func (l *later) Unwrap() error { return l.error }
+
+// RetryAfter implements the interface of this name.
+func (l *later) RetryAfter() time.Duration { return l.wait }
+
 // AfterOf is the field Retry-After of the answer for err, which has a status; nil: it
 // has none.
 func AfterOf(err error, status int) []string {
