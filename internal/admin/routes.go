@@ -99,7 +99,7 @@ func (s *service) listRoutes(ctx context.Context, in *RoutesInput) (*body[api.Ga
 	end := first + in.PageSize
 	out := api.GatewayRoutes{Number: t.number, Routes: []api.GatewayRoute{}, AllCount: len(t.rows) + len(t.shut)}
 	for i, r := range slices.Concat(t.rows, t.shut) {
-		if r.Public() {
+		if r.Public() && !r.BuiltIn() { // which tells nobody what they should look at
 			out.PublicCount++
 		}
 		shut := i >= len(t.rows)

@@ -63,7 +63,7 @@ type GatewayRoutes struct {
 	Routes        []GatewayRoute `json:"routes"`
 	RouteCount    int            `json:"routeCount" doc:"How many routes are asked for, on all pages."`
 	AllCount      int            `json:"allCount" doc:"How many routes the project has."`
-	PublicCount   int            `json:"publicCount" doc:"How many of all everybody may call."`
+	PublicCount   int            `json:"publicCount" doc:"How many of all everybody may call, besides the /health that each function has built in."`
 	NextPageToken string         `json:"nextPageToken" doc:"Empty on the last page."`
 }
 

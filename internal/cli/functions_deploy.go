@@ -301,7 +301,7 @@ func tryLine(f api.Function, routes []api.Route, as string) string {
 			r.Path = "/"
 		}
 		switch {
-		case r.Handler == "built in", r.Handler == "WebSocket", r.Method != "" && r.Method != http.MethodGet, strings.Contains(r.Path, "{"):
+		case r.Handler == function.BuiltIn, r.Handler == "WebSocket", r.Method != "" && r.Method != http.MethodGet, strings.Contains(r.Path, "{"):
 		case r.Guard == "access key":
 			return "curl -u " + clean(as+" "+url+r.Path)
 		case r.Guard == "open" && open == "":

@@ -60,14 +60,18 @@ func (c *Console) routes(v *visit) error {
 	return v.show("gateway", "gateway", "Routes", body)
 }
 
+// builtIn is the handler that the API has for what the gateway answers by itself: each
+// function's /health, which is open and of no concern.
+const builtIn = "built in"
+
 func routeOf(r api.GatewayRoute) route {
 	out := route{GatewayRoute: r, Of: r.Function + r.Upstream, Tag: "good", Word: r.Guard}
 	switch {
 	case r.Shut:
 		out.Tag, out.Word = "bad", "shut"
-	case r.Public:
+	case r.Public && r.Handler != builtIn:
 		out.Tag, out.Word = "warn", "open to everyone"
-	case r.Guard == "open":
+	case r.Guard == "open" && !r.Public:
 		out.Tag, out.Word = "", "open inside"
 	}
 	by := func(field string) string {

@@ -72,7 +72,7 @@ func TestRoutes(t *testing.T) {
 	s.want(s.get("gateway/explain"), 200, "One that is not made")
 	s, _ = gatewaySite(t)
 	p := s.get("gateway")
-	s.want(p, 200, "Policy 1 is in force", "<strong>4 routes</strong>", "2 open to everyone", "/refund", "auth export", "5/m", "policy, line 7")
+	s.want(p, 200, "Policy 1 is in force", "<strong>4 routes</strong>", "1 open to everyone", `<span class="tag good">open</span>`, "/refund", "auth export", "5/m", "policy, line 7")
 	s.want(s.get("gateway?only=public"), 200, "<strong>2 routes</strong>", "/health", "/status")
 	s.want(s.get("gateway?q=REFUND"), 200, "<strong>1 route</strong>")
 	s.want(s.get("gateway?q="+url.QueryEscape(hostile)), 200, "No route is like that", "&lt;script&gt;")

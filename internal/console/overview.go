@@ -64,7 +64,7 @@ func (c *Console) overview(v *visit) error {
 func shownRoutes(f api.Function) (out []shownRoute) {
 	for _, r := range f.Routes {
 		one := shownRoute{Route: r, Tag: "good"}
-		if r.Guard == "open" && f.Visibility == "" && r.Handler != "built in" {
+		if r.Guard == "open" && f.Visibility == "" && r.Handler != builtIn {
 			one.Tag = "warn"
 		}
 		if len(f.URLs) > 0 {

@@ -243,6 +243,9 @@ func IsCallback(segment string) bool {
 
 var callbackNames = []string{"ice", "ace", "pie", "dice", "notify"}
 
+// BuiltIn stands in a row for the handler of what the gateway answers by itself.
+const BuiltIn = "built in"
+
 // RouteRow is one line of the table that a deploy prints.
 type RouteRow struct {
 	Path    string `json:"path" doc:"Where the handler answers, below the function's address."`
@@ -268,7 +271,7 @@ func GuardWord(g platform.Guard) string {
 // how it is guarded, sorted by path, /health first. Handlers without routes
 // answer below other segments too, under the same guard.
 func Describe(hs []platform.Handler) []RouteRow {
-	rows := []RouteRow{{Path: "/health", Handler: "built in", Guard: "open"}}
+	rows := []RouteRow{{Path: "/health", Handler: BuiltIn, Guard: "open"}}
 	table := NewTable(hs)
 	home := slices.ContainsFunc(hs, func(h platform.Handler) bool { return h.Name == "home" })
 	for _, h := range hs {

@@ -33,6 +33,9 @@ type Row struct {
 // Public reports whether everybody may call.
 func (r Row) Public() bool { return r.Guard == platform.GuardOpen && !r.Private }
 
+// BuiltIn reports whether the gateway answers by itself, as at each function's /health.
+func (r Row) BuiltIn() bool { return r.Handler == function.BuiltIn }
+
 // Name is the address as people write it.
 func (r Row) Name() string {
 	return strings.TrimSpace(r.Of + " " + strings.TrimSpace(r.Method+" "+r.Path))
