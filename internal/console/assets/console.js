@@ -31,6 +31,9 @@
     menu.firstElementChild.focus();
   });
 
+  // What was fetched because something changed, and not because somebody asked for it.
+  const unasked = (e) => e.detail.requestConfig.triggeringEvent?.type === 'changed';
+
   // htmx sends the token of the forms with what is no form.
   body.addEventListener('htmx:configRequest', (e) => {
     if (body.dataset.csrf) e.detail.headers['X-CSRF-Token'] = body.dataset.csrf;
@@ -39,7 +42,7 @@
   // A form's mistakes come with a status of 4xx, and are the page to show.
   body.addEventListener('htmx:beforeSwap', (e) => {
     const kind = e.detail.xhr.getResponseHeader('Content-Type') || '';
-    if (e.detail.xhr.status >= 400 && e.detail.requestConfig.triggeringEvent?.type === 'changed') {
+    if (e.detail.xhr.status >= 400 && unasked(e)) {
       if (e.detail.xhr.status === 404) location.reload(); // what it showed is gone: the page says so
       return;
     }
@@ -76,12 +79,12 @@
   addEventListener('pointerdown', (e) => { pressed = e.target; });
   ['pointerup', 'pointercancel'].forEach((end) => addEventListener(end, () => {
     pressed = null;
-    if (late.size) setTimeout(() => { [...late].forEach((id) => document.getElementById(id)?.dispatchEvent(new CustomEvent('changed'))); late.clear(); }, 300);
+    if (late.size) setTimeout(() => { [...late].forEach((id) => document.getElementById(id)?.closest('[data-live]')?.dispatchEvent(new CustomEvent('changed'))); late.clear(); }, 300);
   }));
   let stay = null;
   body.addEventListener('htmx:beforeSwap', (e) => {
     const part = e.detail.target;
-    if (pressed && part.id && part.dataset.live && part.contains(pressed)) {
+    if (pressed && unasked(e) && part.id && part.contains(pressed)) {
       e.detail.shouldSwap = false;
       late.add(part.id);
       return;
