@@ -23,7 +23,6 @@ const functionsShown = 25
 // functionsPage is what the list of functions shows.
 type functionsPage struct {
 	Query       string
-	This        string // the address of this very page
 	Found       *api.Total
 	Rows        []functionRow
 	Next, First string
@@ -37,7 +36,7 @@ type functionRow struct {
 
 func (c *Console) functions(v *visit) error {
 	q := v.r.URL.Query()
-	body := functionsPage{Query: q.Get("q"), This: v.r.URL.RequestURI()}
+	body := functionsPage{Query: q.Get("q")}
 	list, err := v.api.FindFunctions(v.r.Context(), api.FunctionQuery{Query: strings.TrimSpace(body.Query), WithTotal: true, PageSize: functionsShown, PageToken: q.Get("page")})
 	if err != nil {
 		return err

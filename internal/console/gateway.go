@@ -24,7 +24,6 @@ const routesShown = 50
 type routesPage struct {
 	Number           int // of the policy in force
 	Query, Only      string
-	Self             string
 	Routes           []route
 	All, Found, Open int
 	Next, First      string
@@ -44,7 +43,7 @@ type said struct{ What, Value, By string }
 
 func (c *Console) routes(v *visit) error {
 	q := v.r.URL.Query()
-	body := routesPage{Query: strings.TrimSpace(q.Get("q")), Only: q.Get("only"), Self: v.r.URL.RequestURI()}
+	body := routesPage{Query: strings.TrimSpace(q.Get("q")), Only: q.Get("only")}
 	table, err := v.api.GatewayRoutes(v.r.Context(), api.RouteQuery{Query: body.Query, Only: body.Only, PageSize: routesShown, PageToken: q.Get("page")})
 	if fault.KindOf(err) == fault.Invalid { // what is searched for, or an address that somebody made up
 		return v.mistaken(err, "gateway", "gateway", "Routes", body)

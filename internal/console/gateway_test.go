@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"fmt"
+	"html"
 	"net/url"
 	"strings"
 	"testing"
@@ -60,6 +61,18 @@ func TestRoutes_Paged(t *testing.T) {
 	s.no(p, "h000", "Next page")
 	s.want(s.get("gateway?page=500"), 200, "There are no more routes", "To the first page")
 	s.want(s.get("gateway?page=50&q=h1"), 200, "<strong>10 routes</strong>", `of 111`, "There are no more routes")
+}
+
+// What is live is the part of a list that somebody is at, and stays that.
+func TestLists_StayWhereTheyAre(t *testing.T) {
+	t.Parallel()
+	s, _ := gatewaySite(t)
+	for _, path := range []string{"functions?q=s&page=a", "keys?q=a&state=live", "service-plans?new=x", "subprojects?said=x", "gateway?page=1&only=key", "gateway/matrix?routes=1&key=a", "gateway/limits?said=x", "gateway/refusals?page=evt_1&q=a"} {
+		own := "/console/p/" + s.project + "/" + path
+		if p := s.get(path); p.status != 200 || !strings.Contains(html.UnescapeString(p.body), `hx-get="`+own+`" hx-select="#list"`) {
+			t.Errorf("%s: %d\n%s", path, p.status, p.text())
+		}
+	}
 }
 
 func TestRoutes(t *testing.T) {

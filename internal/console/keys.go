@@ -32,7 +32,6 @@ const (
 type keysPage struct {
 	Query, State string
 	Functions    bool // the keys that functions were given, too
-	Self         string
 	Keys         []api.AccessKey
 	Total        *api.Total
 	Next, First  string
@@ -46,7 +45,7 @@ func (p keysPage) Narrowed() bool { return p.Query != "" || p.State != "" || p.F
 
 func (c *Console) keys(v *visit) error {
 	q := v.r.URL.Query()
-	body := keysPage{Query: strings.TrimSpace(q.Get("q")), State: q.Get("state"), Functions: q.Get("functions") != "", New: q.Get("new"), Self: v.r.URL.RequestURI()}
+	body := keysPage{Query: strings.TrimSpace(q.Get("q")), State: q.Get("state"), Functions: q.Get("functions") != "", New: q.Get("new")}
 	found, err := v.api.FindKeys(v.r.Context(), api.KeyQuery{Query: body.Query, State: body.State, Functions: body.Functions, Order: "newest", WithTotal: true, PageSize: keysListed, PageToken: q.Get("page")})
 	if fault.KindOf(err) == fault.Invalid { // what is searched for, or an address that somebody made up
 		return v.mistaken(err, "keys", "keys", "Access keys", body)

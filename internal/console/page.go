@@ -103,6 +103,7 @@ type frame struct {
 	Session Session
 	Signed  bool   // somebody is signed in
 	Since   string // the time as of which the page knows everything
+	Self    string // the address of this very page, which its live parts ask again
 	Stamp   string
 	Version string
 	Notice  notice
@@ -163,7 +164,7 @@ func (v *visit) answer(status int, view string, f frame) error {
 	if f.Project == "" && f.Signed {
 		f.Project = v.session.ProjectID
 	}
-	f.Charts, f.Script, f.Since = v.charts, v.script, v.at.UTC().Format(time.RFC3339Nano)
+	f.Charts, f.Script, f.Self, f.Since = v.charts, v.script, v.r.URL.RequestURI(), v.at.UTC().Format(time.RFC3339Nano)
 	f.Notice = notices[v.r.URL.Query().Get("said")]
 	var out bytes.Buffer
 	if err := v.c.views.ExecuteTemplate(&out, view+".html", f); err != nil {

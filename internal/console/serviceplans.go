@@ -20,7 +20,6 @@ type plansPage struct {
 	Keys        []api.AccessKey
 	Next, First string
 	New         string // the ID of the key that was just made
-	Self        string
 }
 
 func (c *Console) servicePlans(v *visit) error {
@@ -29,7 +28,7 @@ func (c *Console) servicePlans(v *visit) error {
 	if err != nil {
 		return err
 	}
-	body := plansPage{Keys: list.AccessKeys, New: q.Get("new"), Self: v.r.URL.RequestURI()}
+	body := plansPage{Keys: list.AccessKeys, New: q.Get("new")}
 	body.Next, body.First = v.pager("page", list.NextPageToken)
 	return v.show("service-plans", "service-plans", "Service plans", body)
 }

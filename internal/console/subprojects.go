@@ -20,13 +20,12 @@ type subprojectsPage struct {
 	Own         bool            // it is the one where whoever is signed in belongs
 	List        []api.Subproject
 	Next, First string
-	Self        string
 	Name        string // as it was typed
 	Wrong       *failure
 }
 
 func (v *visit) loadSubprojects() (p subprojectsPage, err error) {
-	p.Own, p.Self = v.project == v.session.ProjectID, v.r.URL.RequestURI()
+	p.Own = v.project == v.session.ProjectID
 	this, err := v.api.Subproject(v.r.Context(), v.project)
 	switch {
 	case err == nil:
