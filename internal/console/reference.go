@@ -40,7 +40,7 @@ func (c *Console) reference(v *visit) (*openapi.Document, error) {
 	defer res.Body.Close()
 	d, err := openapi.Read(res.Body)
 	if err != nil || res.StatusCode != http.StatusOK {
-		return nil, fault.Wrap(fmt.Errorf("answered %d: %w", res.StatusCode, err), fault.Unavailable, "the API's description cannot be read")
+		return nil, fault.Wrap(fmt.Errorf("answered %d: %v", res.StatusCode, err), fault.Unavailable, "the API's description cannot be read")
 	}
 	c.ref.Store(d)
 	return d, nil

@@ -16,7 +16,7 @@ type settling struct {
 
 	mu    sync.Mutex
 	moved *sync.Cond // of mu: when waits or ended changes
-	waits bool       // its reader waits for more, so it has taken all that came; guarded by mu
+	waits bool       // its reader asks for more, so it has looked at all that it had; guarded by mu
 	ended bool       // guarded by mu
 }
 
