@@ -131,7 +131,7 @@ func (c *Console) stray(w http.ResponseWriter, r *http.Request) {
 	v := &visit{c: c, w: w, r: r, id: httpx.NewRequestID()}
 	sent := *r
 	sent.Method = http.MethodPost
-	above := path.Dir(r.URL.Path)
+	above := path.Dir(r.URL.EscapedPath()) // what is escaped stays within its place
 	if _, pattern := c.mux.Handler(&sent); pattern != "" && r.Method == http.MethodGet && above != Dir {
 		v.to(strings.TrimPrefix(above, Dir))
 		return

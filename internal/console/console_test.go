@@ -43,6 +43,26 @@ func TestStrayPaths_AreAPageOfTheirOwn(t *testing.T) {
 	}
 }
 
+// Of an address that takes a form alone the page above is that of the same things,
+// whatever they are called.
+func TestStrayPaths_OfForms(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for path, want := range map[string]string{
+		"/account/code/off":                       "/console/account/code",
+		"/p/a/users/b/remove":                     "/console/p/a/users/b",
+		"/p/a%3Fb/users/c%23d/remove":             "/console/p/a%3Fb/users/c%23d",
+		"/p/a%0D%0AX:b/users/c/remove":            "/console/p/a%0D%0AX:b/users/c",
+		"/p/a%2F..%2F..%2Faccount/users/b/remove": "/console/p/a%2F..%2F..%2Faccount/users/b",
+		"/p/%3Cb%3E/users/%5Cb.example/remove":    "/console/p/%3Cb%3E/users/%5Cb.example",
+	} {
+		if p := s.get(path); p.status != http.StatusSeeOther || p.header.Get("Location") != want {
+			t.Errorf("%s: %d, Location %q, not %q", path, p.status, p.header.Get("Location"), want)
+		}
+	}
+	s.want(s.get("/signout"), http.StatusNotFound)
+}
+
 func TestEveryAnswer_HasItsShield(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
