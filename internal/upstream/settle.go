@@ -26,8 +26,12 @@ func newSettling(c net.Conn) *settling {
 	return s
 }
 
-// Read implements net.Conn.
+// Read implements net.Conn. It waits only when nothing is there.
 func (s *settling) Read(p []byte) (int, error) {
+	if n, err := arrived(s.Conn, p); n > 0 || err != nil {
+		s.set(false, err != nil)
+		return n, err
+	}
 	s.set(true, false)
 	n, err := s.Conn.Read(p)
 	s.set(false, err != nil)
