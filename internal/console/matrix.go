@@ -15,7 +15,7 @@ func (c *Console) registerMatrix() {
 // How much of the matrix one page shows, and at most: more the API does not give.
 const (
 	matrixKeys, mostKeys     = 20, 50
-	matrixRoutes, mostRoutes = 30, 200
+	matrixRoutes, mostRoutes = 20, 200
 )
 
 // matrixPage is what the page of keys and routes shows.
