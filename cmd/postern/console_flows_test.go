@@ -281,6 +281,7 @@ func TestConsole_FirstUser(t *testing.T) {
 			p.types("again", password+"?")
 			p.press("Make the user and sign in")
 			p.sees("/console/setup", "same")
+			p.faulty("not alike")
 			p.clear()
 			p.types("key-secret", h.api.Secret)
 			p.types("new-password", password)

@@ -23,7 +23,7 @@ func (c *Console) registerAccount() {
 func (v *visit) newPassword() (string, error) {
 	password := v.r.PostForm.Get("new-password")
 	if password != v.r.PostForm.Get("again") {
-		return "", fault.New(fault.Invalid, "the two new passwords are not alike").WithHint("type the same one twice")
+		return "", fault.New(fault.Invalid, "the two passwords are not alike").WithHint("type the same one twice")
 	}
 	return password, nil
 }

@@ -192,7 +192,41 @@ func (c *Console) signOut(v *visit) error {
 }
 
 // setupForm is what the page of the first user shows.
-type setupForm struct{ KeyID, Name string }
+type setupForm struct {
+	KeyID, Name string
+	Wrong       wrongUser
+}
+
+// wrongUser says what is wrong with the form of a new user, field by field.
+type wrongUser struct{ Name, Password, Again string }
+
+// Any reports whether there is something.
+func (w wrongUser) Any() bool { return w != wrongUser{} }
+
+// wrongUser looks at all fields of a form, so that one try shows all of its mistakes.
+func (v *visit) wrongUser(name string) (w wrongUser) {
+	form := v.r.PostForm
+	name = strings.ToLower(strings.TrimSpace(name)) // as it is going to be
+	if err := account.CheckName(name); err != nil {
+		w.Name = hinted(err)
+	}
+	if err := account.CheckPassword(name, form.Get("new-password")); err != nil {
+		w.Password = hinted(err)
+	}
+	if form.Get("new-password") != form.Get("again") {
+		w.Again = "The two passwords are not alike: type the same one twice."
+	}
+	return w
+}
+
+// hinted is what is wrong with a field, and what to write instead, as a sentence.
+func hinted(err error) string {
+	text, hint := err.Error(), ""
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		hint = ": " + f.Hint
+	}
+	return strings.ToUpper(text[:1]) + text[1:] + hint + "."
+}
 
 // isNew refuses, as if there were no page, once a user was ever made.
 func (c *Console) isNew(v *visit) error {
@@ -210,6 +244,8 @@ func (c *Console) setupPage(v *visit) error {
 	return v.show("setup", "", "Make the first user", setupForm{})
 }
 
+var errUserForm = fault.New(fault.Invalid, "there is no user of this name and password").WithHint("what is wrong stands beside the fields; type the passwords again")
+
 // setup makes the first user with an administrator's key, as the control API does it
 // for that key, and signs them in. Of two at once the API makes one.
 func (c *Console) setup(v *visit) error {
@@ -217,17 +253,21 @@ func (c *Console) setup(v *visit) error {
 		return err
 	}
 	form := v.r.PostForm
-	f := setupForm{strings.TrimSpace(form.Get("key-id")), form.Get("username")}
+	f := setupForm{strings.TrimSpace(form.Get("key-id")), form.Get("username"), v.wrongUser(form.Get("username"))}
 	const view, title = "setup", "Make the first user"
+	if f.KeyID == "" || form.Get("key-secret") == "" {
+		return v.mistaken(fault.New(fault.Invalid, "the administrator's key is missing").WithHint("write its key ID and its key secret"), view, "", title, f)
+	}
+	if f.Wrong.Any() {
+		return v.marked(errUserForm, view, "", title, f)
+	}
 	key, err := c.o.Accounts.Key(f.KeyID, strings.TrimSpace(form.Get("key-secret")), browser(v.r))
 	if err != nil {
 		return v.refused(err, view, title, f)
 	}
-	password, err := v.newPassword()
-	if err == nil {
-		v.as(key)
-		_, err = v.api.CreateUser(v.r.Context(), api.CreateUserRequest{Name: f.Name, Password: password, First: true})
-	}
+	password := form.Get("new-password")
+	v.as(key)
+	_, err = v.api.CreateUser(v.r.Context(), api.CreateUserRequest{Name: f.Name, Password: password, First: true})
 	if err != nil && v.failureOf(err).Code == "setup_done" {
 		return errNoPage
 	}

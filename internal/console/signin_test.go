@@ -106,7 +106,9 @@ func TestSetup(t *testing.T) {
 		text   string
 	}{
 		"a wrong secret":       {form("key-secret", "psk_x"), 401, "the key secret is wrong"},
-		"no key":               {form("key-id", "", "key-secret", ""), 401, "the key secret is wrong"},
+		"no key":               {form("key-id", "", "key-secret", ""), 422, "key is missing"},
+		"no secret":            {form("key-secret", ""), 422, "key is missing"},
+		"all of it wrong":      {form("username", "<b>", "new-password", "short", "again", "other"), 422, "fewer than 12 characters"},
 		"a key with less":      {form("key-id", small.AccessKey.AccessKeyID, "key-secret", small.Secret), 403, "which the key that asks is not"},
 		"two passwords":        {form("again", password+"!"), 422, "not alike"},
 		"a short password":     {form("new-password", "short", "again", "short"), 422, "fewer than 12 characters"},
@@ -124,6 +126,7 @@ func TestSetup(t *testing.T) {
 			t.Errorf("%s: the page tells a secret", name)
 		}
 	}
+	s.want(s.door("/setup", form("username", "<b>", "new-password", "short", "again", "other")), 422, "none that a user can have", "fewer than 12 characters", "not alike", `id="username" name="username" value="&lt;b&gt;"`)
 	if users, err := s.api.Users(t.Context(), ""); err != nil || len(users.Users) != 0 {
 		t.Fatalf("something was made: %v %v", users, err)
 	}

@@ -19,6 +19,7 @@ type usersBody struct {
 	List        []api.User
 	Next, First string
 	Name        string // as it was typed
+	Wrong       wrongUser
 	Own         string // the ID of who looks
 }
 
@@ -38,9 +39,11 @@ func (c *Console) users(v *visit) error {
 }
 
 func (c *Console) addUser(v *visit) error {
-	password, err := v.newPassword()
-	if err == nil {
-		_, err = v.api.CreateUser(v.r.Context(), api.CreateUserRequest{Name: v.r.PostForm.Get("username"), Password: password})
+	form := v.r.PostForm
+	wrong := v.wrongUser(form.Get("username"))
+	err := error(errUserForm)
+	if !wrong.Any() {
+		_, err = v.api.CreateUser(v.r.Context(), api.CreateUserRequest{Name: form.Get("username"), Password: form.Get("new-password")})
 	}
 	if err == nil {
 		v.said(v.in("users"), "user-added")
@@ -49,6 +52,9 @@ func (c *Console) addUser(v *visit) error {
 	b, berr := v.usersBody()
 	if berr != nil {
 		return berr
+	}
+	if b.Wrong = wrong; wrong.Any() {
+		return v.marked(err, "users", "users", "Users", b)
 	}
 	return v.mistaken(err, "users", "users", "Users", b)
 }

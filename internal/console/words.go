@@ -16,7 +16,7 @@ func (c *Console) words() template.FuncMap {
 		"dir": func() string { return Dir }, "issuer": func() string { return c.o.Issuer }, "gateway": func() string { return c.o.Gateway },
 		"time": moment, "ago": func(t *time.Time) string { return say.Ago(*t, time.Now()) }, "count": say.Count, "size": say.Size, "took": say.Took, "percent": say.Percent,
 		"plain": say.Plain, "join": func(s []string) string { return strings.Join(s, ", ") }, "query": url.QueryEscape, "segment": url.PathEscape, "ownURL": ownURL,
-		"list": func(s ...any) []any { return s }, "plural": say.Plural, "browser": say.Browser, "methodClass": methodClass,
+		"list": func(s ...any) []any { return s }, "plural": say.Plural, "browser": say.Browser, "methodClass": methodClass, "noMistake": func() wrongUser { return wrongUser{} },
 		"lines": func(s []string) string { return strings.Join(s, "\n") },
 	}
 }
