@@ -28,7 +28,7 @@ func (s *Service) SignIn(ctx context.Context, name, password string, b Browser) 
 			s.o.Record(act)
 		}
 	}()
-	name = plainName(name)
+	name = PlainName(name)
 	attempt, err := s.desk.Begin(realmPassword, name, b.Remote, s.o.Now())
 	if err != nil {
 		return "", false, err

@@ -23,8 +23,8 @@ func CheckName(name string) error {
 	return nil
 }
 
-// plainName is a name as it was meant: capitals and spaces are a keyboard's.
-func plainName(name string) string {
+// PlainName is a name as it was meant: capitals and spaces are a keyboard's.
+func PlainName(name string) string {
 	name = strings.ToLower(strings.TrimSpace(name))
 	return name[:min(len(name), 100)]
 }
@@ -34,7 +34,7 @@ var errNoUser = fault.New(fault.Invalid, "this session is of an access key, whic
 // Create makes a user of a project. As the first one they are refused where a user
 // was ever made.
 func (s *Service) Create(ctx context.Context, projectID, name, password string, first bool) (platform.User, error) {
-	name = plainName(name)
+	name = PlainName(name)
 	if err := CheckName(name); err != nil {
 		return platform.User{}, err
 	}

@@ -60,9 +60,6 @@ func (s *service) listSecrets(ctx context.Context, in *struct {
 		return nil, err
 	}
 	out, err := s.secretsFor(ctx, f, d)
-	if err == nil {
-		err = nameOf(ctx, s, in.ProjectID, out.Secrets, updatedBy)
-	}
 	if err == nil && in.Variables {
 		out.Variables, err = s.variablesOf(ctx, d)
 	}
@@ -92,7 +89,10 @@ func (s *service) secretsFor(ctx context.Context, f platform.Function, d platfor
 			out.Missing = append(out.Missing, name)
 		}
 	}
-	return out, err
+	if err != nil {
+		return out, err
+	}
+	return out, nameOf(ctx, s, f.ProjectID, out.Secrets, updatedBy)
 }
 
 func (s *service) listShared(ctx context.Context, in *ProjectPath) (*body[api.Secrets], error) {

@@ -197,37 +197,6 @@ type setupForm struct {
 	Wrong       wrongUser
 }
 
-// wrongUser says what is wrong with the form of a new user, field by field.
-type wrongUser struct{ Name, Password, Again string }
-
-// Any reports whether there is something.
-func (w wrongUser) Any() bool { return w != wrongUser{} }
-
-// wrongUser looks at all fields of a form, so that one try shows all of its mistakes.
-func (v *visit) wrongUser(name string) (w wrongUser) {
-	form := v.r.PostForm
-	name = strings.ToLower(strings.TrimSpace(name)) // as it is going to be
-	if err := account.CheckName(name); err != nil {
-		w.Name = hinted(err)
-	}
-	if err := account.CheckPassword(name, form.Get("new-password")); err != nil {
-		w.Password = hinted(err)
-	}
-	if form.Get("new-password") != form.Get("again") {
-		w.Again = "The two passwords are not alike: type the same one twice."
-	}
-	return w
-}
-
-// hinted is what is wrong with a field, and what to write instead, as a sentence.
-func hinted(err error) string {
-	text, hint := err.Error(), ""
-	if f, ok := errors.AsType[*fault.Error](err); ok {
-		hint = ": " + f.Hint
-	}
-	return strings.ToUpper(text[:1]) + text[1:] + hint + "."
-}
-
 // isNew refuses, as if there were no page, once a user was ever made.
 func (c *Console) isNew(v *visit) error {
 	ever, err := c.o.Accounts.Ever(v.r.Context())
@@ -243,8 +212,6 @@ func (c *Console) setupPage(v *visit) error {
 	}
 	return v.show("setup", "", "Make the first user", setupForm{})
 }
-
-var errUserForm = fault.New(fault.Invalid, "there is no user of this name and password").WithHint("what is wrong stands beside the fields; type the passwords again")
 
 // setup makes the first user with an administrator's key, as the control API does it
 // for that key, and signs them in. Of two at once the API makes one.

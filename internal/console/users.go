@@ -1,6 +1,10 @@
 package console
 
 import (
+	"errors"
+	"strings"
+
+	"postern.dev/postern/internal/account"
 	"postern.dev/postern/internal/api"
 	"postern.dev/postern/internal/fault"
 )
@@ -29,6 +33,38 @@ func (v *visit) usersBody() (usersBody, error) {
 	b.Next, b.First = v.pager("page", list.NextPageToken)
 	return b, err
 }
+
+// wrongUser says what is wrong with the form of a new user, field by field.
+type wrongUser struct{ Name, Password, Again string }
+
+// Any reports whether there is something.
+func (w wrongUser) Any() bool { return w != wrongUser{} }
+
+// wrongUser looks at all fields of a form, so that one try shows all of its mistakes.
+func (v *visit) wrongUser(name string) (w wrongUser) {
+	name = account.PlainName(name)
+	if err := account.CheckName(name); err != nil {
+		w.Name = hinted(err)
+	}
+	if err := account.CheckPassword(name, v.r.PostForm.Get("new-password")); err != nil {
+		w.Password = hinted(err)
+	}
+	if _, err := v.newPassword(); err != nil {
+		w.Again = hinted(err)
+	}
+	return w
+}
+
+// hinted is what is wrong with a field, and what to write instead, as a sentence.
+func hinted(err error) string {
+	text, hint := err.Error(), ""
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		hint = ": " + f.Hint
+	}
+	return strings.ToUpper(text[:1]) + text[1:] + hint + "."
+}
+
+var errUserForm = fault.New(fault.Invalid, "no user was made").WithHint("what is wrong stands beside the fields; type the passwords again")
 
 func (c *Console) users(v *visit) error {
 	b, err := v.usersBody()
